@@ -1,0 +1,1 @@
+"""Headframe: the library behind every use case; runs without Airflow."""

@@ -1,0 +1,1 @@
+"""Pure rules: values in, values out; no file, table, network, clock or unseeded randomness."""

@@ -1,0 +1,1 @@
+"""One module per gate; a gate is anything with ``judge(evidence) -> Verdict``."""

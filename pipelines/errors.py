@@ -1,0 +1,91 @@
+"""Every deliberate error: where, what was expected, what was found, what to do."""
+
+from dataclasses import dataclass
+
+MOST_PROBLEMS_SHOWN = 10
+"""Problems listed in one message; the rest is counted (a reader mends ten at a time)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One broken expectation, in words that tell the reader what to do next."""
+
+    where: str
+    expected: str
+    found: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: expected {self.expected}; found {self.found}.\n  {self.fix}"
+
+
+class HeadframeError(Exception):
+    """A broken promise, with all its problems.
+
+    ``retryable`` is True only on types where waiting may help.
+    """
+
+    retryable = False
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        shown = [str(problem) for problem in problems[:MOST_PROBLEMS_SHOWN]]
+        if len(problems) > MOST_PROBLEMS_SHOWN:
+            shown.append(f"... and {len(problems) - MOST_PROBLEMS_SHOWN} more.")
+        super().__init__("\n".join(shown))
+
+
+class DeclarationError(HeadframeError):
+    """A use case whose declaration is wrong."""
+
+
+class SettingsError(HeadframeError):
+    """A setting of the platform that cannot be used."""
+
+
+class SuiteError(HeadframeError):
+    """An expectation suite that cannot be loaded or evaluated whole."""
+
+
+class FileRefused(HeadframeError):  # noqa: N818 - reads as what happened to the file
+    """A landed file that was not taken in."""
+
+
+class QualityRefused(HeadframeError):  # noqa: N818 - reads as what happened to the rows
+    """Rows that were not published because a critical expectation failed."""
+
+
+class LakeError(HeadframeError):
+    """A Delta table that is not as Headframe left it."""
+
+
+class CommitLost(HeadframeError):  # noqa: N818 - reads as what happened to the commit
+    """A commit that lost every race against other writers."""
+
+    retryable = True
+
+
+class ServiceUnavailable(HeadframeError):  # noqa: N818 - the field's own term
+    """An outside service that did not answer."""
+
+    retryable = True
+
+
+class NotEnoughData(HeadframeError):  # noqa: N818 - a result of its own
+    """Too few rows or blocks for the question asked."""
+
+
+class ChampionUnresolved(HeadframeError):  # noqa: N818 - names the state
+    """Decisions ledger, alias and artifact do not agree on one champion."""
+
+
+class PromotionRefused(HeadframeError):  # noqa: N818 - names the outcome
+    """A model that may not become the champion."""
+
+
+class CodeChanged(HeadframeError):  # noqa: N818 - names what happened
+    """The code of a use case changed in the middle of a run."""
+
+
+class PlatformError(HeadframeError):
+    """A platform process, port, tool or file that stands in the way."""
