@@ -1,0 +1,1 @@
+"""One module per example: public data, delivered as its world would deliver it."""

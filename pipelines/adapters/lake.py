@@ -1,0 +1,77 @@
+"""The lake's layout: where each kind of table lies, and the versions a use case may read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.adapters import delta_tables
+from pipelines.adapters.settings import Settings
+from pipelines.domain.contract import Table, silver_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ZONES = ("silver", "quarantine", "gold", "predictions", "ledger")
+"""Top-level folders of the lake, in the order rows pass through them."""
+
+
+def silver(settings: Settings, use_case: str, table: str) -> Path:
+    """Folder of the accepted versions of a table."""
+    return settings.lake / "silver" / use_case / table
+
+
+def quarantine(settings: Settings, use_case: str, table: str) -> Path:
+    """Folder of the rows of a table that were set aside."""
+    return settings.lake / "quarantine" / use_case / table
+
+
+def features(settings: Settings, use_case: str, digest: str) -> Path:
+    """Folder of the feature rows made by one version of a feature view."""
+    return settings.lake / "gold" / "features" / f"{use_case}__{digest[:12]}"
+
+
+def labels(settings: Settings, use_case: str) -> Path:
+    """Folder of the label ledger: one row per label that became final or unlabelled."""
+    return settings.lake / "gold" / "labels" / use_case
+
+
+def performance(settings: Settings, use_case: str) -> Path:
+    """Folder of the performance of current predictions, one row per block."""
+    return settings.lake / "gold" / "performance" / use_case
+
+
+def predictions(settings: Settings, use_case: str) -> Path:
+    """Folder of the current predictions."""
+    return settings.lake / "predictions" / use_case
+
+
+def prediction_history(settings: Settings, use_case: str) -> Path:
+    """Folder of the replaced generations of predictions."""
+    return settings.lake / "predictions" / f"{use_case}__history"
+
+
+def ledger(settings: Settings, name: str) -> Path:
+    """Folder of a platform ledger."""
+    return settings.lake / "ledger" / name
+
+
+def versions(settings: Settings, use_case: str, tables: Iterable[Table]) -> dict[str, "pa.Table"]:
+    """Return every accepted version of the named tables; empty where nothing has landed yet."""
+    found = {}
+    for table in tables:
+        path = silver(settings, use_case, table.name)
+        found[table.name] = (
+            delta_tables.read(path)
+            if delta_tables.exists(path)
+            else silver_schema(table).empty_table()
+        )
+    return found
+
+
+def table_paths(settings: Settings) -> dict[str, Path]:
+    """Return every Delta table of the lake as dotted name -> folder, sorted."""
+    if not settings.lake.exists():
+        return {}
+    logs = settings.lake.glob("**/_delta_log")
+    folders = sorted(log.parent for log in logs)
+    return {".".join(folder.relative_to(settings.lake).parts): folder for folder in folders}

@@ -1,0 +1,317 @@
+"""MLflow: runs, candidate models, the champion's alias; the only module that calls MLflow."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.settings import Settings
+from pipelines.domain.evidence import Evidence
+from pipelines.errors import ChampionUnresolved, Problem, PromotionRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+TRAIN_KEY = "headframe.train_key"
+EVIDENCE_FILE = "evidence/evidence.json"
+NOT_PART_OF_THE_MODEL = {"registered_model_meta"}
+"""Files MLflow writes into a download itself; they differ by the name a model is fetched under."""
+
+TRUSTED_TYPES = (
+    "functools.partial",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+)
+"""Types beyond skops' own list that a model file may construct: all scikit-learn's, none a user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """One version of a candidate model: its run, where its files are, and their digest."""
+
+    version: str
+    run_id: str
+    artifact_sha256: str
+    tags: Mapping[str, str]
+
+
+def candidates_name(use_case: str) -> str:
+    """Registered model that holds every trained candidate; only promotion writes ``use_case``."""
+    return f"{use_case}-candidates"
+
+
+def find_candidate(settings: Settings, use_case: str, train_key: str) -> ModelVersion | None:
+    """Return the candidate that training ``train_key`` registered, if it did."""
+    client = _client(settings)
+    for found in client.search_model_versions(f"name = '{candidates_name(use_case)}'"):
+        if found.tags.get(TRAIN_KEY) == train_key:
+            return _version(found)
+    return None
+
+
+def log_candidate(
+    settings: Settings,
+    use_case: str,
+    model: Any,  # noqa: ANN401 - any library's estimator
+    *,
+    train_key: str,
+    example: "pd.DataFrame",
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    files: Mapping[str, Path],
+) -> ModelVersion:
+    """Log one trained model to a run and register it as a candidate, once per ``train_key``.
+
+    A run that was killed before it registered is marked failed and made again. ``files`` are
+    logged beside the model under the given folder names. Raises PromotionRefused when the model
+    holds types outside TRUSTED_TYPES (classes defined in a DAG file, for one).
+    """
+    import mlflow
+    from mlflow.models import infer_signature
+
+    client = _client(settings)
+    if (done := find_candidate(settings, use_case, train_key)) is not None:
+        return done
+    _refuse_untrusted(model, use_case)
+    experiment = _experiment(client, settings, use_case)
+    for stale in client.search_runs([experiment], f"tags.`{TRAIN_KEY}` = '{train_key}'"):
+        client.set_terminated(stale.info.run_id, status="KILLED")
+        client.set_tag(stale.info.run_id, TRAIN_KEY, f"{train_key}:killed")
+    probabilities = model.predict_proba(example)[:, 1]
+    with mlflow.start_run(experiment_id=experiment, tags={**tags, TRAIN_KEY: train_key}) as run:
+        mlflow.log_params(dict(params))
+        mlflow.log_metrics(dict(metrics))
+        for folder, file in files.items():
+            mlflow.log_artifact(str(file), folder)
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED_TYPES),
+            pip_requirements=_requirements(),
+            signature=infer_signature(example, probabilities),
+        )
+    failpoint("train.between_log_and_register")
+    with tempfile.TemporaryDirectory() as folder:
+        sha256 = _tree_digest(_download(settings, logged.model_uri, folder))
+    client.set_tag(run.info.run_id, "headframe.artifact_sha256", sha256)
+    registered = mlflow.register_model(
+        logged.model_uri,
+        candidates_name(use_case),
+        tags={**tags, TRAIN_KEY: train_key, "headframe.artifact_sha256": sha256},
+    )
+    failpoint("train.after_register")
+    return _version(registered)
+
+
+def candidate(settings: Settings, use_case: str, version: str) -> ModelVersion:
+    """Return one candidate version. Raises ChampionUnresolved when MLflow no longer has it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(_client(settings).get_model_version(candidates_name(use_case), version))
+    except MlflowException as error:
+        raise ChampionUnresolved(
+            Problem(
+                where=f"{candidates_name(use_case)} version {version}",
+                expected="a registered model version",
+                found="none in MLflow",
+                fix="Train again; a version that was deleted by hand cannot be used.",
+            )
+        ) from error
+
+
+def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noqa: ANN401 - any estimator
+    """Return the fitted model after its files' digest was verified; raises ChampionUnresolved."""
+    import skops.io
+
+    uri = f"models:/{candidates_name(use_case)}/{wanted.version}"
+    with tempfile.TemporaryDirectory() as folder:
+        tree = _download(settings, uri, folder)
+        found = _tree_digest(tree)
+        if found != wanted.artifact_sha256:
+            raise ChampionUnresolved(
+                Problem(
+                    where=f"{uri} (artifact)",
+                    expected=f"files with digest {wanted.artifact_sha256[:12]}",
+                    found=f"digest {found[:12]}: they were changed after registration",
+                    fix="Nothing is scored with it. Restore the files, or promote another version.",
+                )
+            )
+        return skops.io.load(tree / "model.skops", trusted=list(TRUSTED_TYPES))
+
+
+def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[str, float]) -> None:
+    """Attach an evidence bundle to a run; the same text again changes nothing."""
+    client = _client(settings)
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "evidence.json"
+        file.write_text(text)
+        client.log_artifact(run_id, str(file), "evidence")
+
+
+def read_evidence(settings: Settings, run_id: str, digest: str) -> Evidence:
+    """Return the evidence bundle of a run; raises PromotionRefused unless it has this digest."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            text = _download(settings, f"runs:/{run_id}/{EVIDENCE_FILE}", folder).read_text()
+        except ChampionUnresolved as error:
+            raise _other_evidence(run_id, digest, "none") from error
+    evidence = Evidence.from_json(text)
+    if evidence.digest != digest:
+        raise _other_evidence(run_id, digest, f"one with digest {evidence.digest[:12]}")
+    return evidence
+
+
+def publish_champion(settings: Settings, use_case: str, wanted: ModelVersion) -> str:
+    """Copy a candidate to the registered model ``use_case``, once, and point the alias at it.
+
+    Returns the copy's version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client(settings)
+    try:
+        copies = client.search_model_versions(f"name = '{use_case}'")
+    except MlflowException:
+        copies = []
+    mine = [copy for copy in copies if copy.run_id == wanted.run_id]
+    copy = (
+        mine[0]
+        if mine
+        else client.copy_model_version(
+            f"models:/{candidates_name(use_case)}/{wanted.version}", use_case
+        )
+    )
+    failpoint("promote.between_copy_and_alias")
+    client.set_registered_model_alias(use_case, CHAMPION, copy.version)
+    return str(copy.version)
+
+
+def champion_run_id(settings: Settings, use_case: str) -> str | None:
+    """Return the run of the model version that the champion alias points at; None without one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = _client(settings).get_model_version_by_alias(use_case, CHAMPION)
+    except MlflowException:
+        return None
+    return str(found.run_id)
+
+
+def _client(settings: Settings) -> "MlflowClient":
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_DISABLE_SCHEMA_DETAILS"] = "true"
+    import logging
+
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    # MLflow prints advice on conda and pip versions that no reader of a task log needs.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    uri = settings.mlflow_uri
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri)
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise ServiceUnavailable(
+            Problem(
+                where="MLflow",
+                expected="an answer from the tracking server",
+                found=type(error).__name__,
+                fix="Look at `headframe status` and `headframe logs mlflow`.",
+            )
+        ) from error
+    return client
+
+
+def _experiment(client: "MlflowClient", settings: Settings, use_case: str) -> str:
+    found = client.get_experiment_by_name(use_case)
+    if found is not None:
+        return str(found.experiment_id)
+    local = settings.mlflow_uri.startswith("sqlite:///")
+    location = str(settings.mlflow_artifacts / use_case) if local else None
+    return str(client.create_experiment(use_case, artifact_location=location))
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")]
+
+
+def _refuse_untrusted(model: Any, use_case: str) -> None:  # noqa: ANN401 - any library's estimator
+    import skops.io
+
+    found = set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) - set(TRUSTED_TYPES)
+    if found:
+        raise PromotionRefused(
+            Problem(
+                where=f"model of {use_case}",
+                expected="an estimator built of library classes only",
+                found=f"{', '.join(sorted(found)[:3])}",
+                fix="A class or function defined in a DAG file cannot be loaded elsewhere: use "
+                "scikit-learn's own transformers.",
+            )
+        )
+
+
+def _download(settings: Settings, uri: str, folder: str) -> Path:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    _client(settings)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    except (MlflowException, OSError) as error:
+        raise ChampionUnresolved(
+            Problem(
+                where=uri,
+                expected="the artifact's files",
+                found=f"none to be had ({type(error).__name__})",
+                fix="Restore the artifact store, or promote another version.",
+            )
+        ) from error
+
+
+def _tree_digest(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in NOT_PART_OF_THE_MODEL:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return whole.hexdigest()
+
+
+def _other_evidence(run_id: str, digest: str, found: str) -> PromotionRefused:
+    return PromotionRefused(
+        Problem(
+            where=f"run {run_id}",
+            expected=f"the evidence bundle with digest {digest[:12]}",
+            found=found,
+            fix="Evidence is frozen when it is judged: train and evaluate again.",
+        )
+    )
+
+
+def _version(found: Any) -> ModelVersion:  # noqa: ANN401 - untyped library
+    return ModelVersion(
+        version=str(found.version),
+        run_id=str(found.run_id),
+        artifact_sha256=str(found.tags.get("headframe.artifact_sha256", "")),
+        tags=dict(found.tags),
+    )

@@ -1,0 +1,84 @@
+"""Notifications: what a person should know, kept in a file and sent where they asked."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.adapters.settings import Settings
+
+NOT_SENT = "Notification not sent"
+"""Title of the line that says why a message stayed in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One message."""
+
+    at: datetime
+    """UTC."""
+    title: str
+    body: str
+
+
+def notify(settings: Settings, title: str, body: str) -> None:
+    """Keep a message in ``<home>/notifications.log`` and send it to HEADFRAME_NOTIFY, if set.
+
+    A message that cannot be sent is no error here: the file says why, and the caller goes on.
+    """
+    _append(settings, title, body)
+    if not settings.notify:
+        return
+    reason = _send(settings.notify, title, body)
+    if reason:
+        _append(settings, NOT_SENT, f"{title}: {reason}")
+
+
+def recent(settings: Settings, limit: int) -> tuple[Notification, ...]:
+    """Read the last ``limit`` messages, oldest first. Lines that are cut off are left out."""
+    try:
+        lines = _file(settings).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ()
+    found: list[Notification] = []
+    for line in reversed(lines):
+        if len(found) == limit:
+            break
+        try:
+            content = json.loads(line)
+            at = datetime.fromisoformat(content["at"])
+            found.append(Notification(at=at, title=content["title"], body=content["body"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return tuple(reversed(found))
+
+
+def _send(url: str, title: str, body: str) -> str:
+    """Send one message; return why it was not sent, never with the URL or anything in it."""
+    try:
+        import apprise
+
+        service = apprise.Apprise()
+        if not service.add(url):
+            return "HEADFRAME_NOTIFY is no URL that Apprise understands."
+        if not service.notify(title=title, body=body):
+            return "The service of HEADFRAME_NOTIFY refused the message or did not answer."
+    except Exception as error:  # noqa: BLE001 - whatever fails here, the caller's work goes on
+        # Only the type: a message may quote the URL, which holds a password or token.
+        return f"Sending to HEADFRAME_NOTIFY failed with {type(error).__name__}."
+    return ""
+
+
+def _append(settings: Settings, title: str, body: str) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    line = json.dumps({"at": at, "title": title, "body": body}, ensure_ascii=False) + "\n"
+    settings.root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(_file(settings), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    # One write a line: processes that append at the same time do not mix.
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(line.encode())
+
+
+def _file(settings: Settings) -> Path:
+    return settings.root / "notifications.log"

@@ -1,0 +1,170 @@
+"""Lake commands: `headframe list`, `check`, `sql` and `example`."""
+
+import difflib
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from pipelines.adapters import lake, lake_sql
+from pipelines.adapters.settings import Settings
+from pipelines.cli.terminal import console, errors, fail_on
+from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
+from pipelines.use_case import UseCase, load_all
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_ROWS_SHOWN = 100
+"""Rows `headframe sql` prints; --json prints all."""
+
+EXAMPLES = ("flight_delays",)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+From = Annotated[str, typer.Option("--from", help="First day, ISO date.")]
+Until = Annotated[str, typer.Option(help="Day after the last, ISO date.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("list")(list_use_cases)
+    app.command()(check)
+    app.command()(sql)
+    app.command()(example)
+
+
+def list_use_cases(*, as_json: AsJson = False) -> None:
+    """List the use cases under dags/."""
+    sound, broken = load_all(Settings().dags.absolute())
+    if as_json:
+        sys.stdout.write(json.dumps([_listed(use_case) for use_case in sound.values()]) + "\n")
+    else:
+        grid = Grid("use case", "owner", "tier", "tables", "purpose", box=None, pad_edge=False)
+        for use_case in sound.values():
+            row = _listed(use_case)
+            tables = ", ".join(table.name for table in use_case.tables)
+            grid.add_row(row["name"], row["owner"], row["tier"], tables, use_case.purpose)
+        console.print(grid)
+    for error in broken:
+        errors.print(str(error), markup=False, highlight=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+def check(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = False) -> None:
+    """Read every declaration and suite, and report all their problems at once."""
+    settings = Settings()
+    sound, broken = load_all(settings.dags.absolute())
+    problems = [problem for error in broken for problem in error.problems]
+    for declared in sound.values():
+        problems += _suite_problems(declared, settings.expectations.absolute() / declared.name)
+    if use_case and use_case not in sound:
+        known = ", ".join(sound) or "none"
+        fix = "Correct the name, or mend its file."
+        where = "headframe check"
+        problems.append(Problem(where=where, expected=f"one of {known}", found=use_case, fix=fix))
+    if as_json:
+        found = [
+            {"where": p.where, "expected": p.expected, "found": p.found, "fix": p.fix}
+            for p in problems
+        ]
+        sys.stdout.write(json.dumps({"use_cases": sorted(sound), "problems": found}) + "\n")
+    else:
+        for problem in problems:
+            errors.print(str(problem), markup=False, highlight=False)
+        for name, declared in sound.items():
+            console.print(f"{name}: declaration {declared.digest()[:12]}, tier {declared.tier}")
+    if problems:
+        raise typer.Exit(1)
+
+
+def sql(query: str, *, as_json: AsJson = False) -> None:
+    """Answer a query over every lake table, such as "select * from silver.flight_delays.weather"."""
+    settings = Settings()
+    with fail_on(HeadframeError):
+        found = lake_sql.query(lake.table_paths(settings), query)
+        if as_json:
+            rows = found.to_pylist()
+            sys.stdout.write(json.dumps(rows, default=str) + "\n")
+        else:
+            _show(found)
+
+
+def example(name: str, from_: From, until: Until) -> None:
+    """Deliver the files of a built-in example into landing, as its world would."""
+    settings = Settings()
+    with fail_on(HeadframeError):
+        if name not in EXAMPLES:
+            raise SettingsError(
+                Problem(
+                    where="headframe example",
+                    expected=f"one of {', '.join(EXAMPLES)}",
+                    found=repr(name),
+                    fix="Correct the name.",
+                )
+            )
+        from pipelines.adapters.examples import flight_delays
+
+        delivered = flight_delays.deliver(
+            settings.landing, first_day=_day(from_), until=_day(until)
+        )
+        rows = ", ".join(f"{table} {count:,}" for table, count in delivered.rows.items())
+        console.print(
+            f"delivered {delivered.files_written:,} files ({delivered.files_present:,} were "
+            f"already there); rows: {rows}",
+            highlight=False,
+        )
+
+
+def _suite_problems(use_case: UseCase, folder: Path) -> list[Problem]:
+    """Return every problem of the use case's suites, with GX's own opinion of each expectation."""
+    from pipelines.adapters import gx_suites
+
+    problems = []
+    tables = {table.name: table for table in use_case.tables}
+    for path in sorted(folder.glob("*.json")):
+        if path.stem not in tables:
+            near = difflib.get_close_matches(path.stem, tables, n=1)
+            hint = f" (did you mean {near[0]}.json?)" if near else ""
+            where = f"expectations/{use_case.name}/{path.name}"
+            expected = f"a suite named after a table: {', '.join(tables)}"
+            fix = "Rename the file; until then nothing checks it."
+            found = f"{path.stem}{hint}"
+            problems.append(Problem(where=where, expected=expected, found=found, fix=fix))
+            continue
+        try:
+            gx_suites.verify(gx_suites.load_suite(path, tables[path.stem].types))
+        except SuiteError as error:
+            problems += error.problems
+    return problems
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            Problem(
+                where="--from or --until",
+                expected="an ISO date such as 2013-01-01",
+                found=repr(text),
+                fix="Correct the option.",
+            )
+        ) from error
+
+
+def _listed(use_case: UseCase) -> dict[str, str]:
+    return {"name": use_case.name, "owner": use_case.owner, "tier": use_case.tier}
+
+
+def _show(found: "pa.Table") -> None:
+    grid = Grid(*found.column_names, box=None, pad_edge=False, header_style="bold")
+    for row in found.slice(0, MOST_ROWS_SHOWN).to_pylist():
+        grid.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(grid)
+    if found.num_rows > MOST_ROWS_SHOWN:
+        console.print(f"... {found.num_rows - MOST_ROWS_SHOWN:,} more rows; --json prints all")

@@ -1,0 +1,163 @@
+"""Contract: what a table's rows must be, and which rows are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMN_TYPES = ("string", "int64", "double", "bool", "date", "timestamp[UTC]")
+"""Types a contract may name; each has one Arrow and one Delta type, and no silent cast between."""
+
+KNOWN_AT = "known_at"
+STAMPS = (KNOWN_AT, "_file", "_row", "_sha256")
+"""Columns Headframe adds to every accepted row: when it was known, and where it came from."""
+
+DEFAULT_MAXIMUM_BYTES = 2**30
+"""A landed file may hold one GiB decompressed unless the source says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a contract: its name, its type (one of COLUMN_TYPES), whether it may be empty."""
+
+    name: str
+    type: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Files delivered into ``landing/<use_case>/``: the glob of their paths and how to read them.
+
+    ``format`` is "csv"; compression follows from the suffix (none or ``.gz``).
+    ``maximum_bytes`` bounds the decompressed size of one file.
+    """
+
+    pattern: str
+    format: Literal["csv"] = "csv"
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    maximum_bytes: int = DEFAULT_MAXIMUM_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table of a use case and its contract.
+
+    ``key`` names the columns that identify a row; every accepted version of a key is kept.
+    ``event_time`` names the column that says when the row's event happens, where it has one.
+    ``arrives_every`` plus ``grace`` is the oldest the newest delivery may be (None: lands once).
+    ``on_new_column`` "ignore" takes a file with unknown columns and records their names.
+    ``maximum_quarantined`` is the share in [0, 1] of a file's rows above which the file is refused.
+    """
+
+    name: str
+    source: Files
+    columns: Sequence[Column]
+    key: Sequence[str]
+    event_time: str | None = None
+    arrives_every: timedelta | None = None
+    grace: timedelta = timedelta(hours=6)
+    on_new_column: Literal["ignore", "refuse"] = "refuse"
+    maximum_quarantined: float = 0.2
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The contract's column names, in declared order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column name to contract type."""
+        return {column.name: column.type for column in self.columns}
+
+
+@dataclass(frozen=True, slots=True)
+class Conformed:
+    """Rows that keep the contract, and the rest with a ``_failed`` list; together all rows given."""
+
+    accepted: "pa.Table"
+    rejected: "pa.Table"
+
+
+def arrow_type(column_type: str) -> "pa.DataType":
+    """Return the one Arrow type of a contract type. Raises KeyError for a type not in COLUMN_TYPES."""
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        "double": pa.float64(),
+        "bool": pa.bool_(),
+        "date": pa.date32(),
+        "timestamp[UTC]": pa.timestamp("us", tz="UTC"),
+    }[column_type]
+
+
+def arrow_schema(table: Table) -> "pa.Schema":
+    """Return the schema of the contract's own columns."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(c.name, arrow_type(c.type)) for c in table.columns])
+
+
+def silver_schema(table: Table) -> "pa.Schema":
+    """Return the schema of the silver table: the contract's columns, then STAMPS."""
+    import pyarrow as pa
+
+    stamps = pa.schema(
+        [
+            (KNOWN_AT, pa.timestamp("us", tz="UTC")),
+            ("_file", pa.string()),
+            ("_row", pa.int64()),
+            ("_sha256", pa.string()),
+        ]
+    )
+    return pa.schema([*arrow_schema(table), *stamps])
+
+
+def quarantine_schema() -> "pa.Schema":
+    """Return the one schema of every quarantine table; ``_payload`` is the raw row as JSON."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            (KNOWN_AT, pa.timestamp("us", tz="UTC")),
+            ("_file", pa.string()),
+            ("_row", pa.int64()),
+            ("_sha256", pa.string()),
+            ("_failed", pa.list_(pa.string())),
+            ("_payload", pa.string()),
+        ]
+    )
+
+
+def conform(rows: "pa.Table", table: Table) -> Conformed:
+    """Split typed rows by the contract's own rules: a column that may not be empty is not empty.
+
+    Both parts keep the columns and the order of ``rows``; ``rejected`` adds ``_failed``.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    required = [column.name for column in table.columns if not column.nullable]
+    missing = {name: rows[name].is_null() for name in required if rows[name].null_count}
+    if not missing:
+        empty = rows.slice(0, 0)
+        return Conformed(rows, empty.append_column("_failed", pa.array([], pa.list_(pa.string()))))
+    bad = pc.fill_null(pa.chunked_array([pa.repeat(pa.scalar(False), rows.num_rows)]), False)  # noqa: FBT003 - a value, not a switch
+    for mask in missing.values():
+        bad = pc.or_(bad, mask)
+    rejected = rows.filter(bad)
+    masks = {name: mask.filter(bad).to_pylist() for name, mask in missing.items()}
+    failed = [
+        [f"contract:not_null:{name}" for name, mask in masks.items() if mask[i]]
+        for i in range(rejected.num_rows)
+    ]
+    return Conformed(
+        rows.filter(pc.invert(bad)),
+        rejected.append_column("_failed", pa.array(failed, pa.list_(pa.string()))),
+    )

@@ -1,0 +1,44 @@
+"""Digests: the canonical bytes of a value, and their SHA-256."""
+
+import dataclasses
+import hashlib
+import json
+from datetime import date, datetime, time, timedelta
+from types import FunctionType
+from typing import Any
+
+
+def canonical(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return ``value`` as JSON-ready data in which equal declarations are equal.
+
+    Functions count by their qualified name (their text is in the code digest). Raises TypeError
+    for a type without a canonical form, so nothing is digested by its memory address.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return {"seconds": value.total_seconds()}
+    if isinstance(value, FunctionType):
+        return {"function": value.__qualname__}
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in sorted(value.items())}
+    if isinstance(value, set | frozenset):
+        return sorted(canonical(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def digest_of(value: object) -> str:
+    """Return the SHA-256 (hex) of the canonical JSON of ``value``.
+
+    >>> digest_of({"b": 1, "a": 2}) == digest_of({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

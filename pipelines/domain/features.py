@@ -1,0 +1,236 @@
+"""Features: the platform calls a use case's feature function with tables cut to one time."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from pipelines.domain.contract import KNOWN_AT, Table
+from pipelines.domain.digest import digest_of
+from pipelines.domain.labels import FINAL, Label, create_label_history, label_states
+from pipelines.errors import DeclarationError, Problem
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+AS_OF = "as_of"
+EVENT_TIME = "event_time"
+ASKED = "asked"
+LABELS = "labels"
+LABEL_HISTORY = "labels__history"
+
+type_names = {"VARCHAR": "string", "BIGINT": "int64", "DOUBLE": "double", "BOOLEAN": "bool"}
+"""DuckDB types a feature may have, and the contract type of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureView:
+    """A feature function, the entity whose rows it describes, and the tables it reads."""
+
+    entity: Table
+    reads: Sequence[Table]
+    function: Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Entity first, then the other tables read, each once."""
+        return (self.entity, *(table for table in self.reads if table.name != self.entity.name))
+
+
+def features(
+    *, entity: Table, reads: Sequence[Table] = ()
+) -> Callable[[Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]], FeatureView]:
+    """Mark a function as the feature view of ``entity``.
+
+    The function gets the tables as known at one time and returns a relation with the entity's key
+    columns and one column per feature (string, int64, double or bool), one row per asked entity.
+    """
+
+    def view(function: Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]) -> FeatureView:
+        return FeatureView(entity=entity, reads=tuple(reads), function=function)
+
+    return view
+
+
+def feature_digest(view: FeatureView, label: Label | None) -> str:
+    """Return the identity of a feature view: its text, its tables' contracts, the label's rule."""
+    assert isinstance(view.function, FunctionType)  # noqa: S101 - narrows the type
+    text = hashlib.sha256(inspect.getsource(view.function).encode()).hexdigest()
+    contracts = [(table.name, table.columns, table.key, table.event_time) for table in view.tables]
+    labelled = label and (label.rule, label.table.name, label.final_after)
+    return digest_of({"text": text, "contracts": contracts, "label": labelled})
+
+
+class KnownTables:
+    """The lake as it was known at one time: every accepted version, cut by views.
+
+    Holds each table in memory once with the moment its next version superseded it, so a cut to
+    any time is a filter. Views carry the tables' names; ``labels`` holds final labels only;
+    ``asked`` holds the entities of the block being described.
+    """
+
+    def __init__(
+        self, versions: Mapping[str, "pa.Table"], tables: Sequence[Table], label: Label | None
+    ) -> None:
+        import duckdb
+
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
+        self._tables = {table.name: table for table in tables}
+        self._label = label
+        self._entity: Table | None = None
+        for table in tables:
+            self._load(table, versions[table.name])
+
+    def sql(self, query: str) -> "duckdb.DuckDBPyRelation":
+        """Return a lazy relation over the views as they stand now."""
+        return self._connection.sql(query)
+
+    def prepare_labels(self, entity: Table) -> None:
+        """Lay out every label version of ``entity``, once; ``cut`` then shows the final ones."""
+        self._entity = entity
+        if self._label is not None:
+            create_label_history(self._connection, self._label, entity, LABEL_HISTORY)
+
+    def cut(self, as_of: datetime) -> None:
+        """Point every view at what was known at ``as_of`` (aware UTC)."""
+        moment = f"timestamptz '{as_of.isoformat()}'"
+        for table in self._tables.values():
+            names = ", ".join(f'"{column}"' for column in table.column_names)
+            self._connection.execute(f"""
+                create or replace temp view "{table.name}" as select {names}
+                from "{table.name}__versions" where {KNOWN_AT} <= {moment}
+                and (superseded_at is null or superseded_at > {moment})
+            """)  # noqa: S608 - names come from the declaration, the moment is formatted here
+        if self._label is not None and self._entity is not None:
+            key = ", ".join(f'"{column}"' for column in self._entity.key)
+            self._connection.execute(f"""
+                create or replace temp view {LABELS} as
+                select {key}, event_time, value as "{self._label.name}" from {LABEL_HISTORY}
+                where {FINAL} and final_at <= {moment} and entity_known_at <= {moment}
+            """)  # noqa: S608 - as above
+
+    def ask(self, entity: Table, since: datetime, until: datetime) -> int:
+        """Point ``asked`` at known entities with event time in [since, until); return how many."""
+        self._connection.execute(f"""
+            create or replace temp view {ASKED} as select * from "{entity.name}"
+            where "{entity.event_time}" >= timestamptz '{since.isoformat()}'
+              and "{entity.event_time}" < timestamptz '{until.isoformat()}'
+        """)  # noqa: S608 - as above
+        counted = self._connection.execute(f"select count(*) from {ASKED}")  # noqa: S608 - as above
+        return int(counted.fetchall()[0][0])
+
+    def join_asked(self, described: "pa.Table", query: str) -> "pa.Table":
+        """Answer a query over ``asked`` and the rows a feature function made of it."""
+        self._connection.register("described", described)
+        try:
+            return self._connection.sql(query).to_arrow_table()
+        finally:
+            self._connection.unregister("described")
+
+    def label_states(self, entity: Table, as_of: datetime) -> "pa.Table":
+        """Return ``labels.label_states`` at ``as_of``; ``prepare_labels`` comes first."""
+        return label_states(self._connection, LABEL_HISTORY, tuple(entity.key), as_of)
+
+    def newest_known(self, as_of: datetime) -> dict[str, datetime | None]:
+        """Return per table when its newest row known at ``as_of`` became known."""
+        newest: dict[str, datetime | None] = {}
+        for name in self._tables:
+            found = self._connection.execute(
+                f'select max({KNOWN_AT}) from "{name}__versions" where {KNOWN_AT} <= $1',  # noqa: S608 - as above
+                [as_of],
+            ).fetchall()
+            newest[name] = found[0][0]
+        return newest
+
+    def _load(self, table: Table, versions: "pa.Table") -> None:
+        key = ", ".join(f'"{column}"' for column in table.key)
+        order = f"{KNOWN_AT}, _sha256, _row"
+        self._connection.register("incoming", versions)
+        self._connection.execute(f"""
+            create table "{table.name}__versions" as
+            select *, lead({KNOWN_AT}) over (partition by {key} order by {order}) as superseded_at
+            from incoming order by {order}
+        """)  # noqa: S608 - as above
+        self._connection.unregister("incoming")
+
+
+def compute_features(
+    known: KnownTables, view: FeatureView, *, as_of: datetime, until: datetime
+) -> "pa.Table":
+    """Describe the entities with event time in [as_of, until) as they were known at ``as_of``.
+
+    Columns: the entity's key, ``as_of``, ``event_time``, then the features, one row per entity,
+    sorted by key. Raises DeclarationError when the function drops, adds or repeats an entity, or
+    returns a type a feature may not have.
+    """
+    known.cut(as_of)
+    asked = known.ask(view.entity, as_of, until)
+    relation = view.function(known)
+    _refuse_wrong_columns(view, relation)
+    described = relation.to_arrow_table()
+    key = list(view.entity.key)
+    keys = ", ".join(f'"{column}"' for column in key)
+    chosen = ", ".join(f'd."{name}"' for name in described.column_names if name not in key)
+    table = known.join_asked(
+        described,
+        f"""
+        select {keys}, timestamptz '{as_of.isoformat()}' as {AS_OF},
+               a."{view.entity.event_time}" as {EVENT_TIME}, {chosen}
+        from {ASKED} as a join described as d using ({keys}) order by {keys}
+        """,  # noqa: S608 - names come from the declaration
+    )
+    if table.num_rows != asked or described.num_rows != asked:
+        raise DeclarationError(
+            Problem(
+                where=f"feature function {view.function.__name__}",
+                expected=f"one row for each of the {asked} asked entities",
+                found=f"{described.num_rows} rows, {table.num_rows} of them asked for",
+                fix="Start from `asked` and left join the rest, so that no row is lost or doubled.",
+            )
+        )
+    return table
+
+
+def feature_names(table: "pa.Table", entity: Table) -> list[str]:
+    """Return the feature columns of a feature table, in order."""
+    fixed = {*entity.key, AS_OF, EVENT_TIME}
+    return [name for name in table.column_names if name not in fixed]
+
+
+def rows_digest(table: "pa.Table") -> str:
+    """Return the SHA-256 of a feature table's rows in their order, independent of chunking."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    whole = table.replace_schema_metadata(None).combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole, max_chunksize=max(1, whole.num_rows))
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def _refuse_wrong_columns(view: FeatureView, described: Any) -> None:  # noqa: ANN401 - untyped library
+    problems = []
+    for name in view.entity.key:
+        if name not in described.columns:
+            problems.append(("the key column", name, "no such column"))
+    for name, kind in zip(described.columns, described.types, strict=True):
+        if name not in view.entity.key and str(kind) not in type_names:
+            allowed = "a feature of type " + ", ".join(type_names.values())
+            problems.append((allowed, name, f"{name} of type {kind}"))
+    if problems:
+        raise DeclarationError(
+            *(
+                Problem(
+                    where=f"feature function {view.function.__name__}, column {name}",
+                    expected=expected,
+                    found=found,
+                    fix="Select the column, or cast it in the feature query.",
+                )
+                for expected, name, found in problems
+            )
+        )

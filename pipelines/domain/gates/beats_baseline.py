@@ -1,0 +1,87 @@
+"""The gate that asks whether a challenger is worth more than a trivial model."""
+
+import math
+from dataclasses import KW_ONLY, dataclass
+
+from pipelines.domain.evidence import Evidence
+from pipelines.domain.metrics import (
+    METRICS,
+    MINIMUM_BLOCKS,
+    TooFewBlocks,
+    loss_problem,
+    one_sided_problem,
+    paired_interval,
+    two_sided,
+)
+from pipelines.domain.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class BeatsBaseline:
+    """Pass when the challenger's loss is below the baseline's by more than ``margin``.
+
+    The one-sided lower bound at ``confidence`` of the mean improvement, paired on blocks (Diebold
+    and Mariano, 1995), must exceed ``margin``, in the metric's unit: a skill score against a
+    reference forecast (Murphy, 1988), with its uncertainty. Below 20 blocks it is too few.
+
+    >>> BeatsBaseline("log_loss", margin=0.01).problems()
+    ()
+    """
+
+    metric: str
+    _: KW_ONLY
+    margin: float
+    confidence: float = 0.95
+
+    def problems(self) -> tuple[str, ...]:
+        """Everything wrong with the arguments; empty when the gate can judge."""
+        sensible = math.isfinite(self.margin) and self.margin >= 0.0
+        found = (
+            loss_problem(self.metric),
+            None if sensible else f"margin {self.margin!r} is not a finite number of at least 0",
+            one_sided_problem(self.confidence),
+        )
+        return tuple(problem for problem in found if problem)
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Judge from the blocks alone; raises only for a confidence out of range."""
+        paired = evidence.paired(self.metric, over="baseline")
+        bound = paired_interval(
+            paired.improvements,
+            paired.blocks,
+            rows=paired.rows,
+            confidence=two_sided(self.confidence),
+        )
+        if paired.unpaired or isinstance(bound, TooFewBlocks):
+            return Verdict(
+                gate="BeatsBaseline",
+                outcome="too_few",
+                reason=(
+                    f"Not tested: {len(paired.blocks)} of {len(evidence.blocks)} held-out blocks"
+                    f" have the {self.metric} of challenger and baseline; all must, and at least"
+                    f" {MINIMUM_BLOCKS}."
+                ),
+                figures={
+                    "blocks": float(len(paired.blocks)),
+                    "unpaired": float(paired.unpaired),
+                    "needed": float(MINIMUM_BLOCKS),
+                },
+            )
+        passed = bound.low > self.margin
+        return Verdict(
+            gate="BeatsBaseline",
+            outcome="passed" if passed else "failed",
+            reason=(
+                f"Against the baseline the challenger improves {self.metric} by"
+                f" {bound.estimate:.3g} {METRICS[self.metric].unit} over {bound.blocks} blocks; at"
+                f" {self.confidence:.4g} confidence by at least {bound.low:.3g}, which is"
+                f" {'above' if passed else 'not above'} the margin {self.margin:.4g}."
+            ),
+            figures={
+                "improvement": bound.estimate,
+                "at_least": bound.low,
+                "margin": self.margin,
+                "confidence": self.confidence,
+                "blocks": float(bound.blocks),
+            },
+        )

@@ -1,0 +1,108 @@
+"""Labels: pending, final or unlabelled at a time, and the corrections that came too late."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import duckdb
+    import pyarrow as pa
+
+    from pipelines.domain.contract import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What is predicted: the truth of ``rule`` on the last version of ``table``'s row.
+
+    ``rule`` is an SQL condition over the table's columns; an empty answer means not known.
+    ``expected_after``: by then most labels are known. ``final_after``: from then on the label
+    never changes: what was known then is final, what was not is unlabelled. Both count from the
+    entity's event time.
+    """
+
+    name: str
+    table: "Table"
+    rule: str
+    expected_after: timedelta
+    final_after: timedelta
+
+
+def create_label_history(
+    connection: "duckdb.DuckDBPyConnection", label: Label, entity: "Table", name: str
+) -> None:
+    """Create table ``name``: one row per entity ever scheduled and label version, times included.
+
+    Reads ``<table>__versions`` of entity and label. Columns: the key, ``event_time``,
+    ``entity_known_at``, ``final_at``, ``value`` (null: not known), ``value_known_at`` (null: no
+    row yet) and ``value_until`` (when the next version replaced it; null: still stands).
+    """
+    key = ", ".join(f'"{column}"' for column in entity.key)
+    connection.execute(f"""
+        create or replace table "{name}" as
+        with entities as (
+            select {key}, arg_min("{entity.event_time}", known_at) as event_time,
+                   min(known_at) as entity_known_at
+            from "{entity.name}__versions" group by {key}
+        ), values_over_time as (
+            select {key}, ({label.rule}) as value, known_at as value_known_at,
+                   superseded_at as value_until
+            from "{label.table.name}__versions"
+        )
+        select entities.*, event_time + to_seconds({label.final_after.total_seconds()}) as final_at,
+               value, value_known_at, value_until
+        from entities left join values_over_time using ({key})
+    """)  # noqa: S608 - names and rule come from the declaration, never from data
+
+
+FINAL = """
+    value is not null and value_known_at <= final_at
+    and (value_until is null or value_until > final_at)
+"""
+"""Of a label history: the version that stood when the label became final."""
+
+
+def label_states(
+    connection: "duckdb.DuckDBPyConnection", history: str, key: tuple[str, ...], as_of: "datetime"
+) -> "pa.Table":
+    """Return the state of every entity's label at ``as_of``, sorted by key.
+
+    Columns: key, ``event_time``, ``final_at``, ``state`` ("pending", "final", "unlabelled"),
+    ``value`` (of a final label only), ``late_corrections`` (versions known after ``final_at`` and
+    by ``as_of`` whose value differs from the final one; counted, never applied).
+    """
+    columns = ", ".join(f'"{column}"' for column in key)
+    return connection.sql(
+        f"""
+        with settled as (
+            select {columns}, any_value(event_time) as event_time, any_value(final_at) as final_at,
+                   any_value(value) filter (where {FINAL}) as final_value,
+                   list(value) filter (
+                       where value_known_at > final_at and value_known_at <= $as_of
+                       and value is not null) as later
+            from "{history}" where entity_known_at <= $as_of group by {columns}
+        )
+        select {columns}, event_time, final_at,
+               case when final_at > $as_of then 'pending'
+                    when final_value is null then 'unlabelled' else 'final' end as state,
+               case when final_at <= $as_of then final_value end as value,
+               coalesce(len(list_filter(later, lambda x: x is distinct from final_value)), 0)
+                   as late_corrections
+        from settled order by {columns}
+        """,  # noqa: S608 - names come from the declaration, never from data
+        params={"as_of": as_of},
+    ).to_arrow_table()
+
+
+def labelled(rows: "pa.Table", states: "pa.Table", key: tuple[str, ...]) -> "pa.Table":
+    """Return the rows whose label is final, in their order, with column ``label`` (bool)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    final = states.filter(pc.equal(states["state"], "final")).select([*key, "value"])
+    numbered = rows.append_column("_order", pa.array(range(rows.num_rows), pa.int64()))
+    joined = numbered.join(final, list(key), join_type="inner").sort_by("_order")
+    kept = joined.select([*rows.column_names, "value"])
+    return kept.rename_columns([*rows.column_names, "label"]).combine_chunks()

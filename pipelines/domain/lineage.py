@@ -1,0 +1,78 @@
+"""Lineage: where a row came from, and the law that no row is lost on the way."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.domain.contract import KNOWN_AT, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.domain.delivery import Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """Row counts of one commit: landed = accepted + repeated + quarantined + unparsed.
+
+    Raises ValueError when built from counts that break the law: that is a defect of Headframe.
+    """
+
+    landed: int
+    accepted: int
+    repeated: int
+    quarantined: int
+    unparsed: int
+
+    def __post_init__(self) -> None:
+        parts = self.accepted + self.repeated + self.quarantined + self.unparsed
+        if self.landed != parts:
+            raise ValueError(f"rows were lost or made: {self}")
+
+    def __add__(self, other: "Law") -> "Law":
+        mine, theirs = asdict(self), asdict(other)
+        return Law(**{name: mine[name] + theirs[name] for name in mine})
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+def stamp(rows: "pa.Table", delivery: "Delivery") -> "pa.Table":
+    """Add ``known_at``, ``_file`` and ``_sha256`` of the delivery to rows that carry ``_row``."""
+    import pyarrow as pa
+
+    count = rows.num_rows
+    known_at = pa.array([delivery.delivered_at] * count, pa.timestamp("us", tz="UTC"))
+    return (
+        rows.append_column(KNOWN_AT, known_at)
+        .append_column("_file", pa.array([delivery.name] * count, pa.string()))
+        .append_column("_sha256", pa.array([delivery.sha256] * count, pa.string()))
+    )
+
+
+def unrepeated(rows: "pa.Table", existing: "pa.Table", table: Table) -> tuple["pa.Table", int]:
+    """Return the rows that say something new, in their order, and how many repeated.
+
+    A row repeats another when every contract column and ``known_at`` are equal: to one in
+    ``existing``, or to one of ``rows`` from an earlier file or line. Which of several equal rows
+    is kept does not change what is known when, so arrival order cannot matter.
+    """
+    import duckdb
+
+    if not rows.num_rows:
+        return rows, 0
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    connection.execute("set TimeZone = 'UTC'")
+    connection.register("incoming", rows)
+    connection.register("existing", existing)
+    same = [*table.column_names, KNOWN_AT]
+    columns = ", ".join(f'"{name}"' for name in same)
+    matches = " and ".join(f'e."{name}" is not distinct from i."{name}"' for name in same)
+    kept = connection.sql(f"""
+        select i.* from incoming i
+        where not exists (select 1 from existing e where {matches})
+        qualify row_number() over (partition by {columns} order by _sha256, _row) = 1
+        order by _file, _row
+    """).to_arrow_table()  # noqa: S608 - column names come from the declaration
+    return kept.cast(rows.schema), rows.num_rows - kept.num_rows

@@ -1,0 +1,350 @@
+"""Metrics of a predicted probability: row losses, AUC, and intervals over blocks."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pipelines.errors import DeclarationError, HeadframeError, NotEnoughData, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+MINIMUM_BLOCKS = 20
+"""Blocks below which no interval is given (decision): a standard error from fewer is itself a guess."""
+
+CLIP = 2.0**-23
+"""Log loss clips probabilities to [CLIP, 1 - CLIP]: the resolution of a float32 model near 1, and
+what scikit-learn's ``log_loss`` uses for float32. It caps the loss of one row at 16 nats."""
+
+MOST_EXAMPLES = 3
+"""Row numbers shown in one message (house rule: at most three examples)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What judges a model: its direction, its unit, and whether it is a mean over rows."""
+
+    name: str
+    better: Literal["lower", "higher"]
+    unit: str
+    per_row: bool
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        "log_loss": Metric(name="log_loss", better="lower", unit="nats", per_row=True),
+        "brier": Metric(name="brier", better="lower", unit="squared probability", per_row=True),
+        "auc": Metric(name="auc", better="higher", unit="share of pairs in [0, 1]", per_row=False),
+    }
+)
+"""Every metric known by name. Those ``per_row`` are losses: means over rows that blocks add up."""
+
+LOSSES = tuple(metric.name for metric in METRICS.values() if metric.per_row)
+"""Names of the metrics that ``row_losses`` computes and that gates compare block by block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with equal-tailed bounds: each is missed with probability (1 - confidence) / 2."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooFewBlocks:
+    """No bounds, because fewer than ``MINIMUM_BLOCKS`` blocks speak about the estimate.
+
+    ``estimate`` is None when not even that exists: no rows, or an AUC of one class.
+    """
+
+    estimate: float | None
+    blocks: int
+
+
+def loss_problem(metric: str) -> str | None:
+    """Say why ``metric`` does not name a row loss; None when it does."""
+    if metric in LOSSES:
+        return None
+    if metric in METRICS:
+        return f"metric {metric!r} is no mean over rows; use one of {', '.join(LOSSES)}"
+    near = difflib.get_close_matches(metric, LOSSES, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(LOSSES)}"
+    return f"metric {metric!r} is unknown; {meant}"
+
+
+def one_sided_problem(confidence: float) -> str | None:
+    """Say why ``confidence`` cannot be that of a one-sided bound; None when it can."""
+    if 0.5 < confidence < 1.0:
+        return None
+    return f"confidence {confidence!r} is not strictly between 0.5 and 1; write 95 % as 0.95"
+
+
+def two_sided(confidence: float) -> float:
+    """Return the confidence of the interval whose ends are one-sided bounds at ``confidence``.
+
+    >>> two_sided(0.75)
+    0.5
+    """
+    return 2.0 * confidence - 1.0
+
+
+def row_losses(metric: str, label: ArrayLike, probability: ArrayLike) -> Floats:
+    """Loss of every row, in the order given; lower is better.
+
+    ``log_loss`` is -ln of the probability given to what happened, in nats, clipped by ``CLIP``
+    (Good, 1952); ``brier`` is (probability - label) squared (Brier, 1950).
+    Raises DeclarationError for an unknown loss, HeadframeError for labels other than 0 and 1 or
+    probabilities outside [0, 1].
+
+    >>> row_losses("brier", [1, 0], [0.75, 0.5]).tolist()
+    [0.0625, 0.25]
+    """
+    import numpy as np
+
+    if found := loss_problem(metric):
+        raise _undeclared("metric", "the name of a row loss", found)
+    happened, predicted = _checked(label, probability)
+    # Written so that NaN is outside too.
+    outside = ~((predicted >= 0.0) & (predicted <= 1.0))
+    _refuse_rows("probability", "a number in [0, 1]", outside)
+    if metric == "brier":
+        return (predicted - happened) ** 2
+    clipped = np.clip(predicted, CLIP, 1.0 - CLIP)
+    return -np.log(np.where(happened, clipped, 1.0 - clipped))
+
+
+def auc(label: ArrayLike, probability: ArrayLike) -> float:
+    """Share of (positive, negative) pairs ranked rightly, ties counted half; in [0, 1].
+
+    It equals the Mann-Whitney statistic (Hanley and McNeil, 1982). Any finite score will do.
+    Raises NotEnoughData when only one class is present.
+
+    >>> auc([0, 1, 0, 1], [0.1, 0.4, 0.4, 0.8])
+    0.875
+    """
+    happened, score = _checked(label, probability)
+    positive, negative = score[happened], score[~happened]
+    if not (len(positive) and len(negative)):
+        expected, fix = "rows of both classes", "Choose a longer held-out window."
+        found = f"{len(positive)} positive of {len(happened)} rows"
+        raise NotEnoughData(Problem(where="auc", expected=expected, found=found, fix=fix))
+    return float(_wins(positive, negative).sum()) / (len(positive) * len(negative))
+
+
+def mean_interval(
+    values: ArrayLike, blocks: ArrayLike, *, confidence: float = 0.95, rows: ArrayLike | None = None
+) -> Interval | TooFewBlocks:
+    """Row-weighted mean of ``values`` with a delete-one-block jackknife t-interval.
+
+    The mean is a ratio (sum over blocks / rows over blocks), since blocks differ in size; its
+    standard error is the jackknife over blocks (Tukey, 1958; MacKinnon, Nielsen and Webb, 2023),
+    with t quantiles at Kish's effective number of blocks less one (Kish, 1965), so that a few huge
+    blocks widen it. ``rows`` says how many rows each value stands for (1 when left out).
+    Nothing is drawn at random, and the order of rows does not matter.
+
+    In simulation (20 to 60 independent blocks, sizes equal to lognormal with sigma 1) a 90 %
+    interval missed 4.7 to 5.4 % a side when block effects were normal or heavy-tailed. Skewed
+    effects cost coverage on their long side: 5.9 to 9.5 % when exponential, 7 to 11 % when rare
+    blocks are extreme (lognormal). Autocorrelation too: 9 % a side at 0.2, 15 % at 0.4.
+
+    >>> interval = mean_interval([0.0, 1.0] * 10, list(range(20)))
+    >>> f"{interval.low:.3f} {interval.estimate:.3f} {interval.high:.3f}"
+    '0.260 0.500 0.740'
+    """
+    import numpy as np
+
+    _check_confidence(confidence)
+    value = np.asarray(values, dtype=np.float64)
+    weight = np.ones(len(value)) if rows is None else np.asarray(rows, dtype=np.float64)
+    _refuse_rows("values", "a finite number", ~np.isfinite(value))
+    names, starts, order = _grouped(blocks, len(value))
+    if not names:
+        return TooFewBlocks(estimate=None, blocks=0)
+    weights = _sums(weight, starts, order)
+    sums = _sums(value * weight, starts, order)
+    row_count = math.fsum(weights)
+    estimate = math.fsum(sums) / row_count
+    if len(names) < MINIMUM_BLOCKS:
+        return TooFewBlocks(estimate=estimate, blocks=len(names))
+    # What the mean moves by when a block is left out.
+    shifts = (sums - estimate * weights) / (row_count - weights)
+    reach = _reach(shifts, _effective(weights), confidence)
+    return Interval(
+        estimate=estimate,
+        low=estimate - reach,
+        high=estimate + reach,
+        confidence=confidence,
+        blocks=len(names),
+    )
+
+
+def paired_interval(
+    difference: ArrayLike,
+    blocks: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    rows: ArrayLike | None = None,
+) -> Interval | TooFewBlocks:
+    """Interval of the mean difference of two models' losses on the same rows.
+
+    ``difference`` holds one model's loss less the other's, per row, or per block with ``rows``;
+    pairing cancels what a day does to both models. The method is that of ``mean_interval``.
+    Swapping the models swaps the bounds and flips their sign. One-sided: see ``two_sided``.
+    """
+    return mean_interval(difference, blocks, confidence=confidence, rows=rows)
+
+
+def auc_interval(
+    label: ArrayLike, probability: ArrayLike, blocks: ArrayLike, *, confidence: float = 0.95
+) -> Interval | TooFewBlocks:
+    """AUC over all rows with a delete-one-block jackknife t-interval on the logit scale.
+
+    Leaving a block out subtracts its concordant pairs, which come from ranks at O(n log n), exact
+    and with ties counted half (DeLong, 1988; by cluster Obuchowski, 1997). ``blocks`` of the
+    result counts those of the rarer class: days without a positive say nothing about positives.
+    In simulation (20 to 60 independent blocks, sizes equal to lognormal with sigma 1) a 95 %
+    interval missed 4.0 to 5.7 %; a percentile block bootstrap missed 6.2 to 10.2 %.
+    """
+    import numpy as np
+
+    _check_confidence(confidence)
+    happened, score = _checked(label, probability)
+    _, starts, order = _grouped(blocks, len(score))
+    if happened.all() or not happened.any():
+        return TooFewBlocks(estimate=None, blocks=0)
+    wins = np.zeros(len(score))
+    wins[happened] = _wins(score[happened], score[~happened])
+    wins[~happened] = _wins(-score[~happened], -score[happened])
+    positives = _sums(happened.astype(np.float64), starts, order)
+    negatives = np.diff(np.append(starts, len(score))) - positives
+    inside = [
+        float(_wins(score[rows][happened[rows]], score[rows][~happened[rows]]).sum())
+        for rows in np.split(order, starts[1:])
+    ]
+    concordant, pairs = float(wins[happened].sum()), positives.sum() * negatives.sum()
+    estimate = float(concordant / pairs)
+    speaking = min(np.count_nonzero(positives), np.count_nonzero(negatives))
+    if speaking < MINIMUM_BLOCKS:
+        return TooFewBlocks(estimate=estimate, blocks=int(speaking))
+    kept = concordant - _sums(wins, starts, order) + np.asarray(inside)
+    kept_pairs = (positives.sum() - positives) * (negatives.sum() - negatives)
+    centre = _logit(np.asarray([concordant]), np.asarray([pairs]))[0]
+    effective = min(_effective(positives), _effective(negatives))
+    reach = _reach(_logit(kept, kept_pairs) - centre, effective, confidence)
+    return Interval(
+        estimate=estimate,
+        low=min(estimate, 1.0 / (1.0 + math.exp(reach - centre))),
+        high=max(estimate, 1.0 / (1.0 + math.exp(-reach - centre))),
+        confidence=confidence,
+        blocks=int(speaking),
+    )
+
+
+def block_means(values: ArrayLike, blocks: ArrayLike) -> tuple[list[str], list[int], list[float]]:
+    """Name, rows and mean of every block, by block; the order of rows does not matter, to the bit."""
+    import numpy as np
+
+    value = np.asarray(values, dtype=np.float64)
+    names, starts, order = _grouped(blocks, len(value))
+    sizes = np.diff(np.append(starts, len(value)))
+    means = _sums(value, starts, order) / sizes
+    return names, sizes.tolist(), means.tolist()
+
+
+def _checked(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    import numpy as np
+
+    happened, predicted = np.asarray(label), np.asarray(score, dtype=np.float64)
+    if happened.ndim != 1 or happened.shape != predicted.shape:
+        found = f"shapes {happened.shape} and {predicted.shape}"
+        raise _refused("label and probability", "two columns of one length", found)
+    _refuse_rows("label", "0 or 1", (happened != 0) & (happened != 1))
+    _refuse_rows("probability", "a finite number", ~np.isfinite(predicted))
+    return happened.astype(bool), predicted
+
+
+def _wins(score: Floats, others: Floats) -> Floats:
+    """Count for every score the others below it, ties counted half."""
+    import numpy as np
+
+    ranked = np.sort(others)
+    below, not_above = (np.searchsorted(ranked, score, side) for side in ("left", "right"))
+    return (below + not_above) / np.float64(2)
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise _undeclared("confidence", "a share strictly between 0 and 1", repr(confidence))
+
+
+def _grouped(
+    blocks: ArrayLike, length: int
+) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
+    """Names of the blocks, where each starts in the sorted rows, and the order that sorts them."""
+    import numpy as np
+
+    block = np.asarray(blocks)
+    if block.shape != (length,):
+        raise _refused("blocks", f"one block for each of {length} rows", f"shape {block.shape}")
+    names, code = np.unique(block, return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    starts = np.searchsorted(code[order], np.arange(len(names)))
+    return [str(name) for name in names], starts, order
+
+
+def _sums(values: Floats, starts: NDArray[np.intp], order: NDArray[np.intp]) -> Floats:
+    import numpy as np
+
+    # math.fsum rounds once, so the order of rows cannot change a digest.
+    parts = np.split(values[order], starts[1:])
+    return np.asarray([math.fsum(part.tolist()) for part in parts])
+
+
+def _effective(weights: Floats) -> float:
+    """Kish's effective number of blocks: how many equal ones would be worth as much."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def _reach(shifts: Floats, effective: float, confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    spread = math.sqrt((len(shifts) - 1) / len(shifts) * math.fsum((shifts**2).tolist()))
+    # One degree of freedom is the floor: below it a t quantile is no longer a finite number.
+    return float(stdtrit(max(effective - 1.0, 1.0), (1.0 + confidence) / 2.0)) * spread
+
+
+def _logit(concordant: Floats, pairs: Floats) -> Floats:
+    import numpy as np
+
+    # Half a pair on either side keeps a perfect ranking finite (Haldane, 1956).
+    return np.log((concordant + 0.5) / (pairs - concordant + 0.5))
+
+
+def _refuse_rows(where: str, expected: str, broken: NDArray[np.bool_]) -> None:
+    if broken.any():
+        shown = ", ".join(str(row) for row in broken.nonzero()[0][:MOST_EXAMPLES])
+        found = f"something else in {broken.sum()} rows, the first {shown}"
+        raise _refused(where, f"{expected} in every row", found)
+
+
+def _refused(where: str, expected: str, found: str) -> HeadframeError:
+    fix = "Mend what feeds the metric; rows without a final label are left out before."
+    return HeadframeError(Problem(where=where, expected=expected, found=found, fix=fix))
+
+
+def _undeclared(where: str, expected: str, found: str) -> DeclarationError:
+    fix = "Correct the argument where the use case declares it."
+    return DeclarationError(Problem(where=where, expected=expected, found=found, fix=fix))

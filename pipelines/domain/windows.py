@@ -1,0 +1,83 @@
+"""Windows: scoring times, their blocks, and the forward-time split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardTime:
+    """Hold out the last ``test_days`` blocks; train on what came before, less a gap.
+
+    The gap equals the label's ``final_after``, so that no training label was still open
+    when the first held-out block was scored.
+    """
+
+    test_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Scoring times of the training window and of the held-out window, both sorted, disjoint."""
+
+    training: tuple[datetime, ...]
+    held_out: tuple[datetime, ...]
+
+
+def scoring_times(at: time, timezone: str, *, since: datetime, until: datetime) -> list[datetime]:
+    """Return every daily scoring time in [since, until) as UTC, sorted.
+
+    >>> scoring_times(time(5), "America/New_York",
+    ...     since=datetime(2013, 3, 9, tzinfo=UTC), until=datetime(2013, 3, 11, tzinfo=UTC))[0].hour
+    10
+    """
+    zone = ZoneInfo(timezone)
+    day = since.astimezone(zone).date() - timedelta(days=1)
+    times = []
+    while day <= until.astimezone(zone).date() + timedelta(days=1):
+        moment = local_moment(day, at, zone)
+        if since <= moment < until:
+            times.append(moment)
+        day += timedelta(days=1)
+    return times
+
+
+def next_scoring_time(moment: datetime, at: time, timezone: str) -> datetime:
+    """Return the scoring time one local day after ``moment``: the end of its block."""
+    zone = ZoneInfo(timezone)
+    return local_moment(moment.astimezone(zone).date() + timedelta(days=1), at, zone)
+
+
+def scoring_blocks(
+    at: time, timezone: str, *, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return (scoring time, end of its block) for every scoring time in [since, until), sorted."""
+    times = scoring_times(at, timezone, since=since, until=until)
+    return [(moment, next_scoring_time(moment, at, timezone)) for moment in times]
+
+
+def block_name(moment: datetime, timezone: str) -> str:
+    """Return the ISO date of the block that a scoring time opens, in local time."""
+    return moment.astimezone(ZoneInfo(timezone)).date().isoformat()
+
+
+def local_moment(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """Return local ``day`` ``at`` as UTC."""
+    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
+
+
+def forward_split(
+    times: Sequence[datetime], rule: ForwardTime, *, gap: timedelta, block: timedelta
+) -> Split:
+    """Split scoring times whose labels are final into training and held-out windows.
+
+    ``block`` is the length of one block. A training block's last label is final when the first
+    held-out block opens. Either part may come out empty; the caller decides what is too few.
+    """
+    ordered = tuple(sorted(times))
+    held_out = ordered[-rule.test_days :]
+    if not held_out:
+        return Split(training=(), held_out=())
+    training = tuple(t for t in ordered if t + block + gap <= held_out[0])
+    return Split(training=training, held_out=held_out)

@@ -1,0 +1,229 @@
+"""The declaration of a use case, its one loader, and its digest."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from pipelines.declaration_problems import problems_of
+from pipelines.domain.contract import Column, Files, Table
+from pipelines.domain.digest import digest_of
+from pipelines.domain.evidence import Evidence
+from pipelines.domain.features import FeatureView, KnownTables, features
+from pipelines.domain.gates.beats_baseline import BeatsBaseline
+from pipelines.domain.gates.beats_champion import BeatsChampion
+from pipelines.domain.labels import Label
+from pipelines.domain.training import Candidate, FeatureColumns, Training
+from pipelines.domain.verdict import Verdict
+from pipelines.domain.windows import ForwardTime
+from pipelines.errors import DeclarationError, HeadframeError, Problem
+
+__all__ = [
+    "BeatsBaseline", "BeatsChampion", "Candidate", "Column", "FeatureColumns", "Files",
+    "ForwardTime", "Gate", "KnownTables", "Label", "Monitoring", "Retraining", "Roles", "Scoring",
+    "Table", "TrainedUseCase", "Training", "UseCase", "features", "load", "load_all",
+]  # fmt: skip
+
+_loading: ContextVar[bool] = ContextVar("loading", default=False)
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """Anything that judges evidence."""
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Return the verdict; never raises for poor evidence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """The Headframe role that may do each kind of work; users get roles in ``users.toml``."""
+
+    data_engineer: str = "data_engineer"
+    data_scientist: str = "data_scientist"
+    approver: str = "approver"
+    operator: str = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """When predictions are made: daily ``at`` local time, for the entities until the next time.
+
+    ``on_stale`` says what happens when a table is older than it promised: predictions are made and
+    flagged, or none are made.
+    """
+
+    at: time
+    timezone: str = "UTC"
+    on_stale: Literal["score_and_flag", "fail_closed"] = "score_and_flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """How performance is watched: blocks with fewer final labels than
+    ``minimum_labels`` are "too few"; a block smaller than the usual by the share ``volume_drop``
+    in [0, 1] is reported.
+    """
+
+    minimum_labels: int = 30
+    volume_drop: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """When a challenger is trained unasked: a cron expression or preset, or None for never."""
+
+    schedule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCase:
+    """One use case, whole: tables and contracts, features, label, training, gates, scoring.
+
+    Tier "explore" needs tables only; "scheduled" adds training and scoring, promoted by the gates
+    alone; "governed" adds a person's approval. ``ends_before`` is the ISO date from which nothing
+    runs on schedule any more (for data that ends); runs by hand stay possible.
+    """
+
+    name: str
+    owner: str
+    tables: Sequence[Table]
+    purpose: str = ""
+    tier: Literal["explore", "scheduled", "governed"] = "explore"
+    ingest_schedule: str = "*/15 * * * *"
+    roles: Roles = field(default_factory=Roles)
+    features: FeatureView | None = None
+    label: Label | None = None
+    training: Training | None = None
+    gates: Sequence[Gate] = ()
+    scoring: Scoring | None = None
+    monitoring: Monitoring = field(default_factory=Monitoring)
+    retraining: Retraining = field(default_factory=Retraining)
+    approval_expires: timedelta = timedelta(days=7)
+    ends_before: str | None = None
+
+    def problems(self) -> list[Problem]:
+        """Return everything that is wrong with the declaration; empty when it is sound."""
+        return problems_of(self)
+
+    def digest(self) -> str:
+        """Return the declaration's identity: its data, canonical; code has a digest of its own."""
+        return digest_of(self)
+
+    def table(self, name: str) -> Table:
+        """Return the table called ``name``. Raises KeyError."""
+        return {table.name: table for table in self.tables}[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedUseCase:
+    """The parts that every tier above "explore" declares, none of them missing."""
+
+    name: str
+    features: FeatureView
+    label: Label
+    training: Training
+    scoring: Scoring
+
+    @classmethod
+    def of(cls, use_case: UseCase) -> "TrainedUseCase":
+        """Return the parts. Raises DeclarationError when the tier is "explore"."""
+        view, label, training = use_case.features, use_case.label, use_case.training
+        if view is None or label is None or training is None or use_case.scoring is None:
+            raise DeclarationError(
+                Problem(
+                    where=f"use case {use_case.name!r}",
+                    expected="features, label, training and scoring",
+                    found=f"tier {use_case.tier!r}, which has tables only",
+                    fix="Set tier='scheduled' or 'governed' and declare them.",
+                )
+            )
+        return cls(
+            name=use_case.name,
+            features=view,
+            label=label,
+            training=training,
+            scoring=use_case.scoring,
+        )
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Mark a use-case file as being read outside Airflow."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def is_loading() -> bool:
+    """Tell whether a use-case file is being read outside Airflow, where no DAG is wanted."""
+    return _loading.get()
+
+
+def load(path: Path) -> UseCase:
+    """Read the one use case of a DAG file, without Airflow.
+
+    Raises DeclarationError with every problem, also when the file cannot be run or declares none.
+    """
+    name = f"headframe_use_case_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DeclarationError(_unreadable(path, "no such Python file"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with loading():
+            spec.loader.exec_module(module)
+    except HeadframeError:
+        raise
+    except Exception as error:
+        raise DeclarationError(_unreadable(path, f"{type(error).__name__}: {error}")) from error
+    found = [value for value in vars(module).values() if isinstance(value, UseCase)]
+    if len(found) != 1:
+        raise DeclarationError(_unreadable(path, f"{len(found)} use cases"))
+    problems = found[0].problems()
+    if found[0].name != path.stem:
+        problems.append(
+            Problem(
+                where=f"{path.name}, name",
+                expected=f"the file's own name, {path.stem!r}",
+                found=repr(found[0].name),
+                fix="Rename the file or the use case: one file is one use case.",
+            )
+        )
+    if problems:
+        raise DeclarationError(*problems)
+    return found[0]
+
+
+def load_all(folder: Path) -> tuple[dict[str, UseCase], list[HeadframeError]]:
+    """Read every use-case file of ``folder``; return the sound ones by name, and the errors.
+
+    Files whose name starts with ``platform__`` are the platform's own and hold no use case.
+    """
+    sound, errors = {}, []
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith(("platform__", "_")):
+            continue
+        try:
+            sound[path.stem] = load(path)
+        except HeadframeError as error:
+            errors.append(error)
+    return sound, errors
+
+
+def _unreadable(path: Path, found: str) -> Problem:
+    return Problem(
+        where=path.name,
+        expected="a Python file that declares one UseCase",
+        found=found,
+        fix=f"Mend {path.name}; `headframe check` reads it again.",
+    )

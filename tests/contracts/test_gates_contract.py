@@ -1,0 +1,162 @@
+"""What every gate promises, asked of each class found in pipelines.domain.gates."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from pipelines.domain import gates
+from pipelines.domain.evidence import BlockLoss, Evidence
+from pipelines.domain.metrics import LOSSES
+from pipelines.domain.verdict import OUTCOMES, Verdict, promotable
+
+ARGUMENTS: Mapping[str, Any] = {"metric": "log_loss", "margin": 0.01, "confidence": 0.95}
+"""An argument for each required field by its name; a gate with another field adds it here."""
+
+
+class Judging(Protocol):
+    def judge(self, evidence: Evidence) -> Verdict: ...
+
+
+def gate_classes() -> list[type[Any]]:
+    """Return every class with ``judge`` that a module of the package defines."""
+    modules = [
+        importlib.import_module(f"{gates.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(gates.__path__)
+    ]
+    return [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and hasattr(value, "judge")
+    ]
+
+
+GATES = gate_classes()
+COMPARING = [
+    gate for gate in GATES if "metric" in {field.name for field in dataclasses.fields(gate)}
+]
+"""Gates that compare the challenger's losses with another role's."""
+
+
+def made(gate: type[Any]) -> Judging:
+    required = [
+        field.name for field in dataclasses.fields(gate) if field.default is dataclasses.MISSING
+    ]
+    built: Judging = gate(**{name: ARGUMENTS[name] for name in required})
+    return built
+
+
+def evidence_of(gain: float, blocks: int = 28, spread: float = 0.01) -> Evidence:
+    """Evidence in which the challenger's loss is below both rivals' by ``gain`` on average."""
+    rng = np.random.default_rng(blocks)
+    gains = gain + spread * rng.normal(size=blocks)
+    rows = [int(count) for count in rng.integers(50, 200, blocks)]
+    bundle = tuple(
+        BlockLoss(
+            block=f"2013-{5 + number // 28:02d}-{1 + number % 28:02d}",
+            rows=rows[number],
+            losses={
+                "challenger": dict.fromkeys(LOSSES, 0.6 - float(gains[number])),
+                "baseline": dict.fromkeys(LOSSES, 0.6),
+                "champion": dict.fromkeys(LOSSES, 0.6),
+            },
+        )
+        for number in range(blocks)
+    )
+    return Evidence(
+        use_case="flight_delays",
+        as_of="2013-07-01T05:00:00+00:00",
+        challenger="7",
+        champion="3",
+        training_window=("2013-01-01", "2013-04-27"),
+        held_out_window=("2013-05-01", "2013-06-28"),
+        rows=sum(rows),
+        positives=sum(rows) // 5,
+        metrics={},
+        blocks=bundle,
+        data_versions={},
+        declaration_digest="",
+        code_digest="",
+    )
+
+
+def test_the_gates_were_found() -> None:
+    assert {"BeatsBaseline", "BeatsChampion"} <= {gate.__name__ for gate in GATES}
+    assert COMPARING
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_its_docstring_names_a_source(gate: type[Any]) -> None:
+    assert re.search(r"\([^()]*[A-Z][\w-]+[^()]*,?\s(19|20)\d\d\b", gate.__doc__ or "")
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_it_is_frozen(gate: type[Any]) -> None:
+    built = made(gate)
+    assert built == made(gate)
+    assert hash(built) == hash(made(gate))
+    for field in dataclasses.fields(gate):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(built, field.name, None)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_it_finds_no_problem_in_sound_arguments(gate: type[Any]) -> None:
+    assert not getattr(made(gate), "problems", tuple)()
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gain", [-0.1, 0.0, 0.1])
+def test_it_says_the_same_twice(gate: type[Any], gain: float) -> None:
+    assert made(gate).judge(evidence_of(gain)) == made(gate).judge(evidence_of(gain))
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gain", [-0.1, 0.0, 0.1])
+def test_its_verdict_is_a_sentence_and_survives_json(gate: type[Any], gain: float) -> None:
+    verdict = made(gate).judge(evidence_of(gain))
+    assert Verdict.from_plain(json.loads(json.dumps(verdict.to_plain()))) == verdict
+    assert verdict.gate == gate.__name__
+    assert verdict.outcome in OUTCOMES
+    assert re.fullmatch(r"[A-Z].*\.", verdict.reason)
+    kept = dataclasses.replace(evidence_of(gain), verdicts=(verdict,))
+    assert Evidence.from_json(kept.to_json()).verdicts == (verdict,)
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("blocks", [0, 1, 5, 19])
+def test_too_few_blocks_never_pass(gate: type[Any], blocks: int) -> None:
+    verdict = made(gate).judge(evidence_of(0.1, blocks))
+    assert verdict.outcome == "too_few"
+    assert not promotable([verdict])
+
+
+@pytest.mark.parametrize("gate", COMPARING)
+@pytest.mark.parametrize("blocks", [20, 28, 56])
+def test_identical_models_never_pass(gate: type[Any], blocks: int) -> None:
+    assert made(gate).judge(evidence_of(0.0, blocks, spread=0.0)).outcome == "failed"
+
+
+@pytest.mark.parametrize("gate", COMPARING)
+@pytest.mark.parametrize("blocks", [20, 28, 56])
+def test_a_clearly_better_challenger_passes(gate: type[Any], blocks: int) -> None:
+    verdict = made(gate).judge(evidence_of(0.1, blocks))
+    assert verdict.outcome == "passed"
+    assert promotable([verdict])
+
+
+@pytest.mark.parametrize("gate", COMPARING)
+@pytest.mark.parametrize("blocks", [20, 28, 56])
+def test_a_clearly_worse_challenger_fails(gate: type[Any], blocks: int) -> None:
+    verdict = made(gate).judge(evidence_of(-0.1, blocks))
+    assert verdict.outcome == "failed"
+    assert not promotable([verdict])

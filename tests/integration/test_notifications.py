@@ -1,0 +1,111 @@
+"""Notifications: the file has every message, and a service that fails harms nobody."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipelines.adapters.notifications import NOT_SENT, notify, recent
+from pipelines.adapters.settings import Settings
+
+# Apprise's own: it goes with the last Python that has the module.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+class Receiver(HTTPServer):
+    """A service that keeps what it is sent and answers with ``status``."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.received: list[dict[str, str]] = []
+
+    def finish_with(self, body: bytes) -> int:
+        """Keep a message and say what to answer."""
+        self.received.append(json.loads(body))
+        return self.status
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Receiver)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.server.finish_with(body))
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its own name
+        """Stay quiet."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def settings_for(tmp_path: Path, url: str = "") -> Settings:
+    return Settings(home=tmp_path / "home", notify=url)
+
+
+def test_without_a_service_a_message_is_kept_in_the_file(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    notify(settings, "Ingest failed", "churn: no file")
+    lines = (settings.root / "notifications.log").read_text().splitlines()
+    content = [json.loads(line) for line in lines]
+    assert [(line["title"], line["body"]) for line in content] == [
+        ("Ingest failed", "churn: no file")
+    ]
+    assert content[0]["at"].endswith("+00:00")
+
+
+def test_a_service_gets_the_message_once(tmp_path: Path, receiver: Receiver) -> None:
+    settings = settings_for(tmp_path, f"json://127.0.0.1:{receiver.server_port}/")
+    notify(settings, "Drift", "origin moved")
+    assert [(got["title"], got["message"]) for got in receiver.received] == [
+        ("Drift", "origin moved")
+    ]
+    assert [message.title for message in recent(settings, 10)] == ["Drift"]
+
+
+NO_URL = "HEADFRAME_NOTIFY is no URL that Apprise understands."
+REFUSED = "The service of HEADFRAME_NOTIFY refused the message or did not answer."
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("json://user:hunter2@127.0.0.1:{refusing}/token", REFUSED),
+        ("json://user:hunter2@127.0.0.1:1/nobody-listens", REFUSED),
+        ("nonsense://hunter2", NO_URL),
+        ("hunter2", NO_URL),
+    ],
+)
+def test_a_service_that_fails_leaves_its_reason_and_no_secret(
+    tmp_path: Path, receiver: Receiver, url: str, reason: str
+) -> None:
+    receiver.status = 500
+    settings = settings_for(tmp_path, url.format(refusing=receiver.server_port))
+    notify(settings, "Drift", "origin moved")
+    first, second = recent(settings, 10)
+    assert (first.title, second.title) == ("Drift", NOT_SENT)
+    assert second.body == f"Drift: {reason}"
+    assert "hunter2" not in (settings.root / "notifications.log").read_text()
+
+
+def test_the_last_messages_come_oldest_first_and_broken_lines_are_left_out(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    assert recent(settings, 3) == ()
+    for number in range(5):
+        notify(settings, f"message {number}", "line one\nline two")
+    with (settings.root / "notifications.log").open("a") as file:
+        file.write('{"at": "2026-01-01T00:00')
+    assert [message.title for message in recent(settings, 2)] == ["message 3", "message 4"]

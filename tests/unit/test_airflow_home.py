@@ -1,0 +1,190 @@
+"""The Airflow home: secrets kept, users read strictly, an environment that mixes with no other."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.adapters import airflow_home
+from pipelines.adapters.ports import Ports
+from pipelines.adapters.settings import Settings
+from pipelines.adapters.users import User, read_users
+from pipelines.errors import PlatformError, SettingsError
+
+PORTS = Ports(airflow=20001, mlflow=20002, worker_logs=20003, triggerer_logs=20004)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in list(os.environ):
+        if "AIRFLOW" in name or name.startswith("HEADFRAME_"):
+            monkeypatch.delenv(name)
+    return Settings(home=tmp_path / "home", dags=tmp_path / "site" / "dags")
+
+
+def test_secrets_and_passwords_are_made_once_and_readable_only_by_their_owner(
+    settings: Settings,
+) -> None:
+    airflow_home.prepare(settings)
+    folder = airflow_home.airflow_folder(settings)
+    files = [folder / "secrets.json", folder / "passwords.json"]
+    first = [file.read_text() for file in files]
+    airflow_home.prepare(settings)
+    assert [file.read_text() for file in files] == first
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
+    assert len(json.loads(first[0])["jwt_secret"]) >= 64
+
+
+def test_the_first_users_have_one_role_each_and_the_administrator_none(settings: Settings) -> None:
+    users = airflow_home.prepare(settings)
+    assert users == (
+        User("engineer", ("data_engineer",)),
+        User("scientist", ("data_scientist",)),
+        User("approver", ("approver",)),
+        User("operator", ("operator",)),
+        User("admin", ()),
+    )
+    assert [user.airflow_role for user in users] == ["op", "user", "user", "op", "admin"]
+
+
+def test_an_edited_users_file_is_kept_and_a_new_user_gets_a_password(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    before = airflow_home.passwords(settings)
+    with settings.users_file.open("a") as file:
+        file.write('alice = ["data_scientist", "operator"]\nguest = []\n')
+    users = airflow_home.prepare(settings)
+    assert [user.airflow_role for user in users[-2:]] == ["op", "viewer"]
+    after = airflow_home.passwords(settings)
+    assert after.keys() - before.keys() == {"alice", "guest"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_all_problems_of_the_users_file_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "users.toml"
+    file.write_text(
+        "[user]\n"
+        "[users]\n"
+        'ann = ["data_scientst"]\n'
+        'bob = "approver"\n'
+        '"a:b" = []\n'
+        'cleo = ["approver", "king"]\n'
+    )
+    with pytest.raises(SettingsError) as caught:
+        read_users(file)
+    found = [
+        (problem.where.removeprefix(f"{file} "), problem.found) for problem in caught.value.problems
+    ]
+    assert found == [
+        ("[user]", "'user'"),
+        ("[users] ann", "'data_scientst'"),
+        ("[users] bob", "'approver'"),
+        ("[users] a:b", "'a:b'"),
+        ("[users] cleo", "'king'"),
+    ]
+    assert caught.value.problems[1].fix == "Did you mean 'data_scientist'?"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "no such file"),
+        ("[users\n", "Expected"),
+        ("", "none"),
+        ("users = 3\n", "none"),
+    ],
+)
+def test_a_users_file_that_cannot_be_read_says_why(
+    tmp_path: Path, content: str | None, found: str
+) -> None:
+    file = tmp_path / "users.toml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match=found):
+        read_users(file)
+
+
+def test_every_address_of_the_environment_is_on_the_loopback_interface(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    variables = airflow_home.environment(settings, PORTS)
+    addresses = [value for value in variables.values() if ":2000" in value]
+    assert addresses == [address for address in addresses if "//127.0.0.1:2000" in address]
+    assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert (
+        variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:20001/execution/"
+    )
+    assert variables["HEADFRAME_MLFLOW"] == "http://127.0.0.1:20002"
+    assert variables["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] == "20003"
+    assert variables["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] == "20004"
+    assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+
+
+def test_the_environment_takes_nothing_from_another_airflow(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow_home.prepare(settings)
+    outside = {
+        "AIRFLOW_CONFIG": "/elsewhere/airflow.cfg",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "_AIRFLOW_SKIP_DB_TESTS": "true",
+        "AIRFLOW_CONN_WAREHOUSE": "postgresql://warehouse",
+        "AIRFLOW__OPENLINEAGE__DISABLED": "False",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HEADFRAME_PROCESS": "scheduler",
+        "NO_PROXY": "intranet",
+    }
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    variables = airflow_home.environment(settings, PORTS)
+    kept = {name: variables[name] for name in outside if name in variables}
+    assert kept == {
+        "AIRFLOW_CONN_WAREHOUSE": "postgresql://warehouse",
+        "AIRFLOW__OPENLINEAGE__DISABLED": "False",
+        "NO_PROXY": "intranet,127.0.0.1,localhost",
+    }
+
+
+def test_relative_folders_become_absolute_and_the_checkout_is_importable(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = settings.model_copy(update={"home": Path("home"), "dags": Path("site/dags")})
+    airflow_home.prepare(relative)
+    variables = airflow_home.environment(relative, PORTS)
+    assert variables["HEADFRAME_HOME"] == str(tmp_path / "home")
+    assert variables["HEADFRAME_EXPECTATIONS"] == str(tmp_path / "expectations")
+    assert variables["AIRFLOW__CORE__DAGS_FOLDER"] == str(tmp_path / "site" / "dags")
+    assert variables["AIRFLOW__CORE__PLUGINS_FOLDER"] == str(tmp_path / "site" / "plugins")
+    assert variables["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path / "site")
+    assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == (
+        f"sqlite:///{tmp_path}/home/airflow/airflow.db"
+    )
+
+
+def test_an_outside_mlflow_server_and_database_are_used(settings: Settings) -> None:
+    outside = settings.model_copy(
+        update={"mlflow": "https://mlflow.example", "database": "postgresql://db/airflow"}
+    )
+    airflow_home.prepare(outside)
+    variables = airflow_home.environment(outside, PORTS)
+    assert variables["HEADFRAME_MLFLOW"] == "https://mlflow.example"
+    assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql://db/airflow"
+
+
+def test_a_damaged_secrets_file_is_never_replaced_silently(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    file = airflow_home.airflow_folder(settings) / "secrets.json"
+    file.write_text("{")
+    airflow_home.prepare(settings)
+    with pytest.raises(PlatformError, match=r"secrets\.json"):
+        airflow_home.environment(settings, PORTS)
+
+
+def test_only_the_scheduler_imports_what_its_tasks_will_need(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    file = airflow_home.airflow_folder(settings) / "config" / "airflow_local_settings.py"
+    code = compile(file.read_text(), str(file), "exec")
+    imported: dict[str, object] = {}
+    exec(code, imported)  # noqa: S102 - the file this project wrote a moment ago
+    assert "pandas" not in imported
+    assert imported["__all__"] == []
