@@ -115,6 +115,8 @@ def environment(settings: Settings, ports: Ports) -> dict[str, str]:
         # Two tasks share two cores: a numeric library gets one thread, and waits asleep.
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
+        # pyarrow's allocator would start a thread at import, before the scheduler forks.
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

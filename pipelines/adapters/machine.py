@@ -41,26 +41,52 @@ def look(settings: Settings, *, requested_port: int | None = None) -> tuple[Mach
     return (
         _python(),
         _tools(),
-        _writable_home(settings),
-        _free_disk(settings),
+        writable_home(settings),
+        free_disk(settings),
         _ports(settings, requested_port),
         _locks(),
         _clock(settings),
     )
 
 
-def require_free_disk(settings: Settings) -> None:
-    """Raise PlatformError when the disk of the home is nearly full."""
-    check = _free_disk(settings)
-    if not check.ok:
-        raise PlatformError(
-            Problem(
-                where=str(settings.root),
-                expected=f"at least {LEAST_FREE_GIB:.0f} GiB free",
-                found=check.found,
-                fix=check.fix,
-            )
-        )
+def require(*checks: MachineCheck) -> None:
+    """Raise PlatformError with all ``checks`` that are not ok."""
+    problems = [
+        Problem(where=check.name, expected="what a start needs", found=check.found, fix=check.fix)
+        for check in checks
+        if not check.ok
+    ]
+    if problems:
+        raise PlatformError(*problems)
+
+
+def writable_home(settings: Settings) -> MachineCheck:
+    """Try to make a file where the home is or will be."""
+    existing = _nearest_existing(settings.root)
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".headframe-doctor-"):
+            found = str(settings.root)
+        ok = True
+    except OSError as error:
+        ok, found = False, f"{existing}: {error.strerror}"
+    return MachineCheck(
+        name="home",
+        ok=ok,
+        found=found,
+        fix="Make the folder writable, or point HEADFRAME_HOME to one that is.",
+    )
+
+
+def free_disk(settings: Settings) -> MachineCheck:
+    """Measure the space left on the disk of the home."""
+    free = shutil.disk_usage(_nearest_existing(settings.root)).free / GIB
+    return MachineCheck(
+        name="disk",
+        ok=free >= LEAST_FREE_GIB,
+        found=f"{free:.1f} GiB free",
+        fix=f"Free some space ({LEAST_FREE_GIB:.0f} GiB are needed), or point HEADFRAME_HOME to a "
+        "larger disk.",
+    )
 
 
 def _python() -> MachineCheck:
@@ -80,33 +106,6 @@ def _tools() -> MachineCheck:
         ok=not missing,
         found=f"missing: {', '.join(missing)}" if missing else ", ".join(TOOLS),
         fix="Install Headframe with all its dependencies: `uv sync`.",
-    )
-
-
-def _writable_home(settings: Settings) -> MachineCheck:
-    existing = _nearest_existing(settings.root)
-    try:
-        with tempfile.NamedTemporaryFile(dir=existing, prefix=".headframe-doctor-"):
-            found = str(settings.root)
-        ok = True
-    except OSError as error:
-        ok, found = False, f"{existing}: {error.strerror}"
-    return MachineCheck(
-        name="home",
-        ok=ok,
-        found=found,
-        fix="Make the folder writable, or point HEADFRAME_HOME to one that is.",
-    )
-
-
-def _free_disk(settings: Settings) -> MachineCheck:
-    free = shutil.disk_usage(_nearest_existing(settings.root)).free / GIB
-    return MachineCheck(
-        name="disk",
-        ok=free >= LEAST_FREE_GIB,
-        found=f"{free:.1f} GiB free",
-        fix=f"Free some space ({LEAST_FREE_GIB:.0f} GiB are needed), or point HEADFRAME_HOME to a "
-        "larger disk.",
     )
 
 

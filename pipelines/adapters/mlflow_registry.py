@@ -243,8 +243,8 @@ def _experiment(client: "MlflowClient", settings: Settings, use_case: str) -> st
     found = client.get_experiment_by_name(use_case)
     if found is not None:
         return str(found.experiment_id)
-    local = settings.mlflow_uri.startswith("sqlite:///")
-    location = str(settings.mlflow_artifacts / use_case) if local else None
+    embedded = settings.mlflow_is_embedded
+    location = str(settings.mlflow_artifacts / use_case) if embedded else None
     return str(client.create_experiment(use_case, artifact_location=location))
 
 

@@ -99,8 +99,7 @@ def wait_until_ready(
         seconds = time.monotonic() - begun
         lost = state is None or any(child.state == "given up" for child in state.children)
         if lost or seconds > timeout_seconds:
-            found = "given up" if lost else f"not healthy after {seconds:.0f} s"
-            raise PlatformError(*(_not_ready(settings, part, found) for part in waiting))
+            raise PlatformError(*(_not_ready(settings, part, seconds) for part in waiting))
         progress(f"{', '.join(part.name for part in waiting)} ({seconds:.0f} s)")
         time.sleep(POLL_SECONDS)
 
@@ -279,12 +278,12 @@ def _part(name: str, process: str, child: ChildState | None, found: str) -> Part
     return PartHealth(name=name, healthy=found == HEALTHY, process=process, found=found)
 
 
-def _not_ready(settings: Settings, part: PartHealth, found: str) -> Problem:
-    log = process_logs.log_file(settings.root, part.process)
+def _not_ready(settings: Settings, part: PartHealth, seconds: float) -> Problem:
+    log = process_logs.tail(process_logs.log_file(settings.root, part.process), LINES_SHOWN)
     return Problem(
         where=part.name,
         expected="healthy",
-        found=f"{part.found}, {found}. The end of its log:\n{process_logs.tail(log, LINES_SHOWN)}",
+        found=f"'{part.found}' after {seconds:.0f} s. Its log ends:\n{log}\n",
         fix=f"See `headframe logs {part.process}`.",
     )
 

@@ -19,8 +19,8 @@ PROCESS_MARKER = "HEADFRAME_PROCESS"
 SUPERVISOR = "supervisor"
 """The supervisor's own name among the processes of a home."""
 
-SAME_START_SECONDS = 2.0
-"""Two readings of one process's start time differ by less, even when the clock is being set."""
+SAME_START_SECONDS = 1.5
+"""Two readings of one process's start differ by less: the kernel rounds its boot time to 1 s."""
 
 SWEEP_SECONDS = 15.0
 """A killed process is gone at once, unless the kernel holds it."""
@@ -50,7 +50,7 @@ class SupervisorState:
 
     pid: int
     started: float
-    """Seconds since the epoch, as psutil reads it: tells the supervisor from a reused pid."""
+    """Seconds from boot to its start: tells it from a reused pid, even when the clock is set."""
     children: tuple[ChildState, ...]
 
 
@@ -66,11 +66,16 @@ def running(root: Path) -> SupervisorState | None:
         children = tuple(ChildState(**child) for child in content.pop("children"))
         state = SupervisorState(**content, children=children)
         process = psutil.Process(state.pid)
-        same = abs(process.create_time() - state.started) < SAME_START_SECONDS
+        same = abs(seconds_after_boot(process) - state.started) < SAME_START_SECONDS
         alive = same and _is_marked(process, root) and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
     return state if alive else None
+
+
+def seconds_after_boot(process: psutil.Process) -> float:
+    """Say when a process started, by a clock that nobody sets."""
+    return process.create_time() - psutil.boot_time()
 
 
 def owned(root: Path, name: str = "") -> tuple[psutil.Process, ...]:

@@ -44,8 +44,13 @@ class Settings(BaseSettings):
         return self.mlflow or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
 
     @property
+    def mlflow_is_embedded(self) -> bool:
+        """Whether MLflow is this home's own: its artifacts then lie under ``mlflow_artifacts``."""
+        return self.mlflow_uri.startswith(("sqlite:///", "http://127.0.0.1:"))
+
+    @property
     def mlflow_artifacts(self) -> Path:
-        """Folder of model artifacts when no MLflow server is in front."""
+        """Folder of model artifacts of the embedded MLflow, with or without its server."""
         return self.root / "mlflow" / "artifacts"
 
     @property

@@ -212,7 +212,11 @@ class _Group:
             )
             for child in self.children
         ]
-        state = SupervisorState(pid=own.pid, started=own.create_time(), children=tuple(states))
+        state = SupervisorState(
+            pid=own.pid,
+            started=process_state.seconds_after_boot(own),
+            children=tuple(states),
+        )
         try:
             process_state.write(self.root, state)
         except OSError:

@@ -62,6 +62,7 @@ def up(
 ) -> None:
     """Start Airflow and MLflow, and wait until they are ready."""
     settings = Settings()
+    machine.require(machine.writable_home(settings))
     # A second `up` of this home waits here for the first one.
     lock = processes.only_one(
         settings.root / "run" / "up.lock", what="another `headframe up`", wait_seconds=timeout
@@ -74,7 +75,7 @@ def up(
             _wait(settings, known, timeout)
             _print_addresses(settings, known)
             return
-        machine.require_free_disk(settings)
+        machine.require(machine.free_disk(settings))
         # What a killed supervisor left would hold the ports of this home.
         process_state.sweep(settings.root)
         chosen = ports.choose(settings.root, requested=port)

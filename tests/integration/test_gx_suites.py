@@ -31,7 +31,7 @@ ROWS = pa.table(
     }
 )
 
-WIND = {
+WIND: dict[str, Any] = {
     "type": "expect_column_values_to_be_between",
     "kwargs": {"column": "wind_speed", "min_value": 0, "max_value": 200},
     "severity": "critical",
@@ -156,8 +156,12 @@ NOT_EWR = {
             [5],
         ),
         (
-            quarantine("expect_column_value_z_scores_to_be_less_than", column="temp", threshold=1.5)
-            | {"kwargs": {"column": "temp", "threshold": 1.5, "double_sided": True}},
+            quarantine(
+                "expect_column_value_z_scores_to_be_less_than",
+                column="temp",
+                threshold=1.5,
+                double_sided=True,
+            ),
             [6],
         ),
     ],
@@ -194,7 +198,7 @@ def test_a_row_names_every_rule_it_failed(tmp_path: Path) -> None:
 
 
 def test_a_tolerant_rule_succeeds_and_still_sets_its_row_aside(tmp_path: Path) -> None:
-    tolerant = {**WIND, "kwargs": {**WIND["kwargs"], "mostly": 0.8}}  # type: ignore[dict-item] # kwargs is a dict
+    tolerant = {**WIND, "kwargs": {**WIND["kwargs"], "mostly": 0.8}}
     (found,) = (result := checked(tmp_path, tolerant)).results
     assert (found.success, found.observed) == (
         True,
@@ -209,14 +213,18 @@ def test_expectations_about_the_whole_table_are_told_without_row_content(tmp_pat
         tmp_path,
         expectation("expect_table_row_count_to_be_between", min_value=1),
         expectation("expect_column_mean_to_be_between", column="temp", max_value=100),
-        expectation("expect_column_mean_to_be_between", column="temp", row_condition=NOT_EWR)
-        | {"kwargs": {"column": "temp", "max_value": 500, "row_condition": NOT_EWR}},
+        expectation(
+            "expect_column_mean_to_be_between",
+            column="temp",
+            max_value=500,
+            row_condition=NOT_EWR,
+        ),
         expectation("expect_column_most_common_value_to_be_in_set", column="origin", value_set=[]),
     )
     assert [(r.success, r.rows_evaluated, r.observed) for r in result.results] == [
         (True, 6, "observed 6"),
         (False, 6, "observed 232"),
-        (True, 4, "observed 280.25"),
+        (True, 4, "observed 360"),
         (False, 6, "judged as a whole"),
     ]
 
@@ -293,8 +301,8 @@ def test_what_gx_drops_silently_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_setting_rows_aside_by_a_whole_table_is_refused(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, quarantine("expect_column_mean_to_be_between", column="temp"))
-    suite.expectations[0]["kwargs"]["max_value"] = 100
+    mean = quarantine("expect_column_mean_to_be_between", column="temp", max_value=100)
+    suite = suite_of(tmp_path, mean)
     with pytest.raises(SuiteError, match="expected an expectation that judges rows"):
         verify(suite)
 
@@ -371,3 +379,49 @@ def test_a_check_leaves_no_context_and_no_warning_behind(tmp_path: Path) -> None
     assert first.as_json() == second.as_json()
     with pytest.raises(DataContextRequiredError):
         project_manager.get_current_project()
+
+
+EXPECTATIONS = Path(__file__).parents[2] / "expectations" / "flight_delays"
+
+FLIGHT = "flight_date:date carrier:string flight:int64 origin:string sched_dep_time:int64"
+SHIPPED = {
+    "schedule": f"{FLIGHT} tailnum:string dest:string sched_arr_time:int64 distance:int64"
+    " sched_dep_at:timestamp[UTC]",
+    "arrivals": f"{FLIGHT} dep_time:int64 dep_delay:int64 arr_time:int64 arr_delay:int64"
+    " air_time:int64",
+    "weather": "origin:string observed_at:timestamp[UTC] temp:double dewp:double humid:double"
+    " wind_dir:int64 wind_speed:double wind_gust:double precip:double pressure:double visib:double",
+    "planes": "tailnum:string year:int64 type:string manufacturer:string model:string"
+    " engines:int64 seats:int64 speed:int64 engine:string",
+}
+
+
+def shipped(name: str) -> Suite:
+    columns = dict(column.split(":") for column in SHIPPED[name].split())
+    return load_suite(EXPECTATIONS / f"{name}.json", columns)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXPECTATIONS.glob("*.json")))
+def test_every_shipped_suite_is_evaluated_whole(name: str) -> None:
+    suite = shipped(name)
+    assert suite.name == f"flight_delays.{name}"
+    assert len(check(suite, []).results) == len(suite.expectations)
+
+
+def test_the_impossible_wind_of_february_is_set_aside(tmp_path: Path) -> None:
+    hours = {
+        "observed_at": pa.array([1360652400, 1360656000], pa.timestamp("s", tz="UTC")),
+        "temp": [39.02, 39.02],
+        "dewp": [26.96, 26.96],
+        "humid": [61.63, 61.63],
+        "wind_dir": [260, 260],
+        "wind_speed": [8.05546, 1048.36058],
+        "wind_gust": pa.array([None, None], pa.float64()),
+        "precip": [0.0, 0.0],
+        "pressure": [1008.3, 1008.3],
+        "visib": [10.0, 10.0],
+    }
+    rows = pa.table({"_file": ["w.csv"] * 2, "_row": [1009, 1010], "origin": ["EWR"] * 2, **hours})
+    result = check(shipped("weather"), [staged(tmp_path, rows)])
+    assert failed(result) == {1010: ["expect_column_values_to_be_between:wind_speed"]}
+    assert result.verdict == "publish_and_flag"

@@ -204,7 +204,7 @@ def test_a_process_that_reuses_the_supervisors_pid_is_not_killed(
 ) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", SLEEP])
     try:
-        started = psutil.Process(stranger.pid).create_time() - seconds_off
+        started = process_state.seconds_after_boot(psutil.Process(stranger.pid)) - seconds_off
         process_state.write(root, SupervisorState(pid=stranger.pid, started=started, children=()))
         assert process_state.running(root) is None
         assert not processes.stop(root)

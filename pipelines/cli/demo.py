@@ -1,0 +1,305 @@
+"""The demo: `headframe demo`, the whole loop on real flights through the scheduler."""
+
+import sys
+import threading
+import time as clock
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from pipelines.adapters import airflow_api, process_state, processes
+from pipelines.adapters.airflow_answers import Question, Run
+from pipelines.adapters.examples import flight_delays as example
+from pipelines.adapters.settings import Settings
+from pipelines.cli import demo_summary, platform
+from pipelines.cli.demo_summary import StepTime
+from pipelines.cli.terminal import console, fail_on
+from pipelines.domain.windows import local_moment
+from pipelines.errors import HeadframeError, PlatformError, Problem
+from pipelines.use_case import TrainedUseCase, UseCase, load
+
+NAME = "flight_delays"
+HISTORY = (date(2013, 1, 1), date(2013, 4, 1))
+"""Days of flights the first model may learn from, the last one exclusive."""
+
+WEEKS = 4
+"""Weeks scored after it: 1 to 28 April."""
+
+SETTLING_DAYS = 4
+"""Days after the last scored one until every label of it is final."""
+
+POLL_SECONDS = 0.5
+LONGEST_RUN_SECONDS = 900
+
+Manual = Annotated[bool, typer.Option("--manual", help="Leave the approval to you.")]
+Weeks = Annotated[int, typer.Option(min=1, max=WEEKS, help="Weeks of April to score.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
+
+
+@dataclass(slots=True)
+class _Demo:
+    """One demo under way: what it drives, and how long each step took."""
+
+    settings: Settings
+    use_case: UseCase
+    parts: TrainedUseCase
+    manual: bool
+    steps: list[StepTime] = field(default_factory=list)
+
+    def midnight(self, day: date) -> datetime:
+        """Return the start of a local day, in UTC."""
+        return local_moment(day, time(0), ZoneInfo(self.parts.scoring.timezone))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command ``demo``."""
+    app.command()(demo)
+
+
+def demo(*, manual: Manual = False, weeks: Weeks = WEEKS, as_json: AsJson = False) -> None:
+    """Run the whole loop on real flights: land, check, train, approve, score, monitor, retrain."""
+    settings = Settings()
+    began = clock.monotonic()
+    lock = processes.only_one(settings.root / "run" / "demo.lock", what="another `make demo`")
+    with fail_on(HeadframeError), lock, _nothing_left_running(settings):
+        use_case = load(settings.dags.absolute() / f"{NAME}.py")
+        running = _Demo(settings, use_case, TrainedUseCase.of(use_case), manual)
+        with _step(running, "start the platform"):
+            platform.start(settings)
+        _wait_for_dags(running)
+        _first_model(running)
+        for week in range(weeks):
+            _score_week(running, week)
+        _retrain(running, weeks)
+        seconds = clock.monotonic() - began
+        summary = demo_summary.gather(settings, use_case, running.steps, seconds)
+        demo_summary.save(settings, summary)
+        if as_json:
+            sys.stdout.write(summary.to_json() + "\n")
+        else:
+            demo_summary.show(settings, summary)
+
+
+def _first_model(demo: _Demo) -> None:
+    as_of = demo.midnight(HISTORY[1])
+    _deliver(demo, *HISTORY, "January to March")
+    _run(demo, "engineer", "ingest", as_of, "ingest January to March")
+    if demo_summary.judged_at(demo.settings, NAME, as_of):
+        console.print("  [dim]the first model was trained and judged before[/dim]")
+        return
+    _train(demo, as_of, "first model")
+
+
+def _score_week(demo: _Demo, week: int) -> None:
+    first = HISTORY[1] + timedelta(days=7 * week)
+    last = first + timedelta(days=7)
+    label = f"{first:%d %b} to {last - timedelta(days=1):%d %b}"
+    _deliver(demo, first, last, label)
+    _run(demo, "engineer", "ingest", demo.midnight(last), f"ingest {label}")
+    since, until = demo.midnight(first), demo.midnight(last)
+    if demo_summary.windows_scored(demo.settings, demo.use_case, since, until) == 7:
+        console.print(f"  [dim]{label} was scored before[/dim]")
+        return
+    conf = {"as_of": since.isoformat(), "until": until.isoformat()}
+    _trigger(demo, "operator", "score", conf, f"score {label}, seven times 05:00")
+
+
+def _retrain(demo: _Demo, weeks: int) -> None:
+    first = HISTORY[1] + timedelta(days=7 * weeks)
+    last = first + timedelta(days=SETTLING_DAYS)
+    as_of = demo.midnight(last)
+    _deliver(demo, first, last, "the days until the last labels are final")
+    _run(demo, "engineer", "ingest", as_of, "ingest them")
+    _run(demo, "operator", "monitor", as_of, "monitor on final labels")
+    if demo_summary.judged_at(demo.settings, NAME, as_of):
+        console.print("  [dim]the challenger was trained and judged before[/dim]")
+        return
+    _train(demo, as_of, "a month later")
+
+
+def _deliver(demo: _Demo, first: date, until: date, label: str) -> None:
+    with _step(demo, f"deliver {label}") as said:
+        delivered = example.deliver(demo.settings.landing, first_day=first, until=until)
+        said.append(f"{delivered.files_written:,} new files")
+
+
+def _run(demo: _Demo, user: str, stage: str, as_of: datetime, label: str) -> None:
+    _trigger(demo, user, stage, {"as_of": as_of.isoformat()}, label)
+
+
+def _trigger(demo: _Demo, user: str, stage: str, conf: Mapping[str, Any], label: str) -> None:
+    with _step(demo, label) as said, airflow_api.connect(demo.settings, user=user) as api:
+        run = api.trigger(f"{NAME}__{stage}", conf)
+        ended = _wait(api, run, said)
+        _record_tasks(demo, api, ended)
+        _require_success(api, ended)
+
+
+def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
+    """Train, and answer the approval when the gates let the challenger get there."""
+    with (
+        _step(demo, f"train and judge a challenger ({reason})") as said,
+        airflow_api.connect(demo.settings, user="scientist") as api,
+    ):
+        waiting = api.questions(f"{NAME}__train")
+        if waiting:  # of a demo that was cut off before it was answered
+            run = api.run(waiting[0].dag_id, waiting[0].run_id)
+        else:
+            conf = {"as_of": as_of.isoformat(), "reason": reason}
+            run = api.trigger(f"{NAME}__train", conf)
+        question = _wait_for_question(api, run, said)
+    if question is not None:
+        _answer(demo, question)
+    with (
+        _step(demo, "promote" if question else "keep the champion: the gates refused") as said,
+        airflow_api.connect(demo.settings, user="scientist") as api,
+    ):
+        ended = _wait(api, run, said)
+        _record_tasks(demo, api, ended)
+        _require_success(api, ended)
+
+
+def _answer(demo: _Demo, question: Question) -> None:
+    with airflow_api.connect(demo.settings, user="approver") as api:
+        if not demo.manual:
+            with _step(demo, "approve, as the user approver"):
+                api.answer(question, "Approve", form={"reason": "Beats the baseline on held-out days."})
+            return
+        link = f"{api.address}/dags/{question.dag_id}/runs/{question.run_id}/tasks/{question.task_id}"
+        console.print(f"\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:\n  {link}")
+        with _step(demo, "wait for your answer"):
+            while any(q.run_id == question.run_id for q in api.questions(question.dag_id)):
+                clock.sleep(2 * POLL_SECONDS)
+
+
+def _wait_for_dags(demo: _Demo) -> None:
+    wanted = {f"{NAME}__{stage}" for stage in ("ingest", "train", "score", "monitor")}
+    with (
+        _step(demo, "read the DAGs") as said,
+        airflow_api.connect(demo.settings, user="operator") as api,
+    ):
+        deadline = clock.monotonic() + LONGEST_RUN_SECONDS
+        while not wanted <= {dag.dag_id for dag in api.dags()}:
+            for failure in api.import_failures():
+                if NAME in failure.file:
+                    raise _not_working(failure.file, "DAGs that Airflow can read", failure.text)
+            if clock.monotonic() > deadline:
+                raise _not_working(NAME, "its four DAGs in Airflow", "not all of them")
+            clock.sleep(POLL_SECONDS)
+        for dag_id in sorted(wanted):
+            api.unpause(dag_id)
+        said.append(f"{len(wanted)} DAGs")
+
+
+def _wait(api: airflow_api.AirflowApi, run: Run, said: list[str]) -> Run:
+    deadline = clock.monotonic() + LONGEST_RUN_SECONDS
+    while True:
+        now = api.run(run.dag_id, run.run_id)
+        if now.ended:
+            return now
+        said[:] = [_progress(api, run)]
+        if clock.monotonic() > deadline:
+            raise _not_working(run.run_id, "the run to end", f"{now.state} after 15 minutes")
+        clock.sleep(POLL_SECONDS)
+
+
+def _wait_for_question(
+    api: airflow_api.AirflowApi, run: Run, said: list[str]
+) -> Question | None:
+    deadline = clock.monotonic() + LONGEST_RUN_SECONDS
+    while clock.monotonic() < deadline:
+        found = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
+        if found:
+            return found[0]
+        if api.run(run.dag_id, run.run_id).ended:
+            return None
+        said[:] = [_progress(api, run)]
+        clock.sleep(POLL_SECONDS)
+    raise _not_working(run.run_id, "the run to end or to ask", "neither after 15 minutes")
+
+
+def _progress(api: airflow_api.AirflowApi, run: Run) -> str:
+    tasks = api.task_runs(run.dag_id, run.run_id)
+    return ", ".join(f"{task.task_id} {task.state}" for task in tasks if task.state)
+
+
+def _record_tasks(demo: _Demo, api: airflow_api.AirflowApi, run: Run) -> None:
+    """Keep how long each task worked, so that the summary can say what was waiting."""
+    for task in api.task_runs(run.dag_id, run.run_id):
+        if task.started_at and task.ended_at and task.task_id != "approve":
+            seconds = (task.ended_at - task.started_at).total_seconds()
+            demo.steps[-1].tasks[f"{task.task_id}"] = seconds
+
+
+def _require_success(api: airflow_api.AirflowApi, run: Run) -> None:
+    if run.state == "success":
+        return
+    for task in api.task_runs(run.dag_id, run.run_id):
+        if task.state == "failed":
+            last = "\n".join(api.log_text(task).splitlines()[-12:])
+            raise _not_working(f"{run.dag_id}, task {task.task_id}", "success", f"failure:\n{last}")
+    raise _not_working(run.dag_id, "success", run.state)
+
+
+@contextmanager
+def _step(demo: _Demo, label: str) -> Iterator[list[str]]:
+    """Show one step while it runs and a line with its seconds after it."""
+    said: list[str] = []
+    began = clock.monotonic()
+    demo.steps.append(StepTime(label=label))
+    with console.status(label) as spinner, _refreshing(spinner, label, said, began):
+        yield said
+    demo.steps[-1].seconds = clock.monotonic() - began
+    note = f" [dim]{said[-1]}[/dim]" if said and "success" not in said[-1] else ""
+    console.print(
+        f"[green]ok[/green] {label}{note} [dim]{demo.steps[-1].seconds:.1f} s[/dim]",
+        highlight=False,
+    )
+
+
+@contextmanager
+def _refreshing(
+    spinner: Any,  # noqa: ANN401 - rich's status
+    label: str,
+    said: list[str],
+    began: float,
+) -> Iterator[None]:
+    """Keep the spinner's text in step with what ``said`` holds."""
+    done = threading.Event()
+
+    def refresh() -> None:
+        while not done.wait(POLL_SECONDS):
+            note = f"  {said[-1]}" if said else ""
+            spinner.update(f"{label} [dim]{clock.monotonic() - began:.0f} s{note}[/dim]")
+
+    thread = threading.Thread(target=refresh, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def _nothing_left_running(settings: Settings) -> Iterator[None]:
+    """Stop the platform when the demo is interrupted, if the demo was what started it."""
+    was_running = process_state.running(settings.root) is not None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not was_running:
+            console.print("Interrupted: stopping the platform. Its state stays; run it again.")
+            processes.stop(settings.root)
+        raise typer.Exit(130) from None
+
+
+def _not_working(where: str, expected: str, found: str) -> PlatformError:
+    fix = "Look at `headframe status`, `headframe logs` and the run in Airflow; then run it again."
+    return PlatformError(Problem(where=where, expected=expected, found=found, fix=fix))
+
