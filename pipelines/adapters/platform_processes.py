@@ -244,7 +244,7 @@ def _warm_up(chosen: Ports) -> None:
     from pipelines.adapters.airflow_api import AirflowApi
 
     # Only a matter of speed: the first task would do the same.
-    with suppress(ServiceUnavailable), AirflowApi(chosen.airflow_address) as api:
+    with suppress(ServiceUnavailable, PlatformError), AirflowApi(chosen.airflow_address) as api:
         api.warm_up()
 
 

@@ -1,8 +1,13 @@
 """The command line: `headframe`."""
 
+import os
+import sys
+
 import typer
 
-from pipelines.cli import lake_commands, stage_runs
+from pipelines.cli import demo, lake_commands, platform, stage_runs
+from pipelines.cli.terminal import fail_on
+from pipelines.errors import HeadframeError
 
 app = typer.Typer(
     name="headframe",
@@ -11,10 +16,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-stage_runs.register(app)
+platform.register(app)
+demo.register(app)
 lake_commands.register(app)
+stage_runs.register(app)
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; the exit status is 0 only when the answer is yes."""
+    status = 0
+    try:
+        with fail_on(HeadframeError):
+            app()
+    except typer.Exit as ended:
+        status = ended.exit_code
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End the process; at once where GX was used, whose DuckDB objects complain when torn down."""
+    if "great_expectations" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -168,10 +168,16 @@ def _answer(demo: _Demo, question: Question) -> None:
     with airflow_api.connect(demo.settings, user="approver") as api:
         if not demo.manual:
             with _step(demo, "approve, as the user approver"):
-                api.answer(question, "Approve", form={"reason": "Beats the baseline on held-out days."})
+                api.answer(
+                    question, "Approve", form={"reason": "Beats the baseline on held-out days."}
+                )
             return
-        link = f"{api.address}/dags/{question.dag_id}/runs/{question.run_id}/tasks/{question.task_id}"
-        console.print(f"\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:\n  {link}")
+        link = (
+            f"{api.address}/dags/{question.dag_id}/runs/{question.run_id}/tasks/{question.task_id}"
+        )
+        console.print(
+            f"\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:\n  {link}"
+        )
         with _step(demo, "wait for your answer"):
             while any(q.run_id == question.run_id for q in api.questions(question.dag_id)):
                 clock.sleep(2 * POLL_SECONDS)
@@ -187,7 +193,7 @@ def _wait_for_dags(demo: _Demo) -> None:
         while not wanted <= {dag.dag_id for dag in api.dags()}:
             for failure in api.import_failures():
                 if NAME in failure.file:
-                    raise _not_working(failure.file, "DAGs that Airflow can read", failure.text)
+                    raise _not_working(failure.file, "DAGs that Airflow can read", failure.message)
             if clock.monotonic() > deadline:
                 raise _not_working(NAME, "its four DAGs in Airflow", "not all of them")
             clock.sleep(POLL_SECONDS)
@@ -208,9 +214,7 @@ def _wait(api: airflow_api.AirflowApi, run: Run, said: list[str]) -> Run:
         clock.sleep(POLL_SECONDS)
 
 
-def _wait_for_question(
-    api: airflow_api.AirflowApi, run: Run, said: list[str]
-) -> Question | None:
+def _wait_for_question(api: airflow_api.AirflowApi, run: Run, said: list[str]) -> Question | None:
     deadline = clock.monotonic() + LONGEST_RUN_SECONDS
     while clock.monotonic() < deadline:
         found = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
@@ -302,4 +306,3 @@ def _nothing_left_running(settings: Settings) -> Iterator[None]:
 def _not_working(where: str, expected: str, found: str) -> PlatformError:
     fix = "Look at `headframe status`, `headframe logs` and the run in Airflow; then run it again."
     return PlatformError(Problem(where=where, expected=expected, found=found, fix=fix))
-

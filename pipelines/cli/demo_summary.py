@@ -14,7 +14,6 @@ from pipelines.adapters import (
     delta_tables,
     lake,
     mlflow_registry,
-    ports,
     prediction_store,
     process_state,
 )
@@ -120,10 +119,8 @@ def show(settings: Settings, summary: Summary) -> None:
         _show_model(model, champion=summary.champion)
     _show_weeks(summary)
     _show_time(summary)
-    known = ports.read(settings.root)
-    if known is not None:
-        console.rule("[bold]Look around")
-        platform.print_addresses(settings, known)
+    console.rule("[bold]Look around")
+    platform.print_addresses(settings)
     console.print("The platform stays up until [bold]make down[/bold].")
 
 

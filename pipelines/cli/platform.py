@@ -62,8 +62,24 @@ def up(
 ) -> None:
     """Start Airflow and MLflow, and wait until they are ready."""
     settings = Settings()
+    seconds = start(settings, port=port, timeout=timeout)
+    console.print(
+        "Headframe is already running."
+        if seconds is None
+        else f"Headframe is ready after {seconds:.0f} s."
+    )
+    print_addresses(settings)
+
+
+def start(
+    settings: Settings, *, port: int | None = None, timeout: int = READY_SECONDS
+) -> float | None:
+    """Start the platform and wait until it is ready; return the seconds, None if it already ran.
+
+    Interrupted or failing, it leaves nothing running that it started.
+    """
     machine.require(machine.writable_home(settings))
-    # A second `up` of this home waits here for the first one.
+    # A second start of this home waits here for the first one.
     lock = processes.only_one(
         settings.root / "run" / "up.lock", what="another `headframe up`", wait_seconds=timeout
     )
@@ -71,10 +87,8 @@ def up(
         known = ports.read(settings.root)
         if process_state.running(settings.root) and known:
             _refuse_other_port(known, port)
-            console.print("Headframe is already running.")
             _wait(settings, known, timeout)
-            _print_addresses(settings, known)
-            return
+            return None
         machine.require(machine.free_disk(settings))
         # What a killed supervisor left would hold the ports of this home.
         process_state.sweep(settings.root)
@@ -87,8 +101,7 @@ def up(
         except BaseException:
             processes.stop(settings.root)
             raise
-        console.print(f"Headframe is ready after {time.monotonic() - began:.0f} s.")
-        _print_addresses(settings, chosen)
+        return time.monotonic() - began
 
 
 def down() -> None:
@@ -208,7 +221,11 @@ def _print_status(
         console.print(f"{part.name}: [{'green' if part.healthy else 'red'}]{part.found}[/]")
 
 
-def _print_addresses(settings: Settings, known: Ports) -> None:
+def print_addresses(settings: Settings) -> None:
+    """Print where Airflow and MLflow are, and who may log in."""
+    known = ports.read(settings.root)
+    if known is None:
+        return
     for name, address in _addresses(settings, known).items():
         console.print(f"{name:8} {address}", highlight=False)
     passwords = airflow_home.passwords(settings)

@@ -42,6 +42,21 @@ def {name}():
 {name}()
 """
 
+ASK = """
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import dag
+
+@dag(schedule=None, catchup=False)
+def ask():
+    ApprovalOperator(
+        task_id="approve",
+        subject="Promote?",
+        assigned_users=[{"id": "approver", "name": "approver"}],
+    )
+
+ask()
+"""
+
 COUNT_THREADS = """
 import runpy, sys
 sys.argv = ["airflow", "scheduler"]
@@ -177,6 +192,26 @@ def test_a_new_file_shows_by_itself_and_a_broken_one_says_why(
     (failure,) = wait_for(lambda: api.import_failures() or None, 60, "an import failure")
     assert failure.file.endswith("broken.py")
     assert "half a file" in failure.message
+
+
+def test_only_the_assigned_person_answers_a_question_and_only_once(
+    platform: Platform, api: AirflowApi
+) -> None:
+    platform.add_dag("ask", ASK)
+    wait_for(lambda: {dag.dag_id for dag in api.dags()} >= {"ask"} or None, 60, "the DAG is read")
+    api.unpause("ask")
+    run = api.trigger("ask")
+    (question,) = wait_for(lambda: api.questions("ask", run.run_id) or None, 60, "a question")
+    assert (question.subject, question.assigned_users) == ("Promote?", ("approver",))
+    with pytest.raises(PlatformError, match=r"403 .*not a respondent"):
+        api.answer(question, "Approve")
+    with airflow_api.connect(platform.settings, user="approver") as approver:
+        approver.answer(question, "Approve")
+        with pytest.raises(PlatformError, match="409"):
+            approver.answer(question, "Reject")
+    wait_for(lambda: api.run("ask", run.run_id).ended or None, 60, "the run ends")
+    assert api.run("ask", run.run_id).state == "success"
+    assert api.questions() == ()
 
 
 def test_a_refusal_says_what_airflow_said_and_an_absence_may_be_retried(
