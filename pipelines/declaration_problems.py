@@ -1,23 +1,40 @@
 """Declaration problems: everything that is wrong with a use case, found at once."""
 
-import difflib
-import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pipelines.domain.contract import COLUMN_TYPES, STAMPS, Table
+from pipelines.domain.contract_problems import (
+    NAME,
+    choice_problems,
+    near,
+    problem,
+    table_problems,
+    time_problems,
+)
 from pipelines.domain.metrics import MINIMUM_BLOCKS
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
     from pipelines.use_case import UseCase
 
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-"""Names of use cases, tables and columns: they become DAG ids, folders and SQL names."""
+PERIODS = {
+    "@hourly": timedelta(hours=1),
+    "@daily": timedelta(days=1),
+    "@weekly": timedelta(days=7),
+    "@monthly": timedelta(days=28),
+    "@yearly": timedelta(days=365),
+}
+"""Cron presets, and the shortest time between two of their moments."""
 
 TIERS = ("explore", "scheduled", "governed")
+RESERVED_KEYS = (
+    *("as_of", "event_time", "final_at", "label", "state", "value", "late_corrections"),
+    *("scored_for", "slot", "prediction", "generation", "run_key", "model_version"),
+)
+"""Columns that stand beside an entity's key in features, labels and predictions."""
+
 NEEDED_TO_TRAIN = ("features", "label", "training", "gates", "scoring")
 
 
@@ -26,39 +43,42 @@ def problems_of(use_case: "UseCase") -> list[Problem]:
     where = f"use case {use_case.name!r}"
     return [
         *_naming(use_case, where),
+        *choice_problems(use_case, where),
         *_tiers(use_case, where),
-        *(problem for table in use_case.tables for problem in _table(table, where)),
+        *_schedules(use_case, where),
+        *(found for table in use_case.tables for found in table_problems(table, where)),
         *_features(use_case, where),
         *_label(use_case, where),
         *_training(use_case, where),
         *_scoring(use_case, where),
+        *_identity(use_case, where),
     ]
 
 
 def _naming(use_case: "UseCase", where: str) -> Iterator[Problem]:
     if not NAME.fullmatch(use_case.name):
-        yield _problem(
+        yield problem(
             f"{where}, name",
             "lower-case words joined by single underscores",
             repr(use_case.name),
             "Rename it: the name becomes DAG ids and folders.",
         )
     if not use_case.owner:
-        yield _problem(
+        yield problem(
             f"{where}, owner", "the team that answers for it", "nothing", "Name the owning team."
         )
     if not use_case.tables:
-        yield _problem(f"{where}, tables", "at least one table", "none", "Declare a Table.")
+        yield problem(f"{where}, tables", "at least one table", "none", "Declare a Table.")
     names = [table.name for table in use_case.tables]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield _problem(
+        yield problem(
             f"{where}, tables", "each name once", f"{name!r} twice", "Rename one of the tables."
         )
     if use_case.ends_before is not None:
         try:
             date.fromisoformat(use_case.ends_before)
         except ValueError:
-            yield _problem(
+            yield problem(
                 f"{where}, ends_before",
                 "an ISO date such as '2014-01-01'",
                 repr(use_case.ends_before),
@@ -68,16 +88,10 @@ def _naming(use_case: "UseCase", where: str) -> Iterator[Problem]:
 
 def _tiers(use_case: "UseCase", where: str) -> Iterator[Problem]:
     if use_case.tier not in TIERS:
-        yield _problem(
-            f"{where}, tier",
-            f"one of {', '.join(TIERS)}",
-            f"{use_case.tier!r}{_near(use_case.tier, TIERS)}",
-            "Choose a tier.",
-        )
-        return
+        return  # reported as a choice that does not exist
     given = [name for name in NEEDED_TO_TRAIN if getattr(use_case, name)]
     if use_case.tier == "explore" and given:
-        yield _problem(
+        yield problem(
             f"{where}, tier",
             "tables and quality only in tier 'explore'",
             f"also {', '.join(given)}",
@@ -85,14 +99,14 @@ def _tiers(use_case: "UseCase", where: str) -> Iterator[Problem]:
         )
     missing = [name for name in NEEDED_TO_TRAIN if name not in given]
     if use_case.tier != "explore" and missing:
-        yield _problem(
+        yield problem(
             f"{where}, tier",
             f"{', '.join(NEEDED_TO_TRAIN)} in tier {use_case.tier!r}",
             f"no {', '.join(missing)}",
             "Declare them, or set tier='explore'.",
         )
     if use_case.tier == "governed" and not use_case.roles.approver:
-        yield _problem(
+        yield problem(
             f"{where}, roles",
             "an approver role in tier 'governed'",
             "none",
@@ -100,71 +114,24 @@ def _tiers(use_case: "UseCase", where: str) -> Iterator[Problem]:
         )
 
 
-def _table(table: Table, use_case: str) -> Iterator[Problem]:
-    where = f"{use_case}, table {table.name!r}"
-    names = table.column_names
-    if not NAME.fullmatch(table.name) or table.name in ("asked", "labels"):
-        yield _problem(
-            where,
-            "a lower-case name other than 'asked' and 'labels'",
-            repr(table.name),
-            "Rename the table: those two are views that features read.",
-        )
-    for column in table.columns:
-        if column.type not in COLUMN_TYPES:
-            yield _problem(
-                f"{where}, column {column.name!r}",
-                f"a type out of {', '.join(COLUMN_TYPES)}",
-                f"{column.type!r}{_near(column.type, COLUMN_TYPES)}",
-                "Correct the type.",
+def _schedules(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    retraining = use_case.retraining.schedule
+    for field, text in (("ingest_schedule", use_case.ingest_schedule), ("retraining", retraining)):
+        if text is not None and text not in PERIODS and len(text.split()) != 5:
+            yield problem(
+                f"{where}, {field}",
+                f"a cron expression of five fields, or one of {', '.join(PERIODS)}",
+                f"{text!r}{near(text, tuple(PERIODS))}",
+                "'*/15 * * * *' means every quarter of an hour.",
             )
-        if column.name in STAMPS or not NAME.fullmatch(column.name):
-            yield _problem(
-                f"{where}, column {column.name!r}",
-                f"a lower-case name other than {', '.join(STAMPS)}",
-                repr(column.name),
-                "Rename the column: Headframe stamps those itself.",
-            )
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield _problem(where, "each column once", f"{name!r} twice", "Remove one of them.")
-    if not table.key:
-        yield _problem(
-            f"{where}, key", "at least one column", "none", "Name what identifies a row."
-        )
-    nullable = {column.name for column in table.columns if column.nullable}
-    for name in table.key:
-        if name not in names:
-            yield _unknown_column(f"{where}, key", name, names)
-        elif name in nullable:
-            yield _problem(
-                f"{where}, key",
-                "columns that are never empty",
-                f"{name!r}, which may be",
-                "Drop nullable=True, or choose another key.",
-            )
-    if table.event_time is not None:
-        if table.event_time not in names:
-            yield _unknown_column(f"{where}, event_time", table.event_time, names)
-        elif table.types[table.event_time] != "timestamp[UTC]":
-            yield _problem(
-                f"{where}, event_time",
-                "a column of type timestamp[UTC]",
-                f"{table.event_time!r} of type {table.types[table.event_time]}",
-                "Deliver the moment in UTC, or choose another column.",
-            )
-    if table.source.pattern.startswith("/") or ".." in table.source.pattern.split("/"):
-        yield _problem(
-            f"{where}, source",
-            "a path inside the landing folder",
-            repr(table.source.pattern),
-            "Write it relative to landing/<use case>/.",
-        )
-    if not 0 <= table.maximum_quarantined <= 1:
-        yield _problem(
-            f"{where}, maximum_quarantined",
-            "a share between 0 and 1",
-            str(table.maximum_quarantined),
-            "0.2 means one row in five.",
+    yield from time_problems(where, approval_expires=use_case.approval_expires)
+    period = PERIODS.get(retraining or "")
+    if use_case.tier == "governed" and period and use_case.approval_expires >= period:
+        yield problem(
+            f"{where}, approval_expires",
+            f"less than the time between two trainings ({_days(period)})",
+            _days(use_case.approval_expires),
+            "An approval must be answered or expire before the next challenger comes.",
         )
 
 
@@ -175,14 +142,22 @@ def _features(use_case: "UseCase", where: str) -> Iterator[Problem]:
     names = tuple(table.name for table in use_case.tables)
     for table in view.tables:
         if table.name not in names:
-            yield _problem(
+            yield problem(
                 f"{where}, features",
                 f"tables of this use case ({', '.join(names)})",
-                f"{table.name!r}{_near(table.name, names)}",
+                f"{table.name!r}{near(table.name, names)}",
                 "Add the table to tables=[...], or stop reading it.",
             )
+    for name in view.entity.key:
+        if name in RESERVED_KEYS:
+            yield problem(
+                f"{where}, features",
+                f"an entity whose key has none of {', '.join(RESERVED_KEYS)}",
+                f"{name!r} of table {view.entity.name!r}",
+                "Rename the column: features, labels and predictions have one of that name.",
+            )
     if view.entity.event_time is None:
-        yield _problem(
+        yield problem(
             f"{where}, features",
             "an entity with an event_time",
             f"table {view.entity.name!r} without one",
@@ -195,8 +170,18 @@ def _label(use_case: "UseCase", where: str) -> Iterator[Problem]:
     if label is None:
         return
     where = f"{where}, label {label.name!r}"
+    if not NAME.fullmatch(label.name):
+        fix = "Rename it: features read the label under this name."
+        yield problem(where, "a lower-case name", repr(label.name), fix)
+    if not label.rule.strip():
+        yield problem(
+            f"{where}, rule", "an SQL condition", "nothing", "Write one, such as 'amount > 0'."
+        )
+    yield from time_problems(
+        where, expected_after=label.expected_after, final_after=label.final_after
+    )
     if label.expected_after > label.final_after:
-        yield _problem(
+        yield problem(
             where,
             "expected_after to come no later than final_after",
             f"{label.expected_after} after {label.final_after}",
@@ -206,14 +191,14 @@ def _label(use_case: "UseCase", where: str) -> Iterator[Problem]:
         entity = use_case.features.entity
         missing = [name for name in entity.key if name not in label.table.column_names]
         if missing:
-            yield _problem(
+            yield problem(
                 where,
                 f"table {label.table.name!r} to hold the key of {entity.name!r}",
                 f"no {', '.join(missing)}",
                 "A label is joined to its entity by key: deliver those columns.",
             )
         if label.table.name not in {table.name for table in use_case.features.tables}:
-            yield _problem(
+            yield problem(
                 where,
                 f"table {label.table.name!r} among the tables the features read",
                 f"{', '.join(table.name for table in use_case.features.tables)}",
@@ -225,57 +210,73 @@ def _training(use_case: "UseCase", where: str) -> Iterator[Problem]:
     if use_case.training is None:
         return
     training = use_case.training
+    yield from choice_problems(training, f"{where}, training")
+    if training.start.tzinfo is None:
+        yield problem(
+            f"{where}, training, start",
+            "a time with its zone",
+            training.start.isoformat(),
+            "Write datetime(..., tzinfo=UTC).",
+        )
     if len(training.candidates) != 1:
-        yield _problem(
+        yield problem(
             f"{where}, training",
             "one candidate",
             f"{len(training.candidates)}",
             "Searching over several candidates is not supported yet: name the one to train.",
         )
     if training.split.test_days < MINIMUM_BLOCKS:
-        yield _problem(
+        yield problem(
             f"{where}, training, split",
             f"test_days of at least {MINIMUM_BLOCKS}",
             str(training.split.test_days),
             "A gate judges on daily blocks; on fewer it can only answer 'too few'.",
         )
     for gate in use_case.gates:
-        for problem in gate.problems() if hasattr(gate, "problems") else ():
-            yield _problem(
+        for found in gate.problems() if hasattr(gate, "problems") else ():
+            yield problem(
                 f"{where}, gate {type(gate).__name__}",
                 "arguments it can judge by",
-                problem,
+                found,
                 "Correct the gate's arguments.",
             )
 
 
 def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    monitoring = use_case.monitoring
+    if monitoring.minimum_labels < 1 or not 0 < monitoring.volume_drop < 1:
+        yield problem(
+            f"{where}, monitoring",
+            "minimum_labels of at least 1, volume_drop between 0 and 1",
+            f"{monitoring.minimum_labels} and {monitoring.volume_drop}",
+            "0.5 reports a block of less than half the usual size.",
+        )
     if use_case.scoring is None:
         return
+    yield from choice_problems(use_case.scoring, f"{where}, scoring")
+    timezone = use_case.scoring.timezone
     try:
-        ZoneInfo(use_case.scoring.timezone)
+        ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):
-        yield _problem(
+        yield problem(
             f"{where}, scoring",
             "an IANA time zone such as 'America/New_York'",
-            repr(use_case.scoring.timezone),
+            f"{timezone!r}{near(timezone, tuple(available_timezones()))}",
             "Correct the name of the time zone.",
         )
 
 
-def _unknown_column(where: str, name: str, names: tuple[str, ...]) -> Problem:
-    return _problem(
-        where,
-        f"a column out of {', '.join(names)}",
-        f"{name!r}{_near(name, names)}",
-        "Correct the name, or add the column.",
-    )
+def _identity(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    try:
+        use_case.digest()
+    except (TypeError, ValueError) as error:
+        yield problem(
+            where,
+            "values with a canonical form: dataclasses, texts, numbers, times, functions",
+            str(error),
+            "Make it a frozen dataclass: models and predictions record the declaration's digest.",
+        )
 
 
-def _near(name: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _problem(where: str, expected: str, found: str, fix: str) -> Problem:
-    return Problem(where=where, expected=expected, found=found, fix=fix)
+def _days(duration: timedelta) -> str:
+    return f"{duration / timedelta(days=1):g} days"

@@ -1,5 +1,6 @@
 """The declaration of a use case, its one loader, and its digest."""
 
+import difflib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
@@ -66,9 +67,10 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
-    """How performance is watched: blocks with fewer final labels than
-    ``minimum_labels`` are "too few"; a block smaller than the usual by the share ``volume_drop``
-    in [0, 1] is reported.
+    """How performance is watched.
+
+    Blocks with fewer final labels than ``minimum_labels`` are "too few"; a block smaller than the
+    usual by more than the share ``volume_drop`` in [0, 1] is reported.
     """
 
     minimum_labels: int = 30
@@ -173,23 +175,17 @@ def load(path: Path) -> UseCase:
 
     Raises DeclarationError with every problem, also when the file cannot be run or declares none.
     """
-    name = f"headframe_use_case_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise DeclarationError(_unreadable(path, "no such Python file"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    if not path.is_file():
+        raise DeclarationError(_unreadable(path, f"no such file{_near(path)}"))
     try:
-        with loading():
-            spec.loader.exec_module(module)
+        found = _declared(path)
+        problems = [problem for use_case in found for problem in use_case.problems()]
     except HeadframeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeclarationError(_unreadable(path, f"{type(error).__name__}: {error}")) from error
-    found = [value for value in vars(module).values() if isinstance(value, UseCase)]
     if len(found) != 1:
         raise DeclarationError(_unreadable(path, f"{len(found)} use cases"))
-    problems = found[0].problems()
     if found[0].name != path.stem:
         problems.append(
             Problem(
@@ -218,6 +214,26 @@ def load_all(folder: Path) -> tuple[dict[str, UseCase], list[HeadframeError]]:
         except HeadframeError as error:
             errors.append(error)
     return sound, errors
+
+
+def _declared(path: Path) -> list[UseCase]:
+    """Run the file, and return each use case it then holds once."""
+    name = f"headframe_use_case_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        return []
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with loading():
+        spec.loader.exec_module(module)
+    found = {id(value): value for value in vars(module).values() if isinstance(value, UseCase)}
+    return list(found.values())
+
+
+def _near(path: Path) -> str:
+    names = [file.stem for file in path.parent.glob("*.py")]
+    near = difflib.get_close_matches(path.stem, names, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _unreadable(path: Path, found: str) -> Problem:

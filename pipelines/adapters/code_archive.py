@@ -1,5 +1,6 @@
 """The code of a use case: its digest, and a small archive to keep beside a model."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -32,8 +33,12 @@ def code_digest(settings: Settings, use_case: str) -> str:
 
 
 def archive(settings: Settings, use_case: str, target: Path) -> None:
-    """Write the code files to ``target`` as a tar.gz whose members carry no time or owner."""
-    with tarfile.open(target, "w:gz") as tar:
+    """Write the code files to ``target`` as a tar.gz without times or owners: same code, same bytes."""
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file,
+        tarfile.open(fileobj=file, mode="w") as tar,
+    ):
         for name, path in code_files(settings, use_case).items():
             content = path.read_bytes()
             member = tarfile.TarInfo(name)

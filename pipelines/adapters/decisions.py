@@ -1,7 +1,7 @@
 """The decisions ledger: who decided what about which model, in order, hash-chained."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +50,8 @@ def read_all(settings: Settings, use_case: str | None = None) -> list[Recorded]:
     path = lake.ledger(settings, "decisions")
     if not delta_tables.exists(path):
         return []
+    # Asked before the rows are read, so that another's append in between cannot look like a loss.
+    appended = delta_tables.transaction(path, SEQUENCE) or 0
     rows = sorted(delta_tables.read(path).to_pylist(), key=lambda row: row["sequence"])
     recorded, previous = [], ""
     for number, row in enumerate(rows, start=1):
@@ -58,16 +60,11 @@ def read_all(settings: Settings, use_case: str | None = None) -> list[Recorded]:
         entry = Recorded(row["sequence"], decision, row["previous"], row["digest"])
         chained = row["previous"] == previous and row["digest"] == _digest(entry)
         if row["sequence"] != number or not chained:
-            raise LakeError(
-                Problem(
-                    where=f"decisions ledger, entry {number}",
-                    expected="an unbroken chain of digests",
-                    found="an entry that was changed, removed or added by hand",
-                    fix="Restore the table from a backup; nothing is promoted or scored until then.",
-                )
-            )
+            raise _broken(number, "an entry that was changed, removed or added by hand")
         previous = row["digest"]
         recorded.append(entry)
+    if len(rows) < appended:
+        raise _broken(appended, f"{len(rows)} of the {appended} entries that were appended")
     return [entry for entry in recorded if use_case in (None, entry.decision.use_case)]
 
 
@@ -79,6 +76,8 @@ def append(
     ``decide`` is asked again when another decision came first, so a condition on the ledger
     (not promoted yet) holds at the moment of writing.
     """
+    import pyarrow as pa
+
     written: list[Decision] = []
 
     def make(number: int) -> delta_tables.Change | None:
@@ -87,13 +86,13 @@ def append(
         decision = decide(so_far)
         if decision is None:
             return None
+        # The table gives times back in UTC, and the digest must be the same then.
+        decision = replace(decision, as_of=decision.as_of.astimezone(UTC))
         written.append(decision)
         previous = so_far[-1].digest if so_far else ""
-        entry = Recorded(number + 1, decision, previous, "")
-        row = {**asdict(decision), "sequence": number + 1, "previous": previous}
-        import pyarrow as pa
-
-        rows = pa.Table.from_pylist([{**row, "digest": _digest(entry)}], schema=_schema())
+        digest = _digest(Recorded(number + 1, decision, previous, ""))
+        row = {**asdict(decision), "sequence": number + 1, "previous": previous, "digest": digest}
+        rows = pa.Table.from_pylist([row], schema=_schema())
         metadata = {"use_case": decision.use_case, "decision": decision.kind}
         return delta_tables.Change(rows=rows, metadata=metadata)
 
@@ -103,6 +102,17 @@ def append(
 
 def _digest(entry: Recorded) -> str:
     return digest_of([entry.sequence, entry.previous, entry.decision])
+
+
+def _broken(entry: int, found: str) -> LakeError:
+    return LakeError(
+        Problem(
+            where=f"decisions ledger, entry {entry}",
+            expected="an unbroken chain of digests",
+            found=found,
+            fix="Restore the table from a backup; nothing is promoted or scored until then.",
+        )
+    )
 
 
 def _schema() -> "pa.Schema":

@@ -1,19 +1,19 @@
 """Delta Lake: the only module that reads or writes tables."""
 
 import json
-import os
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+from pipelines.adapters.schema_gate import plain, refuse_other_schema
+from pipelines.adapters.staged_files import StagedFile, Staging
 from pipelines.errors import CommitLost, LakeError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable
 
@@ -23,13 +23,16 @@ FORMAT = "1"
 MOST_RACES = 20
 """Races against other writers of one table lost before giving up and letting the task retry."""
 
+PAUSE_SECONDS = 0.01
+"""Pause after the first lost race; it grows by as much with each."""
+
 DELTA_RETRIES = 50
 """Commit attempts inside delta-rs for appends that do not conflict (its default of 15 was hit)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The outcome of one commit: the table version it is in, and whether this call wrote it."""
+    """The outcome of one commit: a table version that holds it, and whether this call wrote it."""
 
     version: int
     written: bool
@@ -44,17 +47,11 @@ class Change:
     replace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A Parquet file inside a table's folder that no reader sees until it is committed."""
-
-    path: Path
-    rows: int
-
-
 def exists(table: Path) -> bool:
-    """Tell whether ``table`` is a Delta table."""
-    return (table / "_delta_log").is_dir()
+    """Tell whether ``table`` is a Delta table; a log that a kill left without a commit is none."""
+    from deltalake import DeltaTable
+
+    return bool(DeltaTable.is_deltatable(_address(table)))
 
 
 def version(table: Path) -> int:
@@ -89,7 +86,7 @@ def schema(table: Path) -> "pa.Schema":
 
 def files(table: Path) -> list[str]:
     """Return the paths of the Parquet files of the newest version of ``table``."""
-    return [str(uri).removeprefix("file://") for uri in _open(table).file_uris()]
+    return [unquote(str(uri).removeprefix("file://")) for uri in _open(table).file_uris()]
 
 
 def transaction(table: Path, application: str) -> int | None:
@@ -114,44 +111,14 @@ def history(table: Path, limit: int | None = None) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def stage(table: Path, file_schema: "pa.Schema") -> "Iterator[Staging]":
+def stage(table: Path, file_schema: "pa.Schema") -> Iterator[Staging]:
     """Write rows to Parquet inside the table's folder, invisible; remove them if not committed."""
     staging = Staging(table, file_schema)
     try:
         yield staging
     finally:
-        staging.discard()
-
-
-class Staging:
-    """Staged files of one table; those not committed are removed by ``discard``."""
-
-    def __init__(self, table: Path, file_schema: "pa.Schema") -> None:
-        self._table = table
-        self._schema = file_schema
-        self._files: list[StagedFile] = []
-
-    def write(self, rows: "pa.Table") -> StagedFile:
-        """Write one file of rows, whose schema must be the staged schema, and return it."""
-        import pyarrow.parquet as pq
-
-        _refuse_other_schema(self._table, rows.schema, self._schema)
-        self._table.mkdir(parents=True, exist_ok=True)
-        path = self._table / f"part-{uuid.uuid4()}.parquet"
-        staged = StagedFile(path, rows.num_rows)
-        self._files.append(staged)
-        pq.write_table(rows, path, compression="zstd", compression_level=1)
-        return staged
-
-    def discard(self) -> None:
-        """Remove every staged file that the table's newest version does not hold."""
-        if not self._files:
-            return
-        live = set(files(self._table)) if exists(self._table) else set()
-        for staged in self._files:
-            if str(staged.path) not in live:
-                staged.path.unlink(missing_ok=True)
-        self._files.clear()
+        live = files(table) if exists(table) else []
+        staging.discard({Path(file).name for file in live})
 
 
 def commit_staged(
@@ -162,11 +129,26 @@ def commit_staged(
     transactions: Mapping[str, int],
     metadata: Mapping[str, object],
 ) -> Commit:
-    """Publish staged files in one commit, at most once per transaction; see ``_commit_once``."""
+    """Publish staged files in one commit, at most once per transaction; see ``_commit_once``.
+
+    Files without rows are left out, so a commit may carry transactions and metadata alone.
+    """
     from deltalake import Schema
+    from deltalake.transaction import AddAction
 
     def write(handle: "DeltaTable", properties: "CommitProperties") -> None:
-        actions = [_add_action(file) for file in staged if file.rows]
+        actions = [
+            AddAction(
+                path=file.path.name,
+                size=file.path.stat().st_size,
+                partition_values={},
+                modification_time=int(file.path.stat().st_mtime * 1000),
+                data_change=True,
+                stats=file.statistics,
+            )
+            for file in staged
+            if file.rows
+        ]
         handle.create_write_transaction(
             actions, "append", Schema.from_arrow(table_schema), commit_properties=properties
         )
@@ -186,15 +168,9 @@ def commit_rows(
 
     Every new row must satisfy ``replace``. See ``_commit_once`` for what counts as done.
     """
-    from deltalake import write_deltalake
 
     def write(handle: "DeltaTable", properties: "CommitProperties") -> None:
-        if replace is None:
-            write_deltalake(handle, rows, mode="append", commit_properties=properties)
-        else:
-            write_deltalake(
-                handle, rows, mode="overwrite", predicate=replace, commit_properties=properties
-            )
+        _write(handle, rows, replace, properties)
 
     return _commit_once(table, rows.schema, transactions, metadata, write)
 
@@ -210,38 +186,17 @@ def commit_next(
     ``make`` is called again, with the new number, each time another writer was first, so it must
     read whatever it decides by. Numbers start at 0 (nothing yet); the commit takes the next one.
     """
-    from deltalake import CommitProperties, Transaction, write_deltalake
-    from deltalake.exceptions import CommitFailedError
 
-    _create(table, table_schema)
-    for _ in range(MOST_RACES):
-        handle = _open(table)
-        _refuse_other_schema(table, table_schema, _arrow_schema(handle))
+    def attempt(handle: "DeltaTable") -> Callable[[], None] | None:
         number = handle.transaction_version(sequence) or 0
         change = make(number)
         if change is None:
-            return Commit(int(handle.version()), written=False)
-        _refuse_other_schema(table, change.rows.schema, table_schema)
-        properties = CommitProperties(
-            app_transactions=[Transaction(sequence, number + 1)],
-            custom_metadata=_metadata(change.metadata),
-            max_commit_retries=DELTA_RETRIES,
-        )
-        try:
-            if change.replace is None:
-                write_deltalake(handle, change.rows, mode="append", commit_properties=properties)
-            else:
-                write_deltalake(
-                    handle,
-                    change.rows,
-                    mode="overwrite",
-                    predicate=change.replace,
-                    commit_properties=properties,
-                )
-        except CommitFailedError:
-            continue  # another writer was first: decide again on what it left
-        return Commit(int(_open(table).version()), written=True)
-    raise CommitLost(_lost(table, f"another writer ahead {MOST_RACES} times"))
+            return None
+        refuse_other_schema(table, change.rows.schema, table_schema)
+        properties = _properties({sequence: number + 1}, change.metadata)
+        return lambda: _write(handle, change.rows, change.replace, properties)
+
+    return _compare_and_swap(table, table_schema, attempt)
 
 
 def quoted(value: str) -> str:
@@ -256,45 +211,91 @@ def _commit_once(
     metadata: Mapping[str, object],
     write: Callable[["DeltaTable", "CommitProperties"], None],
 ) -> Commit:
-    """Compare and swap: check the transactions on one handle and write with that same handle.
+    """Write unless the table holds the transactions already.
 
-    All transactions already there: nothing is written. Some there: another run took part of the
-    work, so CommitLost is raised and the stage starts again from what is left. delta-rs accepts a
-    repeated transaction from a fresh handle, so the handle, never the path, is written through.
+    All of them there: nothing is written. Some there: another run took part of the work, so
+    CommitLost is raised and the stage starts again from what is left.
     """
-    from deltalake import CommitProperties, Transaction
+    properties = _properties(transactions, metadata)
+
+    def attempt(handle: "DeltaTable") -> Callable[[], None] | None:
+        current = {name: handle.transaction_version(name) for name in transactions}
+        done = [n for n, found in current.items() if found is not None and found >= transactions[n]]
+        if not done:
+            return lambda: write(handle, properties)
+        if len(done) < len(transactions):
+            raise CommitLost(_lost(table, f"{len(done)} of its {len(transactions)} transactions"))
+        return None
+
+    return _compare_and_swap(table, table_schema, attempt)
+
+
+def _compare_and_swap(
+    table: Path,
+    table_schema: "pa.Schema",
+    attempt: Callable[["DeltaTable"], Callable[[], None] | None],
+) -> Commit:
+    """Ask ``attempt`` what to write after looking at a handle, and write it with that same handle.
+
+    delta-rs accepts a repeated transaction from a fresh handle, but refuses it from one that was
+    opened before the other commit: the handle, never the path, is written through.
+    """
     from deltalake.exceptions import CommitFailedError
 
     _create(table, table_schema)
-    properties = CommitProperties(
+    lost: CommitFailedError | None = None
+    for race in range(MOST_RACES):
+        time.sleep(race * PAUSE_SECONDS)
+        handle = _open(table)
+        refuse_other_schema(table, table_schema, _arrow_schema(handle))
+        write = attempt(handle)
+        if write is None:
+            return Commit(int(handle.version()), written=False)
+        try:
+            write()
+        except CommitFailedError as error:
+            lost = error  # another writer was first: look again at what it left to do
+            continue
+        return Commit(int(_open(table).version()), written=True)
+    raise CommitLost(_lost(table, f"another writer ahead {MOST_RACES} times")) from lost
+
+
+def _write(
+    handle: "DeltaTable",
+    rows: "pa.Table",
+    replace: str | None,
+    properties: "CommitProperties",
+) -> None:
+    from deltalake import write_deltalake
+
+    mode: Any = "append" if replace is None else "overwrite"
+    write_deltalake(handle, rows, mode=mode, predicate=replace, commit_properties=properties)
+
+
+def _properties(
+    transactions: Mapping[str, int], metadata: Mapping[str, object]
+) -> "CommitProperties":
+    """Return what a commit carries: its transactions and its metadata, named ``headframe.*``."""
+    from deltalake import CommitProperties, Transaction
+
+    values = {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, value in metadata.items()
+    }
+    return CommitProperties(
         app_transactions=[Transaction(name, number) for name, number in transactions.items()],
-        custom_metadata=_metadata(metadata),
+        custom_metadata={f"headframe.{name}": value for name, value in values.items()},
         max_commit_retries=DELTA_RETRIES,
     )
-    for _ in range(MOST_RACES):
-        handle = _open(table)
-        _refuse_other_schema(table, table_schema, _arrow_schema(handle))
-        current = {name: handle.transaction_version(name) for name in transactions}
-        done = {name for name, found in current.items() if (found or 0) >= transactions[name]}
-        if transactions and len(done) == len(transactions):
-            return Commit(int(handle.version()), written=False)
-        if done:
-            raise CommitLost(_lost(table, f"{len(done)} of its {len(transactions)} transactions"))
-        try:
-            write(handle, properties)
-        except CommitFailedError:
-            continue  # another writer was first: look again at what it left to do
-        return Commit(int(_open(table).version()), written=True)
-    raise CommitLost(_lost(table, f"another writer ahead {MOST_RACES} times"))
 
 
 def _create(table: Path, table_schema: "pa.Schema") -> None:
     from deltalake import DeltaTable
 
     if not exists(table):
-        table.parent.mkdir(parents=True, exist_ok=True)
+        table.mkdir(parents=True, exist_ok=True)
         DeltaTable.create(
-            str(table),
+            _address(table),
             table_schema,
             mode="ignore",
             configuration={"headframe.format": FORMAT},
@@ -304,27 +305,23 @@ def _create(table: Path, table_schema: "pa.Schema") -> None:
 
 def _open(table: Path, at_version: int | None = None) -> "DeltaTable":
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
     if not exists(table):
         raise LakeError(
-            Problem(
-                where=str(table.name),
-                expected="a Delta table",
-                found="no table yet",
-                fix="Run the stage that writes it first.",
-            )
+            _problem(table, "a Delta table", "none yet", "Run the stage that writes it first.")
         )
-    handle = DeltaTable(str(table), version=at_version)
+    try:
+        handle = DeltaTable(_address(table), version=at_version)
+    except DeltaError as error:
+        wanted = "a log that can be read" if at_version is None else f"version {at_version}"
+        fix = "Ask for a version that `headframe history` lists, or restore the folder."
+        raise LakeError(_problem(table, wanted, str(error).split("\n", 1)[0], fix)) from error
     found = handle.metadata().configuration.get("headframe.format")
     if found != FORMAT:
-        raise LakeError(
-            Problem(
-                where=f"table {table.name}",
-                expected=f"Headframe table format {FORMAT}",
-                found=f"format {found}",
-                fix="Use the Headframe release that wrote the table, or move the folder away.",
-            )
-        )
+        wanted, told = f"Headframe table format {FORMAT}", f"format {found}"
+        fix = "Use the Headframe release that wrote the table, or move the folder away."
+        raise LakeError(_problem(table, wanted, told, fix))
     return handle
 
 
@@ -332,81 +329,22 @@ def _arrow_schema(handle: "DeltaTable") -> "pa.Schema":
     import pyarrow as pa
 
     found = pa.schema(handle.schema().to_arrow())
-    return pa.schema([pa.field(field.name, _plain(field.type)) for field in found])
+    return pa.schema([pa.field(field.name, plain(field.type)) for field in found])
 
 
-def _plain(kind: "pa.DataType") -> "pa.DataType":
-    """Return a list type with Arrow's own name for its item, so that equal types compare equal."""
-    import pyarrow as pa
-
-    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
-
-
-def _refuse_other_schema(table: Path, found: "pa.Schema", expected: "pa.Schema") -> None:
-    """Raise LakeError unless names, order and types are equal: delta-rs would cast silently."""
-    shape = [(field.name, str(_plain(field.type))) for field in found]
-    wanted = [(field.name, str(_plain(field.type))) for field in expected]
-    if shape != wanted:
-        differing = sorted({name for name, _ in set(shape) ^ set(wanted)}) or ["their order"]
-        raise LakeError(
-            Problem(
-                where=f"table {table.parent.name}/{table.name}",
-                expected=f"rows with columns {wanted}",
-                found=f"rows that differ in {', '.join(differing)}",
-                fix="A contract change needs a new table: rename it, or rebuild it from landing.",
-            )
-        )
-
-
-def _add_action(staged: StagedFile) -> Any:  # noqa: ANN401 - untyped library
-    from deltalake.transaction import AddAction
-
-    stats = json.dumps({"numRecords": staged.rows, **_bounds(staged.path)}, default=str)
-    size = staged.path.stat().st_size
-    modified = int(staged.path.stat().st_mtime * 1000)
-    return AddAction(os.path.basename(staged.path), size, {}, modified, True, stats)  # noqa: FBT003, PTH119 - library's positional flag
-
-
-def _bounds(path: Path) -> dict[str, dict[str, object]]:
-    """Return the file's minima, maxima and null counts for data skipping, from its footer."""
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(path)
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            column = metadata.row_group(group).column(index)
-            statistics = column.statistics
-            name = column.path_in_schema
-            if statistics is None or not statistics.has_min_max or name not in ("known_at",):
-                continue
-            low[name] = min(low.get(name, statistics.min), statistics.min)
-            high[name] = max(high.get(name, statistics.max), statistics.max)
-            nulls[name] = nulls.get(name, 0) + statistics.null_count
-    text = {name: value.isoformat() for name, value in low.items()}
-    return {
-        "minValues": text,
-        "maxValues": {name: value.isoformat() for name, value in high.items()},
-        "nullCount": nulls,
-    }
-
-
-def _metadata(values: Mapping[str, object]) -> dict[str, str]:
-    """Return commit metadata: every name under ``headframe.``, every value as text or JSON."""
-    return {
-        f"headframe.{name}": value
-        if isinstance(value, str)
-        else json.dumps(value, sort_keys=True, default=str)
-        for name, value in values.items()
-    }
+def _address(table: Path) -> str:
+    """Return the folder as delta-rs takes it. Raises LakeError for a path that it misreads."""
+    if misread := " ".join(sorted(set("%*[]") & set(str(table)))):
+        fix = "Move HEADFRAME_HOME to a path without these characters."
+        raise LakeError(_problem(table, "a path that delta-rs can read", misread, fix))
+    return str(table)
 
 
 def _lost(table: Path, found: str) -> Problem:
-    return Problem(
-        where=f"table {table.parent.name}/{table.name}",
-        expected="to be the only writer of this work",
-        found=found,
-        fix="Nothing was lost; run the stage again.",
-    )
+    fix = "Nothing was lost; run the stage again."
+    return _problem(table, "to be the only writer of this work", found, fix)
+
+
+def _problem(table: Path, expected: str, found: str, fix: str) -> Problem:
+    where = f"table {table.parent.name}/{table.name}"
+    return Problem(where=where, expected=expected, found=found, fix=fix)

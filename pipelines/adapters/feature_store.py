@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import delta_tables, lake
-from pipelines.adapters.settings import Settings
+from pipelines.adapters import delta_tables
 from pipelines.domain.features import AS_OF, FeatureView, KnownTables, compute_features
+from pipelines.errors import NotEnoughData, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,19 +17,14 @@ TIMES_PER_COMMIT = 64
 
 
 def rows_at(
-    settings: Settings,
-    use_case: str,
-    view: FeatureView,
-    digest: str,
-    known: KnownTables,
-    blocks: Sequence[tuple[datetime, datetime]],
+    table: Path, view: FeatureView, known: KnownTables, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table | None":
     """Return the feature rows of every block (scoring time, its end), sorted by time and key.
 
-    Blocks that no earlier run described are computed and written, once; a block without known
-    entities has no rows and stays open. Returns None when no block has any row.
+    ``table`` is the folder of this version of the view (``lake.features``). Blocks that no earlier
+    run described are computed and written, once; a block without known entities has no rows and
+    stays open. Returns None when no block has any row.
     """
-    table = lake.features(settings, use_case, digest)
     done = delta_tables.committed(table, [_application(start) for start, _ in blocks])
     missing = [block for block in blocks if _application(block[0]) not in done]
     for first in range(0, len(missing), TIMES_PER_COMMIT):
@@ -37,20 +33,15 @@ def rows_at(
 
 
 def written_rows_at(
-    settings: Settings,
-    use_case: str,
-    view: FeatureView,
-    digest: str,
-    blocks: Sequence[tuple[datetime, datetime]],
+    table: Path, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table":
     """Return rows that an earlier feature view wrote; raises NotEnoughData when some are missing."""
-    table = lake.features(settings, use_case, digest)
     done = delta_tables.committed(table, [_application(start) for start, _ in blocks])
     rows = _read(table, view, blocks)
     if rows is None or len(done) < len(blocks):
         raise NotEnoughData(
             Problem(
-                where=f"features of {use_case}, view {digest[:12]}",
+                where=f"features {table.name}",
                 expected=f"rows for {len(blocks)} blocks, as the champion's feature view made them",
                 found=f"rows for {len(done)}",
                 fix="The feature view changed since the champion was trained, and the old view "
@@ -61,9 +52,10 @@ def written_rows_at(
 
 
 def _read(
-    table: "delta_tables.Path", view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
+    table: Path, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table | None":
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not delta_tables.exists(table) or not blocks:
         return None
@@ -73,16 +65,13 @@ def _read(
         where=f"{AS_OF} >= timestamp '{low.isoformat()}' and {AS_OF} <= timestamp '{high.isoformat()}'",
     )
     wanted = pa.array([start for start, _ in blocks], pa.timestamp("us", tz="UTC"))
-    rows = rows.filter(pa.compute.is_in(rows[AS_OF], wanted))
+    rows = rows.filter(pc.is_in(rows[AS_OF], wanted))
     order = [(AS_OF, "ascending"), *((name, "ascending") for name in view.entity.key)]
     return rows.sort_by(order) if rows.num_rows else None
 
 
 def _compute(
-    table: "delta_tables.Path",
-    view: FeatureView,
-    known: KnownTables,
-    blocks: Sequence[tuple[datetime, datetime]],
+    table: Path, view: FeatureView, known: KnownTables, blocks: Sequence[tuple[datetime, datetime]]
 ) -> None:
     import pyarrow as pa
 

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LATE = "late_correction"
+"""State of a row that records corrections known after the label was settled."""
+
+COUNT = "late_corrections"
+
+NOT_KEY = ("event_time", "final_at", "state", "value", COUNT)
+"""Columns of ``labels.label_states`` beside the entity's key."""
 
 
 def settle(
@@ -17,47 +23,53 @@ def settle(
 ) -> int:
     """Append labels that are settled in ``states`` and not in the ledger; return how many rows.
 
-    ``states`` is ``labels.label_states`` at ``as_of``. A late correction is a row of its own,
-    written when a label's count of corrections grew; the settled label stays as it is.
+    ``states`` is ``labels.label_states`` at ``as_of``. A label is settled once and stays as it is.
+    A late correction is a row of its own, written when a label's count of corrections grew.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = lake.labels(settings, use_case)
     settled = states.filter(pc.not_equal(states["state"], "pending"))
-    corrected = settled.filter(pc.greater(settled["late_corrections"], 0))
-    late = corrected.set_column(
-        corrected.column_names.index("state"),
-        "state",
-        pa.array([LATE] * corrected.num_rows, pa.string()),
-    )
-    first = settled.set_column(
-        settled.column_names.index("late_corrections"),
-        "late_corrections",
-        pa.array([0] * settled.num_rows, settled.schema.field("late_corrections").type),
-    )
-    wanted = pa.concat_tables([first, late])
-    times = pa.array([as_of] * wanted.num_rows, pa.timestamp("us", tz="UTC"))
-    wanted = wanted.append_column("recorded_as_of", times).combine_chunks()
-    key = [n for n in states.column_names if n not in ("event_time", "final_at", "state", "value")]
+    if not settled.num_rows:
+        return 0
+    key = [n for n in states.column_names if n not in NOT_KEY]
+    times = pa.array([as_of] * settled.num_rows, pa.timestamp("us", tz="UTC"))
+    settled = settled.append_column("recorded_as_of", times)
+    late = _with(settled.filter(pc.greater(settled[COUNT], 0)), "state", LATE)
+    first = _with(settled, COUNT, 0)
     written = 0
 
     def make(number: int) -> delta_tables.Change | None:
         nonlocal written
-        written = 0
-        known = delta_tables.read(table, columns=[*key, "state"]) if number else None
-        fresh = wanted if known is None else _absent(wanted, known, [*key, "state"])
-        if not fresh.num_rows:
-            return None
+        new_first, new_late = first, late
+        if number:
+            known = delta_tables.read(table, columns=[*key, "state", COUNT])
+            is_late = pc.equal(known["state"], LATE)
+            new_first = _absent(first, known.filter(pc.invert(is_late)), key)
+            new_late = _absent(late, known.filter(is_late), [*key, COUNT])
+        fresh = pa.concat_tables([new_first, new_late]).combine_chunks()
         written = fresh.num_rows
+        if not written:
+            return None
         return delta_tables.Change(
             rows=fresh, metadata={"stage": "monitor", "run": run, "rows": written}
         )
 
-    if wanted.num_rows:
-        delta_tables.commit_next(table, wanted.schema, "labels", make)
+    delta_tables.commit_next(table, settled.schema, "labels", make)
     return written
 
 
+def _with(rows: "pa.Table", column: str, value: str | int) -> "pa.Table":
+    """Return ``rows`` with one constant in ``column``, whose type stays."""
+    import pyarrow as pa
+
+    kind = rows.schema.field(column).type
+    index = rows.column_names.index(column)
+    return rows.set_column(index, column, pa.array([value] * rows.num_rows, kind))
+
+
 def _absent(wanted: "pa.Table", known: "pa.Table", columns: list[str]) -> "pa.Table":
-    return wanted.join(known, columns, join_type="left anti").select(wanted.column_names)
+    return wanted.join(known.select(columns), columns, join_type="left anti").select(
+        wanted.column_names
+    )

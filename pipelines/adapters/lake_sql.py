@@ -8,40 +8,56 @@ from pipelines.adapters import delta_tables
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
+
+READING = "SELECT"
+"""The one kind of statement that changes nothing; DuckDB counts DESCRIBE and SUMMARIZE as it."""
 
 
 def query(tables: Mapping[str, Path], statement: str) -> "pa.Table":
     """Answer one statement over views named like the tables, ``silver.flight_delays.weather``.
 
-    Raises LakeError with DuckDB's own words when the statement is wrong.
+    Raises LakeError with DuckDB's own words when the statement is wrong, and for any that is not a
+    question, before it runs.
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:")
-    connection.execute("set TimeZone = 'UTC'")
-    for name, path in tables.items():
-        _create_view(connection, name, path)
-    try:
-        return connection.sql(statement).to_arrow_table()
-    except duckdb.Error as error:
-        raise LakeError(
-            Problem(
-                where="headframe sql",
-                expected=f"a query over {', '.join(tables) or 'a lake (it is empty)'}",
-                found=str(error).split("\n", 1)[0],
-                fix="Correct the query; names are zone.use_case.table.",
-            )
-        ) from error
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for name, path in tables.items():
+            _create_view(connection, name, path)
+        try:
+            kinds = [found.type.name for found in duckdb.extract_statements(statement)]
+            if kinds != [READING]:
+                raise _wrong(tables, ", ".join(kinds) or "nothing")
+            return connection.sql(statement).to_arrow_table()
+        except duckdb.Error as error:
+            raise _wrong(tables, str(error).split("\n", 1)[0]) from error
 
 
-def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Path) -> None:  # noqa: F821
+def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Path) -> None:
     """Create the dotted name: zone (where there are three parts), schema and view."""
     *catalog, schema, view = name.split(".")[-3:]
     prefix = "".join(f'"{part}".' for part in catalog)
     for part in catalog:
         connection.execute(f"attach if not exists ':memory:' as \"{part}\"")
     connection.execute(f'create schema if not exists {prefix}"{schema}"')
-    files = ", ".join(delta_tables.quoted(file) for file in delta_tables.files(path))
-    source = f"read_parquet([{files}])" if files else "(select null as empty where false)"
-    connection.execute(f'create view {prefix}"{schema}"."{view}" as from {source}')
+    if files := ", ".join(delta_tables.quoted(file) for file in delta_tables.files(path)):
+        source = f"read_parquet([{files}])"
+        connection.execute(f'create view {prefix}"{schema}"."{view}" as from {source}')
+    else:
+        connection.register("no_rows", delta_tables.schema(path).empty_table())
+        connection.execute(f'create table {prefix}"{schema}"."{view}" as from no_rows')
+        connection.unregister("no_rows")
+
+
+def _wrong(tables: Mapping[str, Path], found: str) -> LakeError:
+    return LakeError(
+        Problem(
+            where="headframe sql",
+            expected=f"one query over {', '.join(tables) or 'a lake (it is empty)'}",
+            found=found,
+            fix="Correct the query; names are zone.use_case.table.",
+        )
+    )

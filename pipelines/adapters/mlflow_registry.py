@@ -16,6 +16,7 @@ from pipelines.errors import ChampionUnresolved, Problem, PromotionRefused, Serv
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 CHAMPION = "champion"
 TRAIN_KEY = "headframe.train_key"
@@ -42,17 +43,19 @@ class ModelVersion:
 
 
 def candidates_name(use_case: str) -> str:
-    """Registered model that holds every trained candidate; only promotion writes ``use_case``."""
+    """Name the registered model of every candidate; only promotion writes ``use_case``."""
     return f"{use_case}-candidates"
 
 
 def find_candidate(settings: Settings, use_case: str, train_key: str) -> ModelVersion | None:
-    """Return the candidate that training ``train_key`` registered, if it did."""
+    """Return the first candidate that training ``train_key`` registered, if it did."""
     client = _client(settings)
-    for found in client.search_model_versions(f"name = '{candidates_name(use_case)}'"):
-        if found.tags.get(TRAIN_KEY) == train_key:
-            return _version(found)
-    return None
+    found = [
+        _version(version)
+        for version in client.search_model_versions(f"name = '{candidates_name(use_case)}'")
+        if version.tags.get(TRAIN_KEY) == train_key
+    ]
+    return min(found, key=lambda version: int(version.version), default=None)
 
 
 def log_candidate(
@@ -118,6 +121,8 @@ def candidate(settings: Settings, use_case: str, version: str) -> ModelVersion:
     try:
         return _version(_client(settings).get_model_version(candidates_name(use_case), version))
     except MlflowException as error:
+        if not _missing(error):
+            raise _unavailable(error) from error
         raise ChampionUnresolved(
             Problem(
                 where=f"{candidates_name(use_case)} version {version}",
@@ -177,13 +182,8 @@ def publish_champion(settings: Settings, use_case: str, wanted: ModelVersion) ->
 
     Returns the copy's version.
     """
-    from mlflow.exceptions import MlflowException
-
     client = _client(settings)
-    try:
-        copies = client.search_model_versions(f"name = '{use_case}'")
-    except MlflowException:
-        copies = []
+    copies = client.search_model_versions(f"name = '{use_case}'")
     mine = [copy for copy in copies if copy.run_id == wanted.run_id]
     copy = (
         mine[0]
@@ -203,7 +203,9 @@ def champion_run_id(settings: Settings, use_case: str) -> str | None:
 
     try:
         found = _client(settings).get_model_version_by_alias(use_case, CHAMPION)
-    except MlflowException:
+    except MlflowException as error:
+        if not _missing(error):
+            raise _unavailable(error) from error
         return None
     return str(found.run_id)
 
@@ -228,15 +230,24 @@ def _client(settings: Settings) -> "MlflowClient":
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise ServiceUnavailable(
-            Problem(
-                where="MLflow",
-                expected="an answer from the tracking server",
-                found=type(error).__name__,
-                fix="Look at `headframe status` and `headframe logs mlflow`.",
-            )
-        ) from error
+        raise _unavailable(error) from error
     return client
+
+
+def _missing(error: "MlflowException") -> bool:
+    """Tell MLflow's "there is none" from a failure; a missing alias is an invalid parameter to it."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def _unavailable(error: "MlflowException") -> ServiceUnavailable:
+    return ServiceUnavailable(
+        Problem(
+            where="MLflow",
+            expected="an answer from the tracking server",
+            found=f"{type(error).__name__} ({error.error_code})",
+            fix="Look at `headframe status` and `headframe logs mlflow`.",
+        )
+    )
 
 
 def _experiment(client: "MlflowClient", settings: Settings, use_case: str) -> str:
@@ -276,7 +287,10 @@ def _download(settings: Settings, uri: str, folder: str) -> Path:
 
     _client(settings)
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        # MLflow answers an artifact folder that is gone with an empty one.
+        if found.is_dir() and not any(found.iterdir()):
+            raise FileNotFoundError(uri)
     except (MlflowException, OSError) as error:
         raise ChampionUnresolved(
             Problem(
@@ -286,6 +300,7 @@ def _download(settings: Settings, uri: str, folder: str) -> Path:
                 fix="Restore the artifact store, or promote another version.",
             )
         ) from error
+    return found
 
 
 def _tree_digest(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The prediction store: current predictions per slot and window, and the generations before."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import delta_tables, lake
@@ -45,7 +46,12 @@ def publish(
         if number and current.num_rows and current["run_key"][0].as_py() == run_key:
             return None
         if current.num_rows:
-            _keep(settings, use_case, current, window, number, reason)
+            _keep(
+                lake.prediction_history(settings, use_case),
+                current,
+                transactions={f"history:{window}": number},
+                reason=reason,
+            )
         failpoint("score.between_history_and_predictions")
         generation = pa.array([number + 1] * count, pa.int64())
         return delta_tables.Change(
@@ -69,13 +75,11 @@ def current_run_key(settings: Settings, use_case: str, window: str) -> str | Non
     return str(keys[0].as_py()) if len(keys) else None
 
 
-def _keep(
-    settings: Settings, use_case: str, old: "pa.Table", window: str, number: int, reason: str
-) -> None:
+def _keep(history: Path, old: "pa.Table", *, transactions: dict[str, int], reason: str) -> None:
+    """Add a replaced generation to the history, once; a killed run may have done so already."""
     import pyarrow as pa
 
-    table = lake.prediction_history(settings, use_case)
     replaced = old.append_column("replaced_because", pa.array([reason] * old.num_rows, pa.string()))
     delta_tables.commit_rows(
-        table, replaced, transactions={f"history:{window}": number}, metadata={"window": window}
+        history, replaced, transactions=transactions, metadata={"stage": "score"}
     )

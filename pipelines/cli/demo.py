@@ -11,13 +11,14 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.status import Status
 
 from pipelines.adapters import airflow_api, process_state, processes
 from pipelines.adapters.airflow_answers import Question, Run
 from pipelines.adapters.examples import flight_delays as example
 from pipelines.adapters.settings import Settings
 from pipelines.cli import demo_summary, platform
-from pipelines.cli.demo_summary import StepTime
+from pipelines.cli.demo_summary import Kind, StepTime
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.windows import local_moment
 from pipelines.errors import HeadframeError, PlatformError, Problem
@@ -35,6 +36,9 @@ SETTLING_DAYS = 4
 
 POLL_SECONDS = 0.5
 LONGEST_RUN_SECONDS = 900
+
+REREAD_SECONDS = 60
+"""Airflow reads every DAG file again within this time."""
 
 Manual = Annotated[bool, typer.Option("--manual", help="Leave the approval to you.")]
 Weeks = Annotated[int, typer.Option(min=1, max=WEEKS, help="Weeks of April to score.")]
@@ -64,12 +68,13 @@ def register(app: typer.Typer) -> None:
 def demo(*, manual: Manual = False, weeks: Weeks = WEEKS, as_json: AsJson = False) -> None:
     """Run the whole loop on real flights: land, check, train, approve, score, monitor, retrain."""
     settings = Settings()
+    console.stderr = as_json  # a script gets the summary alone on standard output
     began = clock.monotonic()
     lock = processes.only_one(settings.root / "run" / "demo.lock", what="another `make demo`")
     with fail_on(HeadframeError), lock, _nothing_left_running(settings):
         use_case = load(settings.dags.absolute() / f"{NAME}.py")
         running = _Demo(settings, use_case, TrainedUseCase.of(use_case), manual)
-        with _step(running, "start the platform"):
+        with _step(running, "start the platform", "start"):
             platform.start(settings)
         _wait_for_dags(running)
         _first_model(running)
@@ -123,9 +128,9 @@ def _retrain(demo: _Demo, weeks: int) -> None:
 
 
 def _deliver(demo: _Demo, first: date, until: date, label: str) -> None:
-    with _step(demo, f"deliver {label}") as said:
+    with _step(demo, f"deliver {label}", "deliver") as step:
         delivered = example.deliver(demo.settings.landing, first_day=first, until=until)
-        said.append(f"{delivered.files_written:,} new files")
+        step.note = f"{delivered.files_written:,} new files"
 
 
 def _run(demo: _Demo, user: str, stage: str, as_of: datetime, label: str) -> None:
@@ -133,17 +138,17 @@ def _run(demo: _Demo, user: str, stage: str, as_of: datetime, label: str) -> Non
 
 
 def _trigger(demo: _Demo, user: str, stage: str, conf: Mapping[str, Any], label: str) -> None:
-    with _step(demo, label) as said, airflow_api.connect(demo.settings, user=user) as api:
+    with _step(demo, label, "run") as step, airflow_api.connect(demo.settings, user=user) as api:
         run = api.trigger(f"{NAME}__{stage}", conf)
-        ended = _wait(api, run, said)
-        _record_tasks(demo, api, ended)
+        ended = _wait(api, run, step)
+        _record_tasks(step, api, ended)
         _require_success(api, ended)
 
 
 def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
     """Train, and answer the approval when the gates let the challenger get there."""
     with (
-        _step(demo, f"train and judge a challenger ({reason})") as said,
+        _step(demo, f"train and judge a challenger ({reason})", "run") as step,
         airflow_api.connect(demo.settings, user="scientist") as api,
     ):
         waiting = api.questions(f"{NAME}__train")
@@ -152,22 +157,24 @@ def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
         else:
             conf = {"as_of": as_of.isoformat(), "reason": reason}
             run = api.trigger(f"{NAME}__train", conf)
-        question = _wait_for_question(api, run, said)
+        question = _wait_for_question(api, run, step)
     if question is not None:
         _answer(demo, question)
     with (
-        _step(demo, "promote" if question else "keep the champion: the gates refused") as said,
+        _step(
+            demo, "promote" if question else "keep the champion: the gates refused", "run"
+        ) as step,
         airflow_api.connect(demo.settings, user="scientist") as api,
     ):
-        ended = _wait(api, run, said)
-        _record_tasks(demo, api, ended)
+        ended = _wait(api, run, step)
+        _record_tasks(step, api, ended)
         _require_success(api, ended)
 
 
 def _answer(demo: _Demo, question: Question) -> None:
     with airflow_api.connect(demo.settings, user="approver") as api:
         if not demo.manual:
-            with _step(demo, "approve, as the user approver"):
+            with _step(demo, "approve, as the user approver", "person"):
                 api.answer(
                     question, "Approve", form={"reason": "Beats the baseline on held-out days."}
                 )
@@ -178,7 +185,7 @@ def _answer(demo: _Demo, question: Question) -> None:
         console.print(
             f"\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:\n  {link}"
         )
-        with _step(demo, "wait for your answer"):
+        with _step(demo, "wait for your answer", "person"):
             while any(q.run_id == question.run_id for q in api.questions(question.dag_id)):
                 clock.sleep(2 * POLL_SECONDS)
 
@@ -186,35 +193,38 @@ def _answer(demo: _Demo, question: Question) -> None:
 def _wait_for_dags(demo: _Demo) -> None:
     wanted = {f"{NAME}__{stage}" for stage in ("ingest", "train", "score", "monitor")}
     with (
-        _step(demo, "read the DAGs") as said,
+        _step(demo, "read the DAGs", "start") as step,
         airflow_api.connect(demo.settings, user="operator") as api,
     ):
-        deadline = clock.monotonic() + LONGEST_RUN_SECONDS
+        began = clock.monotonic()
         while not wanted <= {dag.dag_id for dag in api.dags()}:
+            waited = clock.monotonic() - began
+            # An error of before a file was mended stands until Airflow reads the file again.
             for failure in api.import_failures():
-                if NAME in failure.file:
-                    raise _not_working(failure.file, "DAGs that Airflow can read", failure.message)
-            if clock.monotonic() > deadline:
+                if NAME in failure.file and waited > REREAD_SECONDS:
+                    last = "\n".join(failure.message.strip().splitlines()[-12:])
+                    raise _not_working(failure.file, "DAGs that Airflow can read", last)
+            if waited > LONGEST_RUN_SECONDS:
                 raise _not_working(NAME, "its four DAGs in Airflow", "not all of them")
             clock.sleep(POLL_SECONDS)
         for dag_id in sorted(wanted):
             api.unpause(dag_id)
-        said.append(f"{len(wanted)} DAGs")
+        step.note = f"{len(wanted)} DAGs"
 
 
-def _wait(api: airflow_api.AirflowApi, run: Run, said: list[str]) -> Run:
+def _wait(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Run:
     deadline = clock.monotonic() + LONGEST_RUN_SECONDS
     while True:
         now = api.run(run.dag_id, run.run_id)
         if now.ended:
             return now
-        said[:] = [_progress(api, run)]
+        step.doing = _progress(api, run)
         if clock.monotonic() > deadline:
             raise _not_working(run.run_id, "the run to end", f"{now.state} after 15 minutes")
         clock.sleep(POLL_SECONDS)
 
 
-def _wait_for_question(api: airflow_api.AirflowApi, run: Run, said: list[str]) -> Question | None:
+def _wait_for_question(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Question | None:
     deadline = clock.monotonic() + LONGEST_RUN_SECONDS
     while clock.monotonic() < deadline:
         found = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
@@ -222,7 +232,7 @@ def _wait_for_question(api: airflow_api.AirflowApi, run: Run, said: list[str]) -
             return found[0]
         if api.run(run.dag_id, run.run_id).ended:
             return None
-        said[:] = [_progress(api, run)]
+        step.doing = _progress(api, run)
         clock.sleep(POLL_SECONDS)
     raise _not_working(run.run_id, "the run to end or to ask", "neither after 15 minutes")
 
@@ -232,12 +242,11 @@ def _progress(api: airflow_api.AirflowApi, run: Run) -> str:
     return ", ".join(f"{task.task_id} {task.state}" for task in tasks if task.state)
 
 
-def _record_tasks(demo: _Demo, api: airflow_api.AirflowApi, run: Run) -> None:
+def _record_tasks(step: StepTime, api: airflow_api.AirflowApi, run: Run) -> None:
     """Keep how long each task worked, so that the summary can say what was waiting."""
     for task in api.task_runs(run.dag_id, run.run_id):
         if task.started_at and task.ended_at and task.task_id != "approve":
-            seconds = (task.ended_at - task.started_at).total_seconds()
-            demo.steps[-1].tasks[f"{task.task_id}"] = seconds
+            step.tasks[task.task_id] = (task.ended_at - task.started_at).total_seconds()
 
 
 def _require_success(api: airflow_api.AirflowApi, run: Run) -> None:
@@ -251,35 +260,30 @@ def _require_success(api: airflow_api.AirflowApi, run: Run) -> None:
 
 
 @contextmanager
-def _step(demo: _Demo, label: str) -> Iterator[list[str]]:
-    """Show one step while it runs and a line with its seconds after it."""
-    said: list[str] = []
+def _step(demo: _Demo, label: str, kind: Kind) -> Iterator[StepTime]:
+    """Show one step while it runs, and a line with its seconds after it."""
+    step = StepTime(label=label, kind=kind)
     began = clock.monotonic()
-    demo.steps.append(StepTime(label=label))
-    with console.status(label) as spinner, _refreshing(spinner, label, said, began):
-        yield said
-    demo.steps[-1].seconds = clock.monotonic() - began
-    note = f" [dim]{said[-1]}[/dim]" if said and "success" not in said[-1] else ""
+    with console.status(label) as spinner, _refreshing(spinner, step, began):
+        yield step
+    step.seconds = round(clock.monotonic() - began, 2)
+    demo.steps.append(step)
     console.print(
-        f"[green]ok[/green] {label}{note} [dim]{demo.steps[-1].seconds:.1f} s[/dim]",
+        f"[green]ok[/green] {label} [dim]{step.note + ', ' if step.note else ''}"
+        f"{step.seconds:.1f} s[/dim]",
         highlight=False,
     )
 
 
 @contextmanager
-def _refreshing(
-    spinner: Any,  # noqa: ANN401 - rich's status
-    label: str,
-    said: list[str],
-    began: float,
-) -> Iterator[None]:
-    """Keep the spinner's text in step with what ``said`` holds."""
+def _refreshing(spinner: Status, step: StepTime, began: float) -> Iterator[None]:
+    """Keep the spinner's text in step with what is being done."""
     done = threading.Event()
 
     def refresh() -> None:
         while not done.wait(POLL_SECONDS):
-            note = f"  {said[-1]}" if said else ""
-            spinner.update(f"{label} [dim]{clock.monotonic() - began:.0f} s{note}[/dim]")
+            seconds = clock.monotonic() - began
+            spinner.update(f"{step.label} [dim]{seconds:.0f} s  {step.doing}[/dim]")
 
     thread = threading.Thread(target=refresh, daemon=True)
     thread.start()

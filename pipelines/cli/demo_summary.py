@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rich.panel import Panel
 from rich.table import Table as Grid
@@ -30,12 +30,19 @@ from pipelines.use_case import TrainedUseCase, UseCase
 COUNTS = ("landed", "accepted", "repeated", "quarantined", "unparsed")
 
 
-@dataclass(slots=True)
+Kind = Literal["start", "deliver", "run", "person"]
+"""What a step of the demo spends its time on: the platform, files, Airflow runs, a person."""
+
+
+@dataclass(slots=True, kw_only=True)
 class StepTime:
-    """One step of the demo: its wall seconds, and the seconds its tasks worked."""
+    """One step of the demo: its wall seconds, and the seconds each of its tasks worked."""
 
     label: str
+    kind: Kind
     seconds: float = 0.0
+    note: str = ""
+    doing: str = ""
     tasks: dict[str, float] = field(default_factory=dict)
 
 
@@ -228,7 +235,7 @@ def _show_rows(summary: Summary) -> None:
 
 
 def _show_model(model: dict[str, Any], *, champion: str) -> None:
-    grid = Grid("", "log loss (nats)", "AUC", box=None)
+    grid = Grid("95 % over days", "log loss (nats)", "AUC", box=None)
     for role, metrics in model["metrics"].items():
         cells = []
         for name in ("log_loss", "auc"):
@@ -245,7 +252,7 @@ def _show_model(model: dict[str, Any], *, champion: str) -> None:
         Panel(
             grid,
             title=f"Candidate {model['version']}: {outcome}{now}",
-            subtitle=f"{model['rows']:,} held-out flights, {first} to {last}; 95 % over days",
+            subtitle=f"{model['rows']:,} held-out flights, {first} to {last}",
             title_align="left",
             subtitle_align="left",
             expand=False,
@@ -259,26 +266,29 @@ def _show_model(model: dict[str, Any], *, champion: str) -> None:
 
 def _show_weeks(summary: Summary) -> None:
     grid = Grid(
-        "week of", "predictions", "final labels", "never labelled", "pending", "late", "log loss",
-        "AUC (mean of days)", title=f"{summary.predictions:,} predictions, by week",
+        "week of", "scored", "final", "never", "pending", "late", "log loss", "AUC of a day",
+        title=f"{summary.predictions:,} predictions, by week and state of their label",
         title_justify="left",
     )  # fmt: skip
     for week in summary.weeks:
         late = f"{week['positives'] / week['final']:.1%}" if week["final"] else "-"
         figures = [f"{week[name]:.4f}" if week[name] else "too few" for name in ("loss", "auc")]
         counts = ("predictions", "final", "unlabelled", "pending")
-        grid.add_row(week["week_of"], *(f"{week[n]:,}" for n in counts), late, *figures)
+        grid.add_row(f"{week['week_of'][5:]}", *(f"{week[n]:,}" for n in counts), late, *figures)
     console.print(grid)
 
 
 def _show_time(summary: Summary) -> None:
-    start = sum(step["seconds"] for step in summary.steps[:2])
-    work = sum(sum(step["tasks"].values()) for step in summary.steps)
-    tasks = sum(len(step["tasks"]) for step in summary.steps)
-    runs = sum(step["seconds"] for step in summary.steps if step["tasks"])
+    """Say where the time went; what a run took beyond its tasks was scheduling and waiting."""
+    spent = {
+        kind: sum(step["seconds"] for step in summary.steps if step["kind"] == kind)
+        for kind in get_args(Kind)
+    }
+    tasks = [seconds for step in summary.steps for seconds in step["tasks"].values()]
     console.print(
-        f"{summary.seconds:.0f} s in all: {start:.0f} s to start, {work:.0f} s of work in {tasks} "
-        f"tasks, {max(runs - work, 0):.0f} s of scheduling and waiting in their runs; "
-        f"{summary.restarts} process restarts.",
+        f"{summary.seconds:.0f} s in all: {spent['start']:.0f} s to start the platform, "
+        f"{spent['deliver']:.0f} s to deliver files, {sum(tasks):.0f} s of work in {len(tasks)} "
+        f"tasks, {max(spent['run'] - sum(tasks), 0):.0f} s of scheduling around them, "
+        f"{spent['person']:.0f} s for the approval; {summary.restarts} process restarts.",
         highlight=False,
     )

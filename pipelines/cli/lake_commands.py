@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as Grid
 
-from pipelines.adapters import lake, lake_sql
+from pipelines.adapters import known, lake, lake_sql
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
@@ -61,12 +61,13 @@ def check(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = 
     sound, broken = load_all(settings.dags.absolute())
     problems = [problem for error in broken for problem in error.problems]
     for declared in sound.values():
+        problems += _query_problems(declared)
         problems += _suite_problems(declared, settings.expectations.absolute() / declared.name)
     if use_case and use_case not in sound:
-        known = ", ".join(sound) or "none"
+        names = ", ".join(sound) or "none"
         fix = "Correct the name, or mend its file."
         where = "headframe check"
-        problems.append(Problem(where=where, expected=f"one of {known}", found=use_case, fix=fix))
+        problems.append(Problem(where=where, expected=f"one of {names}", found=use_case, fix=fix))
     if as_json:
         found = [
             {"where": p.where, "expected": p.expected, "found": p.found, "fix": p.fix}
@@ -118,6 +119,13 @@ def example(name: str, from_: From, until: Until) -> None:
             f"already there); rows: {rows}",
             highlight=False,
         )
+
+
+def _query_problems(use_case: UseCase) -> list[Problem]:
+    """Return what is wrong with the feature function and the label's rule, where there are any."""
+    if use_case.features is None or use_case.label is None:
+        return []
+    return known.rehearse(use_case.features, use_case.label)
 
 
 def _suite_problems(use_case: UseCase, folder: Path) -> list[Problem]:

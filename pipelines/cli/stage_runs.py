@@ -2,6 +2,8 @@
 
 import getpass
 import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -32,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def run(
     stage: Stage,
     use_case: str,
+    *,
     as_of: AsOf = "",
     from_: From = "",
     until: Until = "",
@@ -43,13 +46,17 @@ def run(
     started = clock.perf_counter()
     with fail_on(HeadframeError):
         declared = load(settings.dags.absolute() / f"{use_case}.py")
-        now = moment(as_of, declared) if as_of else datetime.now(UTC)
+        chosen = _Run(
+            use_case=declared,
+            settings=settings,
+            as_of=moment(as_of, declared) if as_of else datetime.now(UTC),
+            version=version,
+            approved_by=approved_by,
+        )
         if stage == "score":
-            since = moment(from_ or as_of, declared) if from_ or as_of else now
-            end = moment(until, declared) if until else None
-            text = _score(declared, settings, since, end)
+            text = _score(chosen, *_window(declared, from_ or as_of, until, chosen.as_of))
         else:
-            text = _other(stage, declared, settings, now, version, approved_by)
+            text = RUNS[stage](chosen)
         seconds = clock.perf_counter() - started
         console.print(f"[bold]{stage}[/bold] {text} [dim]({seconds:.1f} s)[/dim]", highlight=False)
 
@@ -71,67 +78,109 @@ def moment(text: str, use_case: UseCase) -> datetime:
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _score(use_case: UseCase, settings: Settings, since: datetime, until: datetime | None) -> str:
-    from pipelines.stages.score import score
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the options ask for."""
 
-    end = until or since + timedelta(minutes=1)
-    run_id = f"cli__{since.isoformat()}"
-    return score(use_case, settings, since=since, until=end, run=run_id).describe()
+    use_case: UseCase
+    settings: Settings
+    as_of: datetime
+    version: str
+    approved_by: str
 
+    @property
+    def id(self) -> str:
+        return f"cli__{self.as_of.isoformat()}"
 
-def _other(
-    stage: Stage,
-    use_case: UseCase,
-    settings: Settings,
-    as_of: datetime,
-    version: str,
-    approved_by: str,
-) -> str:
-    run_id = f"cli__{as_of.isoformat()}"
-    if stage == "ingest":
-        from pipelines.stages.ingest import describe, ingest, refusals
-
-        results = ingest(use_case, settings, as_of=as_of, run=run_id)
-        if (refused := refusals(results)) is not None:
-            console.print(describe(results), highlight=False)
-            raise refused
-        return describe(results)
-    if stage == "train":
-        from pipelines.stages.train import train
-
-        requester = getpass.getuser()
-        return train(use_case, settings, as_of=as_of, run=run_id, requester=requester).describe()
-    if stage == "monitor":
-        from pipelines.stages.monitor import monitor
-
-        return monitor(use_case, settings, as_of=as_of, run=run_id).describe()
-    if not version:
-        raise SettingsError(
-            Problem(
-                where=f"headframe run {stage}",
-                expected="--version, the candidate to look at",
-                found="none",
-                fix="`headframe run train` prints the version it made.",
+    def candidate(self) -> str:
+        """Return the version asked for. Raises SettingsError without one."""
+        if not self.version:
+            raise SettingsError(
+                Problem(
+                    where="headframe run",
+                    expected="--version, the candidate to look at",
+                    found="none",
+                    fix="`headframe run train` prints the version it made.",
+                )
             )
-        )
-    if stage == "evaluate":
-        from pipelines.stages.evaluate import evaluate
-
-        return evaluate(use_case, settings, version=version).describe()
-    return _promote(use_case, settings, version, as_of, approved_by)
+        return self.version
 
 
-def _promote(
-    use_case: UseCase, settings: Settings, version: str, as_of: datetime, approved_by: str
-) -> str:
+def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return the scoring times asked for, [since, until): a whole day where only a date is given.
+
+    Without any option it is the day before ``now``, which holds the last scoring time.
+    """
+    if not since:
+        return now - timedelta(days=1), moment(until, use_case) if until else now
+    start = moment(since, use_case)
+    if until:
+        return start, moment(until, use_case)
+    whole_day = len(since) == len("2013-04-01")
+    return start, start + (timedelta(days=1) if whole_day else timedelta(minutes=1))
+
+
+def _ingest(run: _Run) -> str:
+    from pipelines.stages.ingest import describe, ingest, refusals
+
+    results = ingest(run.use_case, run.settings, as_of=run.as_of, run=run.id)
+    if (refused := refusals(results)) is not None:
+        console.print(describe(results), markup=False, highlight=False)
+        raise refused
+    return describe(results)
+
+
+def _train(run: _Run) -> str:
+    from pipelines.stages.train import train
+
+    requester = getpass.getuser()
+    return train(
+        run.use_case, run.settings, as_of=run.as_of, run=run.id, requester=requester
+    ).describe()
+
+
+def _evaluate(run: _Run) -> str:
+    from pipelines.stages.evaluate import evaluate
+
+    return evaluate(run.use_case, run.settings, version=run.candidate()).describe()
+
+
+def _promote(run: _Run) -> str:
     from pipelines.stages.evaluate import evaluate
     from pipelines.stages.promote import Approval, promote
 
-    approval = None
-    if approved_by:
-        digest = evaluate(use_case, settings, version=version).evidence.digest
+    version, approval = run.candidate(), None
+    if run.approved_by:
+        evidence = evaluate(run.use_case, run.settings, version=version).evidence
         approval = Approval(
-            actor=approved_by, answer="approved", evidence_digest=digest, reason="command line"
+            actor=run.approved_by,
+            answer="approved",
+            evidence_digest=evidence.digest,
+            reason="command line",
         )
-    promoted = promote(use_case, settings, version=version, as_of=as_of, approval=approval)
-    return promoted.describe()
+    return promote(
+        run.use_case, run.settings, version=version, as_of=run.as_of, approval=approval
+    ).describe()
+
+
+def _score(run: _Run, since: datetime, until: datetime) -> str:
+    from pipelines.stages.score import score
+
+    run_id = f"cli__{since.isoformat()}"
+    return score(run.use_case, run.settings, since=since, until=until, run=run_id).describe()
+
+
+def _monitor(run: _Run) -> str:
+    from pipelines.stages.monitor import monitor
+
+    return monitor(run.use_case, run.settings, as_of=run.as_of, run=run.id).describe()
+
+
+RUNS: dict[str, Callable[[_Run], str]] = {
+    "ingest": _ingest,
+    "train": _train,
+    "evaluate": _evaluate,
+    "promote": _promote,
+    "monitor": _monitor,
+}
+"""Every stage but score, which runs over a window of times."""

@@ -1,8 +1,11 @@
 """Contract: what a table's rows must be, and which rows are."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ class Table:
     ``event_time`` names the column that says when the row's event happens, where it has one.
     ``arrives_every`` plus ``grace`` is the oldest the newest delivery may be (None: lands once).
     ``on_new_column`` "ignore" takes a file with unknown columns and records their names.
-    ``maximum_quarantined`` is the share in [0, 1] of a file's rows above which the file is refused.
+    A file is refused when more than the share ``maximum_quarantined`` in [0, 1] of its rows breaks
+    the contract; rows that break a rule of the suite do not count.
     """
 
     name: str
@@ -146,11 +150,9 @@ def conform(rows: "pa.Table", table: Table) -> Conformed:
     required = [column.name for column in table.columns if not column.nullable]
     missing = {name: rows[name].is_null() for name in required if rows[name].null_count}
     if not missing:
-        empty = rows.slice(0, 0)
-        return Conformed(rows, empty.append_column("_failed", pa.array([], pa.list_(pa.string()))))
-    bad = pc.fill_null(pa.chunked_array([pa.repeat(pa.scalar(False), rows.num_rows)]), False)  # noqa: FBT003 - a value, not a switch
-    for mask in missing.values():
-        bad = pc.or_(bad, mask)
+        nothing = pa.array([], pa.list_(pa.string()))
+        return Conformed(rows, rows.slice(0, 0).append_column("_failed", nothing))
+    bad = reduce(pc.or_, missing.values())
     rejected = rows.filter(bad)
     masks = {name: mask.filter(bad).to_pylist() for name, mask in missing.items()}
     failed = [
@@ -161,3 +163,19 @@ def conform(rows: "pa.Table", table: Table) -> Conformed:
         rows.filter(pc.invert(bad)),
         rejected.append_column("_failed", pa.array(failed, pa.list_(pa.string()))),
     )
+
+
+def as_quarantine(rows: "pa.Table", table: Table) -> "pa.Table":
+    """Return stamped rows with ``_failed`` as quarantine rows; the payload is the typed row."""
+    import pyarrow as pa
+
+    contract = rows.select(list(table.column_names)).to_pylist()
+    payload = pa.array([_as_json(row) for row in contract], pa.string())
+    kept = rows.select([*STAMPS, "_failed"]).append_column("_payload", payload)
+    return kept.select(quarantine_schema().names).cast(quarantine_schema())
+
+
+def _as_json(row: dict[str, object]) -> str:
+    """Return the row as JSON, which has no word for a number that is not finite: it becomes text."""
+    odd = {name: str(v) for name, v in row.items() if isinstance(v, float) and not isfinite(v)}
+    return json.dumps({**row, **odd}, default=str)

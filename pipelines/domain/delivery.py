@@ -14,11 +14,13 @@ class Delivery:
     """One landed file: where it lies, its bytes' identity, and when it was delivered (UTC).
 
     ``name`` is the path below the use case's landing folder; it is what messages and rows carry.
+    ``mtime_ns`` is the modification time of the file whose bytes were hashed.
     """
 
     name: str
     path: Path
     size: int
+    mtime_ns: int
     sha256: str
     delivered_at: datetime
 

@@ -2,15 +2,16 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.domain.contract import KNOWN_AT, Table
 from pipelines.domain.digest import digest_of
-from pipelines.domain.labels import FINAL, Label, create_label_history, label_states
+from pipelines.domain.labels import FINAL, LABEL, Label, create_label_history, label_states
 from pipelines.errors import DeclarationError, Problem
 
 if TYPE_CHECKING:
@@ -23,8 +24,15 @@ ASKED = "asked"
 LABELS = "labels"
 LABEL_HISTORY = "labels__history"
 
-type_names = {"VARCHAR": "string", "BIGINT": "int64", "DOUBLE": "double", "BOOLEAN": "bool"}
+FEATURE_TYPES = {"VARCHAR": "string", "BIGINT": "int64", "DOUBLE": "double", "BOOLEAN": "bool"}
 """DuckDB types a feature may have, and the contract type of each."""
+
+ADDED = (AS_OF, EVENT_TIME, LABEL)
+"""Columns Headframe adds to feature rows."""
+
+DESCRIBED = "__described"
+INCOMING = "__incoming"
+"""Views of this module's own; no table can be named so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +134,11 @@ class KnownTables:
 
     def join_asked(self, described: "pa.Table", query: str) -> "pa.Table":
         """Answer a query over ``asked`` and the rows a feature function made of it."""
-        self._connection.register("described", described)
+        self._connection.register(DESCRIBED, described)
         try:
             return self._connection.sql(query).to_arrow_table()
         finally:
-            self._connection.unregister("described")
+            self._connection.unregister(DESCRIBED)
 
     def label_states(self, entity: Table, as_of: datetime) -> "pa.Table":
         """Return ``labels.label_states`` at ``as_of``; ``prepare_labels`` comes first."""
@@ -150,13 +158,13 @@ class KnownTables:
     def _load(self, table: Table, versions: "pa.Table") -> None:
         key = ", ".join(f'"{column}"' for column in table.key)
         order = f"{KNOWN_AT}, _sha256, _row"
-        self._connection.register("incoming", versions)
+        self._connection.register(INCOMING, versions)
         self._connection.execute(f"""
             create table "{table.name}__versions" as
             select *, lead({KNOWN_AT}) over (partition by {key} order by {order}) as superseded_at
-            from incoming order by {order}
+            from {INCOMING} order by {order}
         """)  # noqa: S608 - as above
-        self._connection.unregister("incoming")
+        self._connection.unregister(INCOMING)
 
 
 def compute_features(
@@ -165,14 +173,12 @@ def compute_features(
     """Describe the entities with event time in [as_of, until) as they were known at ``as_of``.
 
     Columns: the entity's key, ``as_of``, ``event_time``, then the features, one row per entity,
-    sorted by key. Raises DeclarationError when the function drops, adds or repeats an entity, or
-    returns a type a feature may not have.
+    sorted by key. Raises DeclarationError when the function cannot run, drops, adds or repeats an
+    entity, or returns a type a feature may not have.
     """
     known.cut(as_of)
     asked = known.ask(view.entity, as_of, until)
-    relation = view.function(known)
-    _refuse_wrong_columns(view, relation)
-    described = relation.to_arrow_table()
+    described = _describe(view, known)
     key = list(view.entity.key)
     keys = ", ".join(f'"{column}"' for column in key)
     chosen = ", ".join(f'd."{name}"' for name in described.column_names if name not in key)
@@ -181,15 +187,17 @@ def compute_features(
         f"""
         select {keys}, timestamptz '{as_of.isoformat()}' as {AS_OF},
                a."{view.entity.event_time}" as {EVENT_TIME}, {chosen}
-        from {ASKED} as a join described as d using ({keys}) order by {keys}
+        from {ASKED} as a join {DESCRIBED} as d using ({keys}) order by {keys}
         """,  # noqa: S608 - names come from the declaration
     )
-    if table.num_rows != asked or described.num_rows != asked:
+    # Distinct, because as many rows may be doubled as are lost.
+    distinct = table.select(key).group_by(key).aggregate([]).num_rows
+    if not table.num_rows == described.num_rows == distinct == asked:
         raise DeclarationError(
             Problem(
                 where=f"feature function {view.function.__name__}",
                 expected=f"one row for each of the {asked} asked entities",
-                found=f"{described.num_rows} rows, {table.num_rows} of them asked for",
+                found=f"{described.num_rows} rows, which describe {distinct} of them",
                 fix="Start from `asked` and left join the rest, so that no row is lost or doubled.",
             )
         )
@@ -213,24 +221,75 @@ def rows_digest(table: "pa.Table") -> str:
     return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
-def _refuse_wrong_columns(view: FeatureView, described: Any) -> None:  # noqa: ANN401 - untyped library
-    problems = []
-    for name in view.entity.key:
-        if name not in described.columns:
-            problems.append(("the key column", name, "no such column"))
-    for name, kind in zip(described.columns, described.types, strict=True):
-        if name not in view.entity.key and str(kind) not in type_names:
-            allowed = "a feature of type " + ", ".join(type_names.values())
-            problems.append((allowed, name, f"{name} of type {kind}"))
-    if problems:
-        raise DeclarationError(
-            *(
+def _describe(view: FeatureView, known: KnownTables) -> "pa.Table":
+    """Run the feature function; its query's mistakes are the declaration's."""
+    import duckdb
+
+    where = f"feature function {view.function.__name__}"
+    try:
+        relation = view.function(known)
+        if not isinstance(relation, duckdb.DuckDBPyRelation):
+            raise DeclarationError(
                 Problem(
-                    where=f"feature function {view.function.__name__}, column {name}",
-                    expected=expected,
-                    found=found,
-                    fix="Select the column, or cast it in the feature query.",
+                    where=where,
+                    expected="a relation, the answer of known.sql(...)",
+                    found=type(relation).__name__,
+                    fix="Return the relation from the function.",
                 )
-                for expected, name, found in problems
             )
+        if problems := list(_column_problems(view, relation, where)):
+            raise DeclarationError(*problems)
+        return relation.to_arrow_table()
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+        names = ", ".join((ASKED, LABELS, *(table.name for table in view.tables)))
+        raise DeclarationError(
+            Problem(
+                where=where,
+                expected=f"a query over {names}",
+                found=_without_values(str(error).split("\n", 1)[0]),
+                fix="Correct the query; the columns of a table are those of its contract.",
+            )
+        ) from error
+
+
+def _without_values(message: str) -> str:
+    """Return DuckDB's words without what it quotes from rows, as in "convert string 'x' to"."""
+    return re.sub(r"string '.*' to", "a text to", message)
+
+
+def _column_problems(
+    view: FeatureView, relation: "duckdb.DuckDBPyRelation", where: str
+) -> Iterator[Problem]:
+    fix = "Select the column, or cast it in the feature query."
+    key, names = view.entity.key, list(relation.columns)
+    for name in key:
+        if name not in names:
+            yield Problem(
+                where=f"{where}, column {name}",
+                expected="the key column",
+                found="no such column",
+                fix=fix,
+            )
+    chosen = [(n, k) for n, k in zip(names, relation.types, strict=True) if n not in key]
+    for name, kind in chosen:
+        if str(kind) not in FEATURE_TYPES:
+            yield Problem(
+                where=f"{where}, column {name}",
+                expected="a feature of type " + ", ".join(FEATURE_TYPES.values()),
+                found=f"{name} of type {kind}",
+                fix=fix,
+            )
+        if name in ADDED:
+            yield Problem(
+                where=f"{where}, column {name}",
+                expected=f"a name other than {', '.join(ADDED)}",
+                found=f"{name!r}",
+                fix="Rename it in the feature query: Headframe adds those columns itself.",
+            )
+    if not chosen:
+        yield Problem(
+            where=where,
+            expected="at least one feature beside the key",
+            found="none",
+            fix="Select what describes the entity.",
         )

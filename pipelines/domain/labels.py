@@ -38,24 +38,29 @@ def create_label_history(
     Reads ``<table>__versions`` of entity and label. Columns: the key, ``event_time``,
     ``entity_known_at``, ``final_at``, ``value`` (null: not known), ``value_known_at`` (null: no
     row yet) and ``value_until`` (when the next version replaced it; null: still stands).
+    A version replaced at the moment it became known was never seen, and is left out.
     """
+    seen = "superseded_at is null or superseded_at > known_at"
     key = ", ".join(f'"{column}"' for column in entity.key)
     connection.execute(f"""
         create or replace table "{name}" as
         with entities as (
             select {key}, arg_min("{entity.event_time}", known_at) as event_time,
                    min(known_at) as entity_known_at
-            from "{entity.name}__versions" group by {key}
+            from "{entity.name}__versions" where {seen} group by {key}
         ), values_over_time as (
             select {key}, ({label.rule}) as value, known_at as value_known_at,
                    superseded_at as value_until
-            from "{label.table.name}__versions"
+            from "{label.table.name}__versions" where {seen}
         )
         select entities.*, event_time + to_seconds({label.final_after.total_seconds()}) as final_at,
                value, value_known_at, value_until
         from entities left join values_over_time using ({key})
     """)  # noqa: S608 - names and rule come from the declaration, never from data
 
+
+LABEL = "label"
+"""The column ``labelled`` adds; no feature may have its name."""
 
 FINAL = """
     value is not null and value_known_at <= final_at
@@ -102,7 +107,7 @@ def labelled(rows: "pa.Table", states: "pa.Table", key: tuple[str, ...]) -> "pa.
     import pyarrow.compute as pc
 
     final = states.filter(pc.equal(states["state"], "final")).select([*key, "value"])
+    final = final.rename_columns([*key, LABEL])
     numbered = rows.append_column("_order", pa.array(range(rows.num_rows), pa.int64()))
     joined = numbered.join(final, list(key), join_type="inner").sort_by("_order")
-    kept = joined.select([*rows.column_names, "value"])
-    return kept.rename_columns([*rows.column_names, "label"]).combine_chunks()
+    return joined.select([*rows.column_names, LABEL]).combine_chunks()

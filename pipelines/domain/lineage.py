@@ -43,11 +43,11 @@ def stamp(rows: "pa.Table", delivery: "Delivery") -> "pa.Table":
     import pyarrow as pa
 
     count = rows.num_rows
-    known_at = pa.array([delivery.delivered_at] * count, pa.timestamp("us", tz="UTC"))
+    known_at = pa.scalar(delivery.delivered_at, pa.timestamp("us", tz="UTC"))
     return (
-        rows.append_column(KNOWN_AT, known_at)
-        .append_column("_file", pa.array([delivery.name] * count, pa.string()))
-        .append_column("_sha256", pa.array([delivery.sha256] * count, pa.string()))
+        rows.append_column(KNOWN_AT, pa.repeat(known_at, count))
+        .append_column("_file", pa.repeat(delivery.name, count))
+        .append_column("_sha256", pa.repeat(delivery.sha256, count))
     )
 
 

@@ -57,6 +57,8 @@ def measure(
     chosen = predictions.select([*key, "prediction", "model_version"])
     chosen = chosen.append_column("block", pa.array(blocks, pa.string()))
     joined = chosen.join(states.select([*key, "state", "value"]), list(key), join_type="left outer")
+    # A join has no order of its own, and a sum's last bits depend on it.
+    joined = joined.sort_by([(name, "ascending") for name in ("block", *key)])
     block = np.asarray(joined["block"].to_pylist())
     state = np.asarray([s or "pending" for s in joined["state"].to_pylist()])
     label = np.asarray([bool(value) for value in joined["value"].to_pylist()])
@@ -65,11 +67,11 @@ def measure(
     return [
         _block(
             str(name),
-            state[block == name],
-            label[block == name],
-            probability[block == name],
-            version[block == name],
-            minimum_labels,
+            state=state[block == name],
+            label=label[block == name],
+            probability=probability[block == name],
+            version=version[block == name],
+            minimum_labels=minimum_labels,
         )
         for name in sorted(set(blocks))
     ]
@@ -77,6 +79,7 @@ def measure(
 
 def _block(
     name: str,
+    *,
     state: Any,  # noqa: ANN401 - arrays of one block
     label: Any,  # noqa: ANN401
     probability: Any,  # noqa: ANN401

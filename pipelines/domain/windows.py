@@ -68,16 +68,16 @@ def local_moment(day: date, at: time, zone: ZoneInfo) -> datetime:
 
 
 def forward_split(
-    times: Sequence[datetime], rule: ForwardTime, *, gap: timedelta, block: timedelta
+    blocks: Sequence[tuple[datetime, datetime]], rule: ForwardTime, *, gap: timedelta
 ) -> Split:
-    """Split scoring times whose labels are final into training and held-out windows.
+    """Split blocks (scoring time, end) whose labels are final into training and held-out windows.
 
-    ``block`` is the length of one block. A training block's last label is final when the first
-    held-out block opens. Either part may come out empty; the caller decides what is too few.
+    A training block's last label is final, ``gap`` after the block's end, when the first held-out
+    block opens. Either part may come out empty; the caller decides what is too few.
     """
-    ordered = tuple(sorted(times))
-    held_out = ordered[-rule.test_days :]
+    ordered = sorted(blocks)
+    held_out = tuple(start for start, _ in ordered[-rule.test_days :])
     if not held_out:
         return Split(training=(), held_out=())
-    training = tuple(t for t in ordered if t + block + gap <= held_out[0])
+    training = tuple(start for start, end in ordered if end + gap <= held_out[0])
     return Split(training=training, held_out=held_out)

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import (
-    champion as champions,
-)
+from pipelines.adapters import champion as champions
 from pipelines.adapters import (
     code_archive,
     decisions,
     feature_store,
     known,
+    lake,
     mlflow_registry,
 )
 from pipelines.adapters.decisions import Decision, Recorded
@@ -25,11 +24,10 @@ from pipelines.domain.metrics import Interval
 from pipelines.domain.training import FeatureColumns, PriorRate, positive_probability
 from pipelines.domain.verdict import promotable
 from pipelines.domain.windows import block_name, next_scoring_time
-from pipelines.errors import CodeChanged, Problem
+from pipelines.errors import CodeChanged, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 
@@ -43,17 +41,17 @@ class Evaluated:
 
     def describe(self) -> str:
         """Return the verdicts, a line each, for the log and the terminal."""
-        lines = [f"candidate {self.version}: {'may' if self.promotable else 'may not'} be promoted"]
-        for verdict in self.evidence.verdicts:
-            lines.append(f"  {verdict.outcome:>14}  {verdict.gate}: {verdict.reason}")
-        return "\n".join(lines)
+        may = "may" if self.promotable else "may not"
+        verdicts = [f"  {v.outcome:>14}  {v.gate}: {v.reason}" for v in self.evidence.verdicts]
+        return "\n".join([f"candidate {self.version}: {may} be promoted", *verdicts])
 
 
 def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluated:
     """Score challenger, baseline and champion on the challenger's held-out rows; judge the gates.
 
     Labels are those known when the challenger was trained. A challenger is judged once: asked
-    again, the frozen evidence is returned. Raises CodeChanged when the code is not the challenger's any more.
+    again, the frozen evidence is returned. Raises CodeChanged when the code is not the
+    challenger's any more, NotEnoughData when champion and challenger cannot be compared.
     """
     parts = TrainedUseCase.of(use_case)
     challenger = mlflow_registry.candidate(settings, use_case.name, version)
@@ -61,10 +59,9 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
         return frozen
     _refuse_other_code(use_case, settings, challenger)
     champion = champions.resolve(settings, use_case.name)
-    times = [datetime.fromisoformat(t) for t in json.loads(challenger.tags["headframe.held_out"])]
-    as_of = datetime.fromisoformat(challenger.tags["headframe.as_of"])
-    tables = known.load(settings, use_case.name, parts.features, parts.label)
-    rows, label = _held_out(parts, settings, tables, challenger, times, as_of)
+    held_out = _HeldOut.of(parts, settings, challenger)
+    rows = held_out.rows(challenger)
+    label = rows["label"].to_numpy(zero_copy_only=False).astype("int8")
     probabilities = {
         "challenger": _predict(settings, use_case.name, challenger, rows),
         "baseline": PriorRate(float(challenger.tags["headframe.training_rate"])).predict(
@@ -72,7 +69,8 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
         ),
     }
     if champion is not None:
-        seen, _ = _held_out(parts, settings, tables, champion.model, times, as_of)
+        seen = held_out.rows(champion.model)
+        _refuse_other_rows(parts, rows, seen)
         probabilities["champion"] = _predict(settings, use_case.name, champion.model, seen)
     zone = parts.scoring.timezone
     blocks = [block_name(moment, zone) for moment in rows[AS_OF].to_pylist()]
@@ -101,28 +99,54 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
     return Evaluated(version=version, evidence=evidence, promotable=promotable(verdicts))
 
 
-def _held_out(
-    parts: TrainedUseCase,
-    settings: Settings,
-    tables: KnownTables,
-    model: ModelVersion,
-    times: list[datetime],
-    as_of: datetime,
-) -> tuple["pa.Table", "np.ndarray"]:
-    """Return feature rows with labels final at ``as_of``, made by the model's own feature view."""
-    blocks = [
-        (start, next_scoring_time(start, parts.scoring.at, parts.scoring.timezone))
-        for start in times
-    ]
-    digest = model.tags["headframe.features"]
-    if digest == feature_digest(parts.features, parts.label):
-        rows = feature_store.rows_at(settings, parts.name, parts.features, digest, tables, blocks)
-    else:
-        rows = feature_store.written_rows_at(settings, parts.name, parts.features, digest, blocks)
-    assert rows is not None  # noqa: S101 - training found rows at these times
-    states = tables.label_states(parts.features.entity, as_of)
-    final = labelled(rows, states, tuple(parts.features.entity.key))
-    return final, final["label"].to_numpy(zero_copy_only=False).astype("int8")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HeldOut:
+    """The challenger's held-out blocks, and the lake to describe them from."""
+
+    parts: TrainedUseCase
+    settings: Settings
+    tables: KnownTables
+    blocks: list[tuple[datetime, datetime]]
+    as_of: datetime
+
+    @classmethod
+    def of(cls, parts: TrainedUseCase, settings: Settings, challenger: ModelVersion) -> "_HeldOut":
+        at, zone = parts.scoring.at, parts.scoring.timezone
+        times = map(datetime.fromisoformat, json.loads(challenger.tags["headframe.held_out"]))
+        return cls(
+            parts=parts,
+            settings=settings,
+            tables=known.load(settings, parts.name, parts.features, parts.label),
+            blocks=[(start, next_scoring_time(start, at, zone)) for start in times],
+            as_of=datetime.fromisoformat(challenger.tags["headframe.as_of"]),
+        )
+
+    def rows(self, model: ModelVersion) -> "pa.Table":
+        """Return feature rows with labels final at ``as_of``, made by the model's own view."""
+        view, digest = self.parts.features, model.tags["headframe.features"]
+        folder = lake.features(self.settings, self.parts.name, digest)
+        if digest == feature_digest(view, self.parts.label):
+            rows = feature_store.rows_at(folder, view, self.tables, self.blocks)
+        else:
+            rows = feature_store.written_rows_at(folder, view, self.blocks)
+        assert rows is not None  # noqa: S101 - training found rows at these times
+        states = self.tables.label_states(view.entity, self.as_of)
+        return labelled(rows, states, tuple(view.entity.key))
+
+
+def _refuse_other_rows(parts: TrainedUseCase, rows: "pa.Table", seen: "pa.Table") -> None:
+    """Raise NotEnoughData unless both models see the same entities at the same times, in order."""
+    identity = [*parts.features.entity.key, AS_OF]
+    if not rows.select(identity).equals(seen.select(identity)):
+        raise NotEnoughData(
+            Problem(
+                where=f"evaluation of {parts.name}",
+                expected=f"the champion's features for the same {rows.num_rows} held-out rows",
+                found=f"{seen.num_rows} rows, not the same ones",
+                fix="The two feature views were computed from different deliveries: ingest "
+                "everything, then train again at a later time.",
+            )
+        )
 
 
 def _predict(settings: Settings, use_case: str, model: ModelVersion, rows: "pa.Table") -> Any:  # noqa: ANN401 - an array

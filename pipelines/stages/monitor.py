@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.adapters import delta_tables, known, label_ledger, lake
 from pipelines.adapters.settings import Settings
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
-from pipelines.domain.windows import block_name, next_scoring_time
+from pipelines.domain.windows import block_name
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.adapters import champion as champions
-from pipelines.adapters import feature_store, known, mlflow_registry, prediction_store
+from pipelines.adapters import feature_store, known, lake, prediction_store
 from pipelines.adapters.champion import Champion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.digest import digest_of
@@ -72,7 +72,7 @@ def score(
     """Score every scoring time in [since, until) with what was known at that time.
 
     ``model_version`` pins the champion a run began with. Raises ChampionUnresolved when there is
-    no champion to trust, NotEnoughData when a stale table must stop scoring, and writes nothing
+    no champion to trust or the pinned version never was one, NotEnoughData when a stale table must stop scoring, and writes nothing
     of a window that fails. Windows already scored the same way stay as they are.
     """
     parts = TrainedUseCase.of(use_case)
@@ -81,11 +81,17 @@ def score(
     model = champions.load(settings, use_case.name, champion)
     tables = known.load(settings, use_case.name, parts.features, parts.label)
     blocks = scoring_blocks(parts.scoring.at, parts.scoring.timezone, since=since, until=until)
-    windows = [
-        _score_window(use_case, settings, parts, champion, model, tables, block, run)
-        for block in blocks
-    ]
-    return Scored(model_version=champion.model.version, windows=tuple(windows))
+    pinned = _Pinned(
+        parts=parts,
+        settings=settings,
+        champion=champion,
+        model=model,
+        tables=tables,
+        declaration=use_case.digest(),
+        run=run,
+    )
+    windows = tuple(_score_window(pinned, block) for block in blocks)
+    return Scored(model_version=champion.model.version, windows=windows)
 
 
 def champion_version(use_case: UseCase, settings: Settings) -> str:
@@ -108,8 +114,7 @@ def _champion(
             )
         )
     if pinned is not None and champion.model.version != pinned:
-        model = mlflow_registry.candidate(settings, use_case.name, pinned)
-        champion = Champion(model=model, promoted=champion.promoted)
+        champion = champions.pinned(settings, use_case.name, pinned)
     if champion.model.tags["headframe.features"] != feature_digest(parts.features, parts.label):
         raise ChampionUnresolved(
             Problem(
@@ -122,53 +127,56 @@ def _champion(
     return champion
 
 
-def _score_window(
-    use_case: UseCase,
-    settings: Settings,
-    parts: TrainedUseCase,
-    champion: Champion,
-    model: Any,  # noqa: ANN401 - any library's estimator
-    tables: "KnownTables",
-    block: tuple[datetime, datetime],
-    run: str,
-) -> WindowScored:
-    as_of = block[0]
-    stale = tuple(known.stale_tables(tables, parts.features.tables, as_of))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pinned:
+    """What every window of one run is scored with, resolved once."""
+
+    parts: TrainedUseCase
+    settings: Settings
+    champion: Champion
+    model: Any
+    tables: "KnownTables"
+    declaration: str
+    run: str
+
+
+def _score_window(pinned: _Pinned, block: tuple[datetime, datetime]) -> WindowScored:
+    parts, settings, version = pinned.parts, pinned.settings, pinned.champion.model
+    as_of, view = block[0], pinned.parts.features
+    stale = tuple(known.stale_tables(pinned.tables, view.tables, as_of))
     if stale and parts.scoring.on_stale == "fail_closed":
         raise NotEnoughData(
             Problem(
-                where=f"scoring of {use_case.name} for {as_of.isoformat()}",
+                where=f"scoring of {parts.name} for {as_of.isoformat()}",
                 expected="every table as fresh as its contract promises",
                 found=f"stale: {', '.join(stale)}",
                 fix="Deliver and ingest the missing files, then run score again for this time.",
             )
         )
-    digest = champion.model.tags["headframe.features"]
-    rows = feature_store.rows_at(settings, use_case.name, parts.features, digest, tables, [block])
+    folder = lake.features(settings, parts.name, version.tags["headframe.features"])
+    rows = feature_store.rows_at(folder, view, pinned.tables, [block])
     if rows is None:
         return WindowScored(scored_for=as_of, rows=0, outcome="no_rows", stale=stale, version=-1)
     columns = FeatureColumns(
-        numeric=tuple(json.loads(champion.model.tags["headframe.numeric"])),
-        categorical=tuple(json.loads(champion.model.tags["headframe.categorical"])),
+        numeric=tuple(json.loads(version.tags["headframe.numeric"])),
+        categorical=tuple(json.loads(version.tags["headframe.categorical"])),
     )
-    predicted = _predictions(rows, parts, champion, use_case, stale)
-    probability = positive_probability(model, rows, columns)
-    predicted = predicted.append_column("prediction", [probability])
+    probability = positive_probability(pinned.model, rows, columns)
+    predicted = _predictions(pinned, rows, stale).append_column("prediction", [probability])
     window = prediction_store.window_name(SLOT, as_of)
-    run_key = digest_of([champion.model.version, rows_digest(rows), use_case.digest()])
-    before = prediction_store.current_run_key(settings, use_case.name, window)
+    before = prediction_store.current_run_key(settings, parts.name, window)
     commit = prediction_store.publish(
         settings,
-        use_case.name,
+        parts.name,
         predicted,
         window=window,
-        run_key=run_key,
+        run_key=digest_of([version.version, rows_digest(rows), pinned.declaration]),
         reason="first" if before is None else "model, features or declaration changed",
         metadata={
             "stage": "score",
-            "run": run,
+            "run": pinned.run,
             "rows": rows.num_rows,
-            "model_version": champion.model.version,
+            "model_version": version.version,
             "stale": list(stale),
         },
     )
@@ -181,26 +189,21 @@ def _score_window(
     )
 
 
-def _predictions(
-    rows: "pa.Table",
-    parts: TrainedUseCase,
-    champion: Champion,
-    use_case: UseCase,
-    stale: tuple[str, ...],
-) -> "pa.Table":
+def _predictions(pinned: _Pinned, rows: "pa.Table", stale: tuple[str, ...]) -> "pa.Table":
     """Return one row per entity: key, times, and everything a prediction is traced by."""
     import pyarrow as pa
 
-    kept = rows.select([*parts.features.entity.key, AS_OF, EVENT_TIME])
+    model = pinned.champion.model
+    kept = rows.select([*pinned.parts.features.entity.key, AS_OF, EVENT_TIME])
     kept = kept.rename_columns({AS_OF: "scored_for"})
     constants = {
         "slot": SLOT,
-        "model_version": champion.model.version,
-        "model_run": champion.model.run_id,
-        "artifact_sha256": champion.model.artifact_sha256,
-        "evidence_digest": champion.promoted.evidence_digest,
-        "feature_digest": champion.model.tags["headframe.features"],
-        "declaration_digest": use_case.digest(),
+        "model_version": model.version,
+        "model_run": model.run_id,
+        "artifact_sha256": model.artifact_sha256,
+        "evidence_digest": pinned.champion.promoted.evidence_digest,
+        "feature_digest": model.tags["headframe.features"],
+        "declaration_digest": pinned.declaration,
         "stale_tables": ",".join(stale),
     }
     for name, value in constants.items():

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against peers and floor, measured in one run beside each other."""

@@ -1,0 +1,140 @@
+"""The four DAGs of a use case: their tasks, schedules, assets, forms and runbooks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from pipelines.adapters.settings import Settings
+from pipelines.dag_factory import assets, forms, tasks
+from pipelines.dag_factory.approve import Approve
+from pipelines.dag_factory.failure_message import failure_message
+from pipelines.dag_factory.runbook import runbook
+from pipelines.dag_factory.stage_task import ModelTask, StageTask
+from pipelines.domain.windows import local_moment
+from pipelines.use_case import TrainedUseCase, UseCase
+
+FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+"""Start date of every DAG: fixed, so that a DAG reads the same each time, and before any run's
+logical date, which Airflow would otherwise hold back."""
+
+RETRIES = 2
+"""Tries after the first, for errors that waiting may mend."""
+
+FIRST_RETRY_AFTER = timedelta(seconds=30)
+LONGEST_RETRY_AFTER = timedelta(minutes=10)
+
+
+def declare_dags(use_case: UseCase, *, only: str | None, now: datetime) -> None:
+    """Declare the DAGs of the use case's tier, or the one called ``only``; each registers itself.
+
+    ``now`` decides one thing: whether ``ends_before`` has passed, after which no DAG has a schedule.
+    """
+    settings = Settings()
+    wanted = {"ingest": _ingest}
+    if use_case.tier != "explore":
+        wanted |= {"train": _train, "score": _score, "monitor": _monitor}
+    for purpose, declare in wanted.items():
+        if only in (None, f"{use_case.name}__{purpose}"):
+            declare(use_case, settings, now)
+
+
+def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
+    published = [assets.silver(settings, use_case, table) for table in use_case.tables]
+    schedule = _until_end(use_case, now, use_case.ingest_schedule)
+    with _dag(use_case, "ingest", **schedule, params=forms.ingest()):
+        StageTask(
+            task_id="ingest",
+            work=partial(tasks.ingest, use_case),
+            inlets=published,
+            outlets=[assets.silver_news(use_case)],
+        )
+
+
+def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
+    schedule = _until_end(use_case, now, use_case.retraining.schedule)
+    with _dag(use_case, "train", **schedule, params=forms.train()):
+        train = ModelTask(task_id="train", work=partial(tasks.train, use_case))
+        evaluate = ModelTask(task_id="evaluate", work=partial(tasks.evaluate, use_case))
+        promote = StageTask(task_id="promote", work=partial(tasks.promote, use_case))
+        train >> evaluate
+        if use_case.tier == "governed":
+            evaluate >> Approve(task_id="approve", use_case=use_case) >> promote
+        else:
+            evaluate >> promote
+
+
+def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
+    scoring = TrainedUseCase.of(use_case).scoring
+    cron = f"{scoring.at.minute} {scoring.at.hour} * * *"
+    timetable = CronTriggerTimetable(cron, timezone=scoring.timezone)
+    schedule = _until_end(use_case, now, timetable)
+    with _dag(use_case, "score", **schedule, params=forms.score()):
+        champion = StageTask(task_id="champion", work=partial(tasks.champion, use_case))
+        score = StageTask(
+            task_id="score",
+            work=partial(tasks.score, use_case),
+            outlets=[assets.predictions(settings, use_case)],
+        )
+        champion >> score
+
+
+def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
+    del now  # news has no end
+    label = TrainedUseCase.of(use_case).label
+    news = assets.predictions(settings, use_case) | assets.silver(settings, use_case, label.table)
+    with _dag(use_case, "monitor", schedule=news, params=forms.monitor()):
+        StageTask(task_id="monitor", work=partial(tasks.monitor, use_case))
+
+
+@contextmanager
+def _dag(
+    use_case: UseCase,
+    purpose: str,
+    *,
+    schedule: Any,  # noqa: ANN401 - a cron expression, a timetable or assets of untyped Airflow
+    end_date: datetime | None = None,
+    params: dict[str, Any],
+) -> Iterator[None]:
+    """Open one DAG; entering it is what registers it with the file that Airflow is reading."""
+    with DAG(
+        dag_id=f"{use_case.name}__{purpose}",
+        description=runbook(use_case, purpose).summary,
+        doc_md=runbook(use_case, purpose).text,
+        schedule=schedule,
+        start_date=FIRST_DAY,
+        end_date=end_date,
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=True,
+        tags=sorted({use_case.name, use_case.owner, use_case.tier}),
+        params=params,
+        default_args={
+            "owner": use_case.owner,
+            "retries": RETRIES,
+            "retry_delay": FIRST_RETRY_AFTER,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": LONGEST_RETRY_AFTER,
+        },
+        on_failure_callback=failure_message(use_case),
+    ):
+        yield
+
+
+def _until_end(use_case: UseCase, now: datetime, schedule: Any) -> dict[str, Any]:  # noqa: ANN401 - as _dag
+    """Return ``schedule`` with its end date; once ``ends_before`` has passed, neither of them.
+
+    Airflow ends runs by hand too, green and without a task, when their logical date is after the
+    end date: so the end date goes when its work is done.
+    """
+    if use_case.ends_before is None:
+        return {"schedule": schedule}
+    zone = ZoneInfo(use_case.scoring.timezone if use_case.scoring else "UTC")
+    midnight = local_moment(date.fromisoformat(use_case.ends_before), time(0), zone)
+    if now >= midnight:
+        return {"schedule": None}
+    return {"schedule": schedule, "end_date": midnight - timedelta(seconds=1)}

@@ -1,0 +1,64 @@
+"""The evidence page: what an approver sees before they decide, in Markdown."""
+
+from dataclasses import dataclass
+
+from pipelines.domain.evidence import Evidence
+from pipelines.domain.metrics import Interval, TooFewBlocks
+
+ROLES = ("challenger", "champion", "baseline")
+"""Rows of the table, in the order a reader compares them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePage:
+    """The question, and the page under it."""
+
+    subject: str
+    body: str
+
+
+def evidence_page(evidence: Evidence, *, run_id: str, requester: str, reason: str) -> EvidencePage:
+    """Return the question about one candidate, with everything the gates saw of it."""
+    against = f"version {evidence.champion}" if evidence.champion else "nothing: it is the first"
+    trained, held_out = evidence.training_window, evidence.held_out_window
+    share = evidence.positives / evidence.rows if evidence.rows else 0.0
+    lines = [
+        f"**{requester}** asked for it" + (f": {reason}" if reason else " and gave no reason."),
+        "",
+        f"It would replace **{against}**. Trained on {trained[0]} to {trained[1]}; judged on "
+        f"{held_out[0]} to {held_out[1]}: **{evidence.rows:,} rows**, {share:.1%} positive, in "
+        f"{len(evidence.blocks)} blocks.",
+        "",
+        *_table(evidence),
+        "",
+        *(f"- **{v.outcome}** {v.gate}: {v.reason}" for v in evidence.verdicts),
+        "",
+        f"Evidence `{evidence.digest}`",
+        "",
+        f"MLflow run `{run_id}` (the task train links to it)",
+    ]
+    subject = f"Promote {evidence.use_case} version {evidence.challenger}?"
+    return EvidencePage(subject=subject, body="\n".join(lines))
+
+
+def _table(evidence: Evidence) -> list[str]:
+    roles = [role for role in ROLES if role in evidence.metrics]
+    names = list(evidence.metrics[roles[0]]) if roles else []
+    return [
+        "| | " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "|---|" + "---|" * len(names),
+        *(
+            f"| {role} | "
+            + " | ".join(_cell(evidence.metrics[role].get(name)) for name in names)
+            + " |"
+            for role in roles
+        ),
+    ]
+
+
+def _cell(found: Interval | TooFewBlocks | None) -> str:
+    if isinstance(found, Interval):
+        return f"{found.estimate:.4f} ({found.low:.4f} to {found.high:.4f})"
+    if found is None or found.estimate is None:
+        return "too few blocks"
+    return f"{found.estimate:.4f} (too few blocks for an interval)"

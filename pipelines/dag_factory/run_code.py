@@ -1,0 +1,45 @@
+"""The code of a run: the same from the first task to the last, retries included."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.adapters import code_archive
+from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.runs import Context
+from pipelines.errors import CodeChanged, Problem
+from pipelines.use_case import UseCase
+
+
+def remember_code(settings: Settings, use_case: UseCase, context: Context) -> str:
+    """Return the code's digest, kept at the first try. Raises CodeChanged on a retry that differs.
+
+    Airflow raises ``max_tries`` when a person clears the task, and at no other time: that start
+    over may well be because the code was mended, so it remembers anew.
+    """
+    key = f"code_of_tries_up_to_{context['ti'].max_tries}"
+    digest = code_archive.code_digest(settings, use_case.name)
+    kept = context["task_state_store"].get(key)
+    if kept is None:
+        context["task_state_store"].set(key, digest)
+    elif kept != digest:
+        raise _changed(use_case, str(kept), digest)
+    return digest
+
+
+def refuse_changed_code(settings: Settings, use_case: UseCase, trained: Mapping[str, Any]) -> None:
+    """Raise CodeChanged unless the code is still what ``train`` returned."""
+    digest = code_archive.code_digest(settings, use_case.name)
+    if digest != trained["code"]:
+        raise _changed(use_case, trained["code"], digest)
+
+
+def _changed(use_case: UseCase, began_with: str, found: str) -> CodeChanged:
+    return CodeChanged(
+        Problem(
+            where=f"run of {use_case.name}__train",
+            expected=f"the code it began with ({began_with[:12]})",
+            found=f"code {found[:12]}",
+            fix=f"dags/{use_case.name}.py, its suites or the library changed in between: "
+            "start a new run, or clear this one from its first task.",
+        )
+    )

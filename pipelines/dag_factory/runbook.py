@@ -1,0 +1,171 @@
+"""Runbooks: what a DAG does and what to do when it fails, made from the declaration."""
+
+from dataclasses import dataclass
+
+from pipelines.use_case import UseCase
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """One line for lists, and the Markdown that Airflow shows as Dag Docs."""
+
+    summary: str
+    text: str
+
+
+def runbook(use_case: UseCase, purpose: str) -> Runbook:
+    """Return the runbook of the DAG ``<use case>__<purpose>``."""
+    written = {"ingest": _ingest, "train": _train, "score": _score, "monitor": _monitor}
+    summary, starts, body = written[purpose](use_case)
+    lines = [
+        f"# {use_case.name}: {purpose}",
+        use_case.purpose,
+        f"{summary} It starts {starts}.",
+        f"Owner **{use_case.owner}**, tier **{use_case.tier}**, declared in "
+        f"`dags/{use_case.name}.py`.{_end(use_case, purpose)}",
+        body,
+    ]
+    return Runbook(summary=summary, text="\n\n".join(line for line in lines if line))
+
+
+def _end(use_case: UseCase, purpose: str) -> str:
+    if use_case.ends_before is None or purpose == "monitor":
+        return ""
+    return (
+        f" From {use_case.ends_before} on nothing starts on schedule; runs by hand stay possible."
+    )
+
+
+def _ingest(use_case: UseCase) -> tuple[str, str, str]:
+    name = use_case.name
+    tables = "\n".join(
+        f"- `{table.name}` from `landing/{name}/{table.source.pattern}`"
+        for table in use_case.tables
+    )
+    body = f"""\
+{tables}
+
+Running it again takes nothing in twice. Tables that took new files are announced to the DAGs that
+wait for them.
+
+## When it fails
+The last lines of the log say which file or rule, and what to do. Everything else was committed.
+
+| the log says | do |
+|---|---|
+| a file was refused | Deliver it again under a new name, or correct the contract in `dags/{name}.py`. |
+| a critical expectation failed | Nothing of that table was published. Mend the source, or the rule in `expectations/{name}/`. |
+| anything else, after 3 tries | Look at `headframe status` and `headframe doctor`, then clear the task. |
+
+## By hand
+```
+headframe run ingest {name} --as-of DATE
+headframe sql "select _file, _row, _failed from quarantine.{name}.{use_case.tables[0].name} limit 20"
+```"""  # noqa: S608 - for a person to run
+    return (
+        "Takes landed files into silver exactly once, and sets aside what breaks the contract.",
+        f"on the schedule `{use_case.ingest_schedule}` (UTC) and by hand",
+        body,
+    )
+
+
+def _train(use_case: UseCase) -> tuple[str, str, str]:
+    name, governed = use_case.name, use_case.tier == "governed"
+    gates = ", ".join(type(gate).__name__ for gate in use_case.gates)
+    schedule = use_case.retraining.schedule
+    asks = f"""\
+- `approve` shows the evidence to the users with role `{use_case.roles.approver}` (in `users.toml`),
+  except who asked for the training, and waits up to {use_case.approval_expires.days} days.
+  A rejection or no answer fails the task; the champion stays.
+"""
+    refused = "`approve` and `promote` are" if governed else "`promote` is"
+    row = """\
+| `approve`, rejected | Read the reason in its log. Train again when it no longer holds. |
+| `approve`, nobody left | Give the role to a second person in `users.toml`, then clear the task. |
+"""
+    body = f"""\
+- `train` fits one challenger on rows whose label is final, and registers it as a candidate.
+- `evaluate` judges it on held-out days ({gates}). When a gate refuses, {refused} skipped, the run
+  stays green, and the log of `evaluate` says why in words.
+{asks if governed else ""}- `promote` makes it the champion.
+
+## When it fails
+| task | do |
+|---|---|
+| `train`, not enough data | Ingest more history, or wait for labels to become final. |
+| any, the code changed | The use case or the library was changed under the run: start a new run. |
+{row if governed else ""}| any other | Read the last lines of its log, mend the cause, clear the task. |
+
+## By hand
+```
+headframe run train {name} --as-of DATE
+headframe run evaluate {name} --version VERSION
+headframe run promote {name} --version VERSION{" --approved-by USER" if governed else ""}
+```"""
+    return (
+        "Trains a challenger, judges it, and makes it the champion"
+        + (" once a second person approved." if governed else " when the gates pass."),
+        (f"on the schedule `{schedule}` (UTC) and by hand" if schedule else "by hand only"),
+        body,
+    )
+
+
+def _score(use_case: UseCase) -> tuple[str, str, str]:
+    name, scoring = use_case.name, use_case.scoring
+    assert scoring is not None  # noqa: S101 - tiers without scoring have no such DAG
+    stale = (
+        "the predictions are made and flagged"
+        if scoring.on_stale == "score_and_flag"
+        else "none are made and the task fails"
+    )
+    body = f"""\
+- `champion` pins the model version, for every retry.
+- `score` predicts with what was known at each scoring time. When a table is late, {stale}.
+  Scoring a time again changes nothing unless the model, the features or the declaration did.
+
+By hand, `As of` alone scores the last scoring time up to it; with `Until`, every scoring time of
+the window.
+
+## When it fails
+| the log says | do |
+|---|---|
+| no champion | Train and promote one: start `{name}__train`. |
+| ledger, alias and artifact disagree | Nothing is scored until they agree: clear `promote` of the last run of `{name}__train`, which finishes it. |
+| a stale table | Deliver and ingest the missing files, then clear the task. |
+| anything else, after 3 tries | Look at `headframe status`, then clear the task. |
+
+## By hand
+```
+headframe run score {name} --from DATE --until DATE
+headframe sql "select * from predictions.{name} order by scored_for desc limit 20"
+```"""  # noqa: S608 - for a person to run
+    return (
+        "Makes the champion's predictions for each scoring time, exactly once.",
+        f"daily at {scoring.at:%H:%M} {scoring.timezone}, and by hand",
+        body,
+    )
+
+
+def _monitor(use_case: UseCase) -> tuple[str, str, str]:
+    name, label = use_case.name, use_case.label
+    assert label is not None  # noqa: S101 - tiers without a label have no such DAG
+    hours = int(label.final_after.total_seconds() // 3600)
+    body = f"""\
+A label is final {hours} hours after its event. Only final labels count; a block with fewer than
+{use_case.monitoring.minimum_labels} of them is "too few", never a number. What it finds is sent as
+one message per run and stands in its log.
+
+## When it fails
+It reads and measures; nothing waits for it. Mend what the last lines of its log name, and clear the
+task.
+
+## By hand
+```
+headframe run monitor {name} --as-of DATE
+headframe sql "select * from gold.performance.{name} order by block desc limit 20"
+```"""  # noqa: S608 - for a person to run
+    return (
+        "Settles labels, measures performance on final ones, watches freshness and volume.",
+        f"on new predictions, on new rows of `{label.table.name}`, and by hand",
+        body,
+    )

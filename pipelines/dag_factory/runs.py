@@ -1,0 +1,56 @@
+"""Runs: the time a run stands for, and who asked for it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from pipelines.errors import Problem, SettingsError
+from pipelines.use_case import UseCase
+
+Context: TypeAlias = Mapping[str, Any]
+"""What Airflow tells a task about its run."""
+
+
+def as_of(context: Context) -> datetime:
+    """Return the run's as_of in UTC. Raises SettingsError for a time without an offset.
+
+    It is the form's, else the latest of the events that started the run, else its scheduled time.
+    """
+    if given := context["params"].get("as_of"):
+        return _moment(given, "as_of of this run")
+    told = [
+        _moment(event.extra["as_of"], f"event of {event.asset.name}")
+        for events in context["triggering_asset_events"].values()
+        for event in events
+        if "as_of" in event.extra
+    ]
+    if told:
+        return max(told)
+    run = context["dag_run"]
+    scheduled: datetime = run.logical_date or run.run_after
+    return scheduled.astimezone(UTC)
+
+
+def until(context: Context) -> datetime | None:
+    """Return the end of the window that the form asks for, in UTC; None when it asks for none."""
+    given = context["params"].get("until")
+    return _moment(given, "until of this run") if given else None
+
+
+def requester(context: Context, use_case: UseCase) -> str:
+    """Return the user who started the run; for one that started itself, the use case's owner."""
+    return context["dag_run"].triggering_user_name or use_case.owner
+
+
+def _moment(text: str, where: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise SettingsError(
+            Problem(
+                where=where,
+                expected="a time with its offset, such as 2013-04-01T09:00:00Z",
+                found=repr(text),
+                fix="Start the run again with the offset.",
+            )
+        )
+    return found.astimezone(UTC)

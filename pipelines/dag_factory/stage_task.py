@@ -1,0 +1,64 @@
+"""Stage tasks: operators that run one stage, and fail or retry by the type of its error."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pipelines.dag_factory.runs import Context
+from pipelines.errors import HeadframeError
+
+FAILURE = "failure"
+"""XCom key under which a failed try leaves its reason, for the run's failure message."""
+
+logger = logging.getLogger(__name__)
+
+
+class StageTask(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
+    """Run ``work``; what it returns is the task's return value."""
+
+    shallow_copy_attrs = ("work",)
+
+    def __init__(self, *, work: Callable[[Context], Any], **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        super().__init__(**options)
+        self.work = work
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - whatever the stage says
+        """Run the work once; errors decide by their type whether Airflow tries again."""
+        with failing_by_type(context):
+            return self.work(context)
+
+
+class ModelTask(StageTask):
+    """A stage task about one MLflow run, named by ``run_id`` in its return value."""
+
+
+@contextmanager
+def failing_by_type(context: Context) -> Iterator[None]:
+    """Turn an error into Airflow's answer to it, with the reason kept for the failure message.
+
+    A HeadframeError fails the task at once unless it is retryable, and the log shows its text
+    alone. Anything else is a fault: it keeps its stack, and Airflow tries again.
+    """
+    try:
+        yield
+    except AirflowException:
+        raise
+    except HeadframeError as error:
+        _keep_reason(context, str(error))
+        kind = AirflowException if error.retryable else AirflowFailException
+        raise kind(str(error)) from None
+    except Exception as error:
+        # Only the type: the text of an unforeseen error may quote a row.
+        _keep_reason(context, f"{type(error).__name__}; its text is in the task's log.")
+        raise
+
+
+def _keep_reason(context: Context, reason: str) -> None:
+    try:
+        context["ti"].xcom_push(FAILURE, reason)
+    except Exception:  # noqa: BLE001 - the error being reported matters more
+        logger.warning("The reason could not be kept for the failure message.")

@@ -1,0 +1,153 @@
+"""Contract problems: what is wrong with a declared table, and with declared values in general."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pipelines.domain.contract import COLUMN_TYPES, STAMPS, Table
+from pipelines.errors import Problem
+
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+"""Names of use cases, tables and columns: they become DAG ids, folders and SQL names."""
+
+RESERVED_TABLES = ("asked", "labels")
+"""Views that features read beside the tables."""
+
+
+def table_problems(table: Table, use_case: str) -> Iterator[Problem]:
+    """Yield everything that is wrong with a table of ``use_case`` (as messages name it)."""
+    where = f"{use_case}, table {table.name!r}"
+    if not NAME.fullmatch(table.name) or table.name in RESERVED_TABLES:
+        yield problem(
+            where,
+            "a lower-case name other than 'asked' and 'labels'",
+            repr(table.name),
+            "Rename the table: those two are views that features read.",
+        )
+    yield from choice_problems(table, where)
+    yield from choice_problems(table.source, f"{where}, source")
+    yield from _columns(table, where)
+    yield from _keys(table, where)
+    yield from time_problems(where, arrives_every=table.arrives_every)
+    if table.grace < timedelta(0):
+        yield problem(
+            f"{where}, grace", "no negative time", str(table.grace), "Zero allows no delay."
+        )
+    if table.source.pattern.startswith("/") or ".." in table.source.pattern.split("/"):
+        yield problem(
+            f"{where}, source",
+            "a path inside the landing folder",
+            repr(table.source.pattern),
+            "Write it relative to landing/<use case>/.",
+        )
+    if not 0 <= table.maximum_quarantined <= 1:
+        yield problem(
+            f"{where}, maximum_quarantined",
+            "a share between 0 and 1",
+            str(table.maximum_quarantined),
+            "0.2 means one row in five.",
+        )
+
+
+def choice_problems(declared: Any, where: str) -> Iterator[Problem]:  # noqa: ANN401 - any declared dataclass
+    """Yield a problem for every field whose Literal type does not allow its value."""
+    hints = get_type_hints(type(declared))
+    for field in dataclasses.fields(declared):
+        allowed, found = get_args(hints[field.name]), getattr(declared, field.name)
+        if get_origin(hints[field.name]) is Literal and found not in allowed:
+            hint = near(found, allowed) if isinstance(found, str) else ""
+            yield problem(
+                f"{where}, {field.name}",
+                f"one of {', '.join(allowed)}",
+                f"{found!r}{hint}",
+                f"Choose one: {field.name} has no other meaning.",
+            )
+
+
+def time_problems(where: str, **durations: timedelta | None) -> Iterator[Problem]:
+    """Yield a problem for every duration that is not above zero; None is no duration."""
+    for name, duration in durations.items():
+        if duration is not None and duration <= timedelta(0):
+            yield problem(f"{where}, {name}", "a time above zero", str(duration), "Correct it.")
+
+
+def near(name: str, names: tuple[str, ...]) -> str:
+    """Return a question for the nearest name, to append to what was found; "" without one."""
+    found = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def problem(where: str, expected: str, found: str, fix: str) -> Problem:
+    """Return a Problem from its four parts, in the order a reader meets them."""
+    return Problem(where=where, expected=expected, found=found, fix=fix)
+
+
+def _columns(table: Table, where: str) -> Iterator[Problem]:
+    names = table.column_names
+    for column in table.columns:
+        if column.type not in COLUMN_TYPES:
+            yield problem(
+                f"{where}, column {column.name!r}",
+                f"a type out of {', '.join(COLUMN_TYPES)}",
+                f"{column.type!r}{near(column.type, COLUMN_TYPES)}",
+                "Correct the type.",
+            )
+        if column.name in STAMPS or not NAME.fullmatch(column.name):
+            yield problem(
+                f"{where}, column {column.name!r}",
+                f"a lower-case name other than {', '.join(STAMPS)}",
+                repr(column.name),
+                "Rename the column: Headframe stamps those itself.",
+            )
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield problem(where, "each column once", f"{name!r} twice", "Remove one of them.")
+
+
+def _keys(table: Table, where: str) -> Iterator[Problem]:
+    names = table.column_names
+    if isinstance(table.key, str):
+        fix = f"Write key=({table.key!r},): a text is not a list of names."
+        yield problem(f"{where}, key", "a tuple of column names", repr(table.key), fix)
+        return
+    if not table.key:
+        yield problem(f"{where}, key", "at least one column", "none", "Name what identifies a row.")
+    nullable = {column.name for column in table.columns if column.nullable}
+    for name in table.key:
+        if name not in names:
+            yield _unknown_column(f"{where}, key", name, names)
+        elif name in nullable:
+            yield problem(
+                f"{where}, key",
+                "columns that are never empty",
+                f"{name!r}, which may be",
+                "Drop nullable=True, or choose another key.",
+            )
+    if table.event_time is not None:
+        if table.event_time in nullable:
+            yield problem(
+                f"{where}, event_time",
+                "a column that is never empty",
+                f"{table.event_time!r}, which may be",
+                "Drop nullable=True: a row without a time would never be asked for.",
+            )
+        if table.event_time not in names:
+            yield _unknown_column(f"{where}, event_time", table.event_time, names)
+        elif table.types[table.event_time] != "timestamp[UTC]":
+            yield problem(
+                f"{where}, event_time",
+                "a column of type timestamp[UTC]",
+                f"{table.event_time!r} of type {table.types[table.event_time]}",
+                "Deliver the moment in UTC, or choose another column.",
+            )
+
+
+def _unknown_column(where: str, name: str, names: tuple[str, ...]) -> Problem:
+    return problem(
+        where,
+        f"a column out of {', '.join(names)}",
+        f"{name!r}{near(name, names)}",
+        "Correct the name, or add the column.",
+    )

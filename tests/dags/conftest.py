@@ -1,0 +1,76 @@
+"""A hermetic Airflow for these tests: its own home, database and DAG folder, and no process."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.adapters import code_archive
+from pipelines.adapters.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+SETTINGS = {
+    "AIRFLOW__API__BASE_URL": "http://airflow.test",
+    "AIRFLOW__API__SECRET_KEY": "s" * 32,
+    "AIRFLOW__API_AUTH__JWT_SECRET": "j" * 64,
+    "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+    "AIRFLOW__OPENLINEAGE__DISABLED": "True",
+    "HEADFRAME_EXPECTATIONS": str(REPOSITORY / "expectations"),
+}
+
+USERS = """\
+[users]
+dag_test = ["data_scientist", "approver"]
+approver = ["approver"]
+operator = ["operator"]
+"""
+"""``dag_test`` starts every run of these tests, and may approve what others asked for."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Point Airflow at fresh folders before anything imports it; return its DAG folder."""
+    root = tmp_path_factory.mktemp("airflow")
+    dags = root / "dags"
+    dags.mkdir()
+    shutil.copy(REPOSITORY / "dags" / "flight_delays.py", dags)
+    shutil.copy(Path(__file__).parent / "troubles.py", dags)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AIRFLOW", "HEADFRAME"))]:
+            patch.delenv(name)
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        patch.setenv("AIRFLOW_HOME", str(root))
+        patch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{root}/airflow.db")
+        patch.setenv("HEADFRAME_DAGS", str(dags))
+        patch.setenv("HEADFRAME_HOME", str(root / "home"))
+        # Someone who edits the library while tests run would change the code under a run.
+        patch.setattr(code_archive, "PACKAGE", root / "no_library")
+        from airflow.utils import db
+
+        db.initdb()
+        yield dags
+        import mlflow
+
+        mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return the settings of an empty home of the test's own, with users."""
+    return use_home(tmp_path / "home", monkeypatch)
+
+
+def use_home(home: Path, patch: pytest.MonkeyPatch) -> Settings:
+    """Make ``home`` the home of every task that runs from here on."""
+    patch.setenv("HEADFRAME_HOME", str(home))
+    found = Settings()
+    found.users_file.parent.mkdir(parents=True, exist_ok=True)
+    found.users_file.write_text(USERS, "utf-8")
+    return found

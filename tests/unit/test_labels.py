@@ -1,0 +1,266 @@
+"""Label states against an oracle with hindsight, under delays, corrections and repeats."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.domain.contract import Column, Files, Table, silver_schema
+from pipelines.domain.features import KnownTables
+from pipelines.domain.labels import Label, labelled
+
+EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+FINAL_AFTER = 48
+"""Hours from the event to a final label."""
+
+visits = Table(
+    name="visits",
+    source=Files(pattern="visits/*.csv"),
+    columns=[Column("visit", "string"), Column("starts_at", "timestamp[UTC]")],
+    key=("visit",),
+    event_time="starts_at",
+)
+bills = Table(
+    name="bills",
+    source=Files(pattern="bills/*.csv"),
+    columns=[Column("visit", "string"), Column("amount", "int64", nullable=True)],
+    key=("visit",),
+)
+PAID = Label(
+    name="paid",
+    table=bills,
+    rule="amount > 10",
+    expected_after=timedelta(hours=24),
+    final_after=timedelta(hours=FINAL_AFTER),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One delivered version: hours since EPOCH, its file's digest, and a value."""
+
+    visit: str
+    known: int
+    sha: str
+    value: int | None
+
+
+def hour(number: int) -> datetime:
+    return EPOCH + timedelta(hours=number)
+
+
+def table_of(table: Table, rows: list[Row]) -> pa.Table:
+    value = table.columns[1].name
+    listed = [
+        {
+            "visit": row.visit,
+            value: hour(row.value or 0) if value == "starts_at" else row.value,
+            "known_at": hour(row.known),
+            "_file": "f",
+            "_row": number,
+            "_sha256": row.sha,
+        }
+        for number, row in enumerate(rows, start=1)
+    ]
+    return pa.Table.from_pylist(listed, schema=silver_schema(table))
+
+
+def known_of(scheduled: list[Row], billed: list[Row]) -> KnownTables:
+    versions = {"visits": table_of(visits, scheduled), "bills": table_of(bills, billed)}
+    known = KnownTables(versions, [visits, bills], PAID)
+    known.prepare_labels(visits)
+    return known
+
+
+def states(scheduled: list[Row], billed: list[Row], as_of: int) -> dict[str, tuple[Any, ...]]:
+    found = known_of(scheduled, billed).label_states(visits, hour(as_of))
+    return {
+        row["visit"]: (row["state"], row["value"], row["late_corrections"])
+        for row in found.to_pylist()
+    }
+
+
+def shown(rows: list[Row]) -> list[Row]:
+    """Return a visit's versions in order; of those known at one moment only the last is seen."""
+    ordered = sorted(rows, key=lambda row: (row.known, row.sha))
+    later = {row.known: row for row in ordered}  # the last of a moment wins
+    return [row for row in ordered if later[row.known] is row]
+
+
+def oracle(scheduled: list[Row], billed: list[Row], as_of: int) -> dict[str, tuple[Any, ...]]:
+    """Say with hindsight, visit by visit and version by version, what each label was."""
+    answer: dict[str, tuple[Any, ...]] = {}
+    for visit in sorted({row.visit for row in scheduled}):
+        first = shown([row for row in scheduled if row.visit == visit])[0]
+        if first.known > as_of:
+            continue
+        final_at = (first.value or 0) + FINAL_AFTER
+        if final_at > as_of:
+            answer[visit] = ("pending", None)
+        final: bool | None = None
+        late = 0
+        for row in shown([row for row in billed if row.visit == visit]):
+            paid = None if row.value is None else row.value > 10
+            if row.known <= final_at:
+                final = paid
+            elif row.known <= as_of and paid is not None and paid != final:
+                late += 1
+        if final_at > as_of:
+            answer[visit] = ("pending", None, 0)
+        elif final is None:
+            answer[visit] = ("unlabelled", None, late)
+        else:
+            answer[visit] = ("final", final, late)
+    return answer
+
+
+names = st.sampled_from(["a", "b", "c"])
+hours = st.integers(0, 120)
+shas = st.sampled_from(["01", "02", "03"])
+
+
+def versions(value: st.SearchStrategy[int | None]) -> st.SearchStrategy[list[Row]]:
+    # One file holds a key once: the contract suite of ingest sees to that.
+    rows = st.builds(Row, names, hours, shas, value)
+    return st.lists(rows, max_size=10, unique_by=lambda row: (row.visit, row.known, row.sha))
+
+
+@given(
+    scheduled=versions(st.integers(0, 48)),
+    billed=versions(st.one_of(st.none(), st.sampled_from([5, 10, 11, 50]))),
+    as_ofs=st.lists(st.integers(0, 200), min_size=1, max_size=8),
+    order=st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=70)
+def test_label_states_are_what_hindsight_says_in_whatever_order_rows_arrive(
+    scheduled: list[Row], billed: list[Row], as_ofs: list[int], order: random.Random
+) -> None:
+    known = known_of(shuffled(scheduled, order), shuffled(billed, order))
+    for as_of in as_ofs:
+        found = known.label_states(visits, hour(as_of)).to_pylist()
+        expected = oracle(scheduled, billed, as_of)
+        assert {
+            row["visit"]: (row["state"], row["value"], row["late_corrections"]) for row in found
+        } == expected
+
+
+@given(
+    scheduled=versions(st.integers(0, 48)),
+    billed=versions(st.one_of(st.none(), st.sampled_from([5, 11]))),
+    as_of=st.integers(0, 200),
+)
+@settings(deadline=None, max_examples=30)
+def test_features_see_exactly_the_final_labels(
+    scheduled: list[Row], billed: list[Row], as_of: int
+) -> None:
+    known = known_of(scheduled, billed)
+    known.cut(hour(as_of))
+    seen = known.sql("select visit, paid from labels order by visit").fetchall()
+    finals = [
+        (visit, value)
+        for visit, (state, value, _) in oracle(scheduled, billed, as_of).items()
+        if state == "final"
+    ]
+    assert seen == finals
+
+
+VISIT = [Row("a", 0, "01", 10)]
+"""Starts at hour 10: the label is final at hour 58."""
+
+
+@pytest.mark.parametrize(
+    ("billed", "as_of", "expected"),
+    [
+        ([], 57, ("pending", None, 0)),
+        ([], 58, ("unlabelled", None, 0)),
+        ([Row("a", 12, "01", 50)], 57, ("pending", None, 0)),
+        ([Row("a", 12, "01", 50)], 58, ("final", True, 0)),
+        ([Row("a", 58, "01", 50)], 58, ("final", True, 0)),
+        ([Row("a", 59, "01", 50)], 58, ("unlabelled", None, 0)),
+        ([Row("a", 59, "01", 50)], 59, ("unlabelled", None, 1)),
+        ([Row("a", 12, "01", None)], 58, ("unlabelled", None, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 20, "02", None)], 58, ("unlabelled", None, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 20, "02", 3)], 58, ("final", False, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 58, "02", 3)], 58, ("final", False, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 60, "02", 3)], 59, ("final", True, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 60, "02", 3)], 60, ("final", True, 1)),
+        ([Row("a", 12, "01", 50), Row("a", 60, "02", 60)], 60, ("final", True, 0)),
+        ([Row("a", 12, "01", 50), Row("a", 60, "02", None)], 60, ("final", True, 0)),
+        (
+            [Row("a", 12, "01", 50), Row("a", 60, "02", 3), Row("a", 70, "03", 4)],
+            70,
+            ("final", True, 2),
+        ),
+        ([Row("a", 12, "01", 3), Row("a", 12, "02", 50)], 58, ("final", True, 0)),
+        (
+            [Row("a", 12, "01", 50), Row("a", 60, "02", 3), Row("a", 60, "03", 50)],
+            60,
+            ("final", True, 0),
+        ),
+    ],
+    ids=[
+        "nothing yet",
+        "never",
+        "known but not final",
+        "final at its very hour",
+        "known at the final hour",
+        "known an hour too late, unseen",
+        "known an hour too late",
+        "known to be empty",
+        "withdrawn in time",
+        "corrected in time",
+        "corrected at the final hour",
+        "corrected late, unseen",
+        "corrected late",
+        "repeated late",
+        "withdrawn late",
+        "corrected late twice",
+        "two versions at one moment",
+        "a late version never seen",
+    ],
+)
+def test_a_label_at_the_edges_of_its_time(
+    billed: list[Row], as_of: int, expected: tuple[str, bool | None, int]
+) -> None:
+    assert states(VISIT, billed, as_of) == {"a": expected}
+    assert oracle(VISIT, billed, as_of) == {"a": expected}
+
+
+def test_a_moved_visit_keeps_the_final_hour_it_had_when_it_was_first_known() -> None:
+    moved = [*VISIT, Row("a", 5, "02", 40)]
+    assert states(moved, [Row("a", 12, "01", 50)], 58) == {"a": ("final", True, 0)}
+
+
+def test_a_visit_that_is_not_known_yet_has_no_state() -> None:
+    assert states([Row("a", 3, "01", 10)], [], 2) == {}
+
+
+def test_a_bill_without_a_visit_is_no_label() -> None:
+    assert states([], [Row("a", 3, "01", 50)], 200) == {}
+
+
+def test_labelled_keeps_the_rows_with_a_final_label_in_their_order() -> None:
+    rows = pa.table({"visit": ["c", "a", "b", "a"], "value": [1, 2, 3, 4]})
+    found = pa.table(
+        {
+            "visit": ["a", "b", "c"],
+            "state": ["final", "unlabelled", "final"],
+            "value": pa.array([True, None, False], pa.bool_()),
+        }
+    )
+    assert labelled(rows, found, ("visit",)).to_pydict() == {
+        "visit": ["c", "a", "a"],
+        "value": [1, 2, 4],
+        "label": [False, True, True],
+    }
+
+
+def shuffled(rows: list[Row], order: random.Random) -> list[Row]:
+    mixed = list(rows)
+    order.shuffle(mixed)
+    return mixed

@@ -1,0 +1,371 @@
+"""The declaration: every problem at once, one loader without Airflow, a digest of its values."""
+
+import dataclasses
+import subprocess
+import sys
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipelines.errors import DeclarationError
+from pipelines.use_case import (
+    BeatsBaseline,
+    BeatsChampion,
+    Candidate,
+    Column,
+    FeatureColumns,
+    Files,
+    ForwardTime,
+    KnownTables,
+    Label,
+    Monitoring,
+    Retraining,
+    Roles,
+    Scoring,
+    Table,
+    Training,
+    UseCase,
+    features,
+    load,
+    load_all,
+)
+from tests.goldens import assert_golden
+
+if TYPE_CHECKING:
+    import duckdb
+
+FIVE_LINES = """
+from pipelines.use_case import Column, Files, Table, UseCase
+meters = Table(name="meters", source=Files(pattern="meters/*.csv"), key=("meter",),
+               columns=[Column("meter", "string"), Column("kwh", "double")])
+readings = UseCase(name="readings", owner="energy", tables=[meters])
+"""
+
+orders = Table(
+    name="orders",
+    source=Files(pattern="orders/*.csv"),
+    columns=[Column("order_id", "string"), Column("ordered_at", "timestamp[UTC]")],
+    key=("order_id",),
+    event_time="ordered_at",
+    arrives_every=timedelta(hours=24),
+)
+refunds = Table(
+    name="refunds",
+    source=Files(pattern="refunds/*.csv"),
+    columns=[Column("order_id", "string"), Column("amount", "double", nullable=True)],
+    key=("order_id",),
+)
+
+
+@features(entity=orders, reads=[refunds])
+def order_features(known: KnownTables) -> "duckdb.DuckDBPyRelation":
+    return known.sql("select order_id, 1.0::double as one from asked")
+
+
+@features(entity=orders, reads=[])
+def other_features(known: KnownTables) -> "duckdb.DuckDBPyRelation":
+    return known.sql("select order_id, 2.0::double as two from asked")
+
+
+def a_model(columns: FeatureColumns, seed: int) -> object:
+    raise NotImplementedError
+
+
+def another_model(columns: FeatureColumns, seed: int) -> object:
+    raise NotImplementedError
+
+
+LABEL = Label(
+    name="refunded",
+    table=refunds,
+    rule="amount > 0",
+    expected_after=timedelta(days=7),
+    final_after=timedelta(days=30),
+)
+TRAINING = Training(
+    start=datetime(2026, 1, 1, tzinfo=UTC),
+    split=ForwardTime(test_days=28),
+    candidates=[Candidate("a_model", a_model)],
+)
+SCORING = Scoring(at=time(5), timezone="Europe/Berlin")
+SOUND = UseCase(
+    name="returns",
+    owner="shop",
+    tier="governed",
+    tables=[orders, refunds],
+    features=order_features,
+    label=LABEL,
+    training=TRAINING,
+    gates=[BeatsBaseline("log_loss", margin=0.01)],
+    scoring=SCORING,
+    retraining=Retraining(schedule="@monthly"),
+)
+
+
+class GateWithoutFields:
+    """A gate that is no dataclass, so nothing says what it was declared with."""
+
+    def judge(self, evidence: object) -> object:
+        return evidence
+
+
+def table(**changes: Any) -> Table:  # noqa: ANN401 - any field of a table
+    return dataclasses.replace(orders, **changes)
+
+
+def changed(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a use case
+    return dataclasses.replace(SOUND, **changes)
+
+
+WRONG: dict[str, UseCase] = {
+    "everything_at_once": UseCase(
+        name="Returns",
+        owner="",
+        tier="governd",  # type: ignore[arg-type]
+        tables=[table(name="labels", key=("order",), event_time="orderd_at")],
+        ends_before="first of May",
+        ingest_schedule="hourly",
+    ),
+    "typos_have_nearest_names": UseCase(
+        name="returns",
+        owner="shop",
+        tables=[
+            table(
+                key=("ordr_id",),
+                event_time="order_at",
+                columns=[Column("order_id", "strin"), Column("ordered_at", "timestamp")],
+                on_new_column="ignored",
+                source=Files(pattern="/orders/*.csv", format="cvs"),  # type: ignore[arg-type]
+            )
+        ],
+    ),
+    "columns_and_keys": UseCase(
+        name="returns",
+        owner="shop",
+        tables=[
+            table(key=(), columns=[Column("Order", "string"), Column("known_at", "string")]),
+            table(
+                name="twice",
+                columns=[Column("order_id", "string"), Column("order_id", "string")],
+                event_time=None,
+            ),
+            table(name="twice", key="order_id", event_time="order_id"),
+            table(
+                name="empty_keys",
+                columns=[
+                    Column("order_id", "string", nullable=True),
+                    Column("ordered_at", "timestamp[UTC]", nullable=True),
+                ],
+                maximum_quarantined=20,
+            ),
+        ],
+    ),
+    "no_tables": UseCase(name="returns", owner="shop", tables=[]),
+    "explore_with_a_model": changed(tier="explore"),
+    "scheduled_without_a_model": UseCase(
+        name="returns", owner="shop", tier="scheduled", tables=[orders]
+    ),
+    "governed_without_an_approver": changed(roles=Roles(approver="")),
+    "durations": changed(
+        tables=[table(arrives_every=timedelta(0), grace=timedelta(hours=-1)), refunds],
+        label=dataclasses.replace(
+            LABEL, expected_after=timedelta(days=60), final_after=timedelta(days=30)
+        ),
+        approval_expires=timedelta(days=30),
+    ),
+    "no_time_at_all": changed(
+        label=dataclasses.replace(LABEL, expected_after=timedelta(0), final_after=timedelta(0)),
+        approval_expires=timedelta(0),
+        retraining=Retraining(schedule="@montly"),
+    ),
+    "features_of_other_tables": changed(tables=[orders], features=order_features),
+    "label_not_read": changed(features=other_features),
+    "label_without_a_rule": changed(label=dataclasses.replace(LABEL, name="Late?", rule=" ")),
+    "training_and_scoring": changed(
+        training=dataclasses.replace(
+            TRAINING,
+            start=datetime(2026, 1, 1),  # noqa: DTZ001 - what is wrong with it
+            candidates=[],
+            split=ForwardTime(test_days=7),
+            window="rolling",  # type: ignore[arg-type]
+        ),
+        scoring=dataclasses.replace(
+            SCORING,
+            timezone="Europe/Berln",
+            on_stale="fail_close",  # type: ignore[arg-type]
+        ),
+        monitoring=Monitoring(minimum_labels=0, volume_drop=50),
+    ),
+    "gates": changed(
+        gates=[
+            BeatsBaseline("logloss", margin=0.01),
+            BeatsChampion("log_loss", confidence=95),
+            GateWithoutFields(),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_declaration_reports_all_its_problems_as_the_golden_text_says(name: str) -> None:
+    problems = WRONG[name].problems()
+    assert_golden(f"declarations/{name}", "\n".join(str(problem) for problem in problems))
+
+
+def test_a_complete_declaration_has_no_problems() -> None:
+    assert SOUND.problems() == []
+
+
+def test_five_lines_make_a_sound_explore_use_case(tmp_path: Path) -> None:
+    found = load(written(tmp_path, "readings", FIVE_LINES))
+    assert (found.name, found.tier, found.problems()) == ("readings", "explore", [])
+
+
+def test_an_error_lists_ten_problems_and_counts_the_rest() -> None:
+    problems = WRONG["columns_and_keys"].problems() * 2
+    shown = str(DeclarationError(*problems))
+    assert shown.count("expected ") == 10
+    assert shown.endswith(f"... and {len(problems) - 10} more.")
+
+
+CHANGES: dict[str, UseCase] = {
+    "name": changed(name="other"),
+    "owner": changed(owner="other"),
+    "purpose": changed(purpose="other"),
+    "tier": changed(tier="scheduled"),
+    "ingest_schedule": changed(ingest_schedule="@hourly"),
+    "roles": changed(roles=Roles(approver="lead")),
+    "table order": changed(tables=[refunds, orders]),
+    "table key": changed(tables=[table(key=("order_id", "ordered_at")), refunds]),
+    "table column": changed(tables=[table(columns=[*orders.columns, Column("x", "double")])]),
+    "table nullable": changed(
+        tables=[table(columns=[Column("order_id", "string", nullable=True), orders.columns[1]])]
+    ),
+    "table source": changed(tables=[table(source=Files(pattern="orders/*.csv.gz")), refunds]),
+    "table grace": changed(tables=[table(grace=timedelta(hours=7)), refunds]),
+    "features": changed(features=other_features),
+    "label rule": changed(label=dataclasses.replace(LABEL, rule="amount >= 0")),
+    "label final": changed(label=dataclasses.replace(LABEL, final_after=timedelta(days=31))),
+    "training seed": changed(training=dataclasses.replace(TRAINING, seed=8)),
+    "training start": changed(
+        training=dataclasses.replace(TRAINING, start=datetime(2026, 1, 2, tzinfo=UTC))
+    ),
+    "candidate": changed(
+        training=dataclasses.replace(TRAINING, candidates=[Candidate("a_model", another_model)])
+    ),
+    "split": changed(training=dataclasses.replace(TRAINING, split=ForwardTime(test_days=29))),
+    "gate margin": changed(gates=[BeatsBaseline("log_loss", margin=0.02)]),
+    "gate kind": changed(gates=[BeatsChampion("log_loss")]),
+    "no gates": changed(gates=[]),
+    "scoring time": changed(scoring=dataclasses.replace(SCORING, at=time(6))),
+    "scoring zone": changed(scoring=dataclasses.replace(SCORING, timezone="UTC")),
+    "on stale": changed(scoring=dataclasses.replace(SCORING, on_stale="fail_closed")),
+    "monitoring": changed(monitoring=Monitoring(minimum_labels=31)),
+    "retraining": changed(retraining=Retraining(schedule="@weekly")),
+    "approval": changed(approval_expires=timedelta(days=6)),
+    "end": changed(ends_before="2027-01-01"),
+}
+
+
+def test_every_declared_value_changes_the_digest() -> None:
+    digests = {name: use_case.digest() for name, use_case in CHANGES.items()}
+    assert len({SOUND.digest(), *digests.values()}) == len(CHANGES) + 1
+
+
+def test_every_field_of_a_use_case_is_among_the_changes_above() -> None:
+    touched = {
+        field.name
+        for field in dataclasses.fields(UseCase)
+        for use_case in CHANGES.values()
+        if getattr(use_case, field.name) != getattr(SOUND, field.name)
+    }
+    assert touched == {field.name for field in dataclasses.fields(UseCase)}
+
+
+def test_formatting_and_order_of_the_file_leave_the_digest(tmp_path: Path) -> None:
+    reformatted = """
+# Comments, blank lines, lists for tuples, another order of arguments.
+
+from datetime import timedelta
+
+from pipelines.use_case import UseCase, Table, Files, Column
+
+UNUSED = 1
+meters = Table(key=["meter"], name='meters',
+    columns=(Column("meter", type="string"), Column("kwh", "double", nullable=False)),
+    source=Files(pattern="meters/*.csv", format="csv"), grace=timedelta(minutes=360))
+
+readings = UseCase(tables=(meters,),
+    owner="energy",
+    name="readings")
+"""
+    first = load(written(tmp_path / "a", "readings", FIVE_LINES))
+    second = load(written(tmp_path / "b", "readings", reformatted))
+    assert first.digest() == second.digest()
+
+
+BROKEN_FILES = {
+    "syntax": "x = (",
+    "raises": "1 / 0",
+    "exits": "import sys; sys.exit(3)",
+    "imports": "import no_such_library",
+    "none": "x = 1",
+    "two": FIVE_LINES + "other = UseCase(name='other', owner='o', tables=[meters])",
+    "wrong_name": FIVE_LINES,
+    "wrong_types": FIVE_LINES.replace('columns=[Column("meter", "string"), ', "columns=[1, "),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FILES)
+def test_a_broken_file_says_what_to_mend(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        load(written(tmp_path, name, BROKEN_FILES[name]))
+    assert_golden(f"declarations/file_{name}", str(caught.value))
+
+
+def test_a_file_that_is_not_there_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
+    written(tmp_path, "readings", FIVE_LINES)
+    with pytest.raises(DeclarationError) as caught:
+        load(tmp_path / "reading.py")
+    assert_golden("declarations/file_missing", str(caught.value))
+
+
+def test_a_use_case_under_two_names_is_one_use_case(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "readings", FIVE_LINES + "same = readings")).name == "readings"
+
+
+def test_a_broken_file_hides_no_other(tmp_path: Path) -> None:
+    written(tmp_path, "readings", FIVE_LINES)
+    written(tmp_path, "broken", "1 / 0")
+    written(tmp_path, "platform__maintenance", "1 / 0")
+    sound, errors = load_all(tmp_path)
+    assert list(sound) == ["readings"]
+    assert [error.problems[0].where for error in errors] == ["broken.py"]
+
+
+@pytest.mark.parametrize("heavy", ["airflow", "pandas", "duckdb", "mlflow", "sklearn", "pyarrow"])
+def test_loading_the_example_imports_nothing_heavy(heavy: str, imported: set[str]) -> None:
+    assert heavy not in imported
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    """Top-level modules in a fresh process after ``load`` read the real example."""
+    program = (
+        "import sys; from pathlib import Path; from pipelines.use_case import load; "
+        "load(Path('dags/flight_delays.py')); "
+        "print(' '.join({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.py"
+    path.write_text(text, "utf-8")
+    return path
