@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import typer
@@ -179,12 +180,15 @@ def _answer(demo: _Demo, question: Question) -> None:
                     question, "Approve", form={"reason": "Beats the baseline on held-out days."}
                 )
             return
-        link = (
-            f"{api.address}/dags/{question.dag_id}/runs/{question.run_id}/tasks/{question.task_id}"
-        )
+        run = quote(question.run_id, safe="")
+        console.print("\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:")
         console.print(
-            f"\n[bold]Your turn.[/bold] Log in as [bold]approver[/bold] and answer:\n  {link}"
+            f"  {api.address}/dags/{question.dag_id}/runs/{run}/tasks/{question.task_id}"
+            "/required_actions",
+            soft_wrap=True,
+            highlight=False,
         )
+        platform.print_addresses(demo.settings)
         with _step(demo, "wait for your answer", "person"):
             while any(q.run_id == question.run_id for q in api.questions(question.dag_id)):
                 clock.sleep(2 * POLL_SECONDS)

@@ -1,0 +1,153 @@
+"""Model runs: stages on the machines in processes of their own, to be killed and run again."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow import MlflowClient
+
+from pipelines.adapters import code_archive, decisions, delta_tables, failpoints, lake
+from pipelines.adapters.settings import Settings
+from pipelines.stages.promote import Approval, promote
+from pipelines.stages.score import score
+from pipelines.stages.train import train
+from pipelines.use_case import UseCase, load
+from tests import machines
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
+
+PRELOADED = (
+    *("deltalake", "duckdb", "mlflow", "mlflow.sklearn", "pandas", "pyarrow.compute"),
+    *("sklearn.compose", "sklearn.linear_model", "sklearn.preprocessing", "skops.io"),
+    "mlflow.store.tracking.sqlalchemy_store",
+)
+"""Imported, never used, by the process that every run forks from: a run then starts at once."""
+
+LONGEST_SECONDS = 60
+VOLATILE = {"artifact_sha256", "model_run", "digest", "previous"}
+"""Columns that name a run, or follow from one: two clean runs differ in them, too."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and which failpoints it reached."""
+
+    exit_code: int | None
+    reached: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        return self.exit_code == -signal.SIGKILL
+
+
+def run(folder: Path, stage: str, kill_at: str = "") -> Ended:
+    """Run one stage in a process of its own, which the armed failpoint kills."""
+    counter = folder / "reached.txt"
+    counter.unlink(missing_ok=True)
+    process = _processes().Process(target=_child, args=(folder, stage, kill_at, counter))
+    process.start()
+    process.join(LONGEST_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    reached = counter.read_text().split() if counter.exists() else []
+    return Ended(process.exitcode, tuple(reached))
+
+
+@cache
+def _processes() -> "ForkServerContext":
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    return context
+
+
+def _child(folder: Path, stage: str, kill_at: str, counter: Path) -> None:
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ[failpoints.ARMED] = kill_at
+    os.environ[failpoints.REACHED] = str(counter)
+    settings = machines.settings_in(folder)
+    with_stable_code(folder)
+    STAGES[stage](load(settings.dags / f"{machines.NAME}.py"), settings)
+
+
+def with_stable_code(folder: Path) -> None:
+    """Make the code digest that of the DAG file alone, whoever edits the library meanwhile."""
+    code_archive.PACKAGE = folder / "no_library"
+
+
+def _train(use_case: UseCase, settings: Settings) -> None:
+    train(use_case, settings, as_of=machines.at(50), run="test", requester="sam")
+
+
+def _promote(use_case: UseCase, settings: Settings) -> None:
+    judged = [e.decision for e in decisions.read_all(settings) if e.decision.kind == "evaluated"]
+    approval = Approval(
+        actor="ann",
+        answer="approved",
+        evidence_digest=judged[-1].evidence_digest,
+        reason="looked at it",
+    )
+    promote(
+        use_case,
+        settings,
+        version=judged[-1].version,
+        as_of=machines.at(50),
+        approval=approval if use_case.tier == "governed" else None,
+    )
+
+
+def _score(use_case: UseCase, settings: Settings) -> None:
+    score(use_case, settings, since=machines.at(47, 0), until=machines.at(50, 0), run="test")
+
+
+def _score_naively(use_case: UseCase, settings: Settings) -> None:
+    """Append predictions, as a scorer without a run key or a sequence would: the control."""
+    from deltalake import write_deltalake
+
+    path = lake.predictions(settings, use_case.name)
+    rows = delta_tables.read(path)
+    write_deltalake(str(path), rows, mode="append")
+    failpoints.failpoint("score.after_predictions")
+
+
+STAGES: dict[str, Callable[[UseCase, Settings], None]] = {
+    "train": _train,
+    "promote": _promote,
+    "score": _score,
+    "score_naively": _score_naively,
+}
+
+
+def state(settings: Settings) -> dict[str, Any]:
+    """Return everything a stage may leave behind: lake, registry and ledger, without run ids."""
+    client = MlflowClient(settings.mlflow_uri)
+    tables = {
+        name: {"rows": _rows(path), "version": delta_tables.version(path)}
+        for name, path in lake.table_paths(settings).items()
+    }
+    models = {
+        name: [
+            {key: value for key, value in version.tags.items() if "artifact" not in key}
+            for version in client.search_model_versions(
+                f"name = '{name}'", order_by=["version_number"]
+            )
+        ]
+        for name in (machines.NAME, f"{machines.NAME}-candidates")
+    }
+    aliases = {model.name: dict(model.aliases) for model in client.search_registered_models()}
+    return {"tables": tables, "models": models, "aliases": aliases}
+
+
+def _rows(path: Path) -> list[str]:
+    rows = delta_tables.read(path).to_pylist()
+    plain = [{name: row[name] for name in row if name not in VOLATILE} for row in rows]
+    return sorted(json.dumps(row, sort_keys=True, default=str) for row in plain)
