@@ -1,11 +1,14 @@
 """Airflow's public REST API: the only module that calls it."""
 
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+import stamina
 
 from pipelines.adapters import airflow_home, ports
 from pipelines.adapters.airflow_answers import (
@@ -25,6 +28,12 @@ TIMEOUT_SECONDS = 30.0
 
 PAGE = 100
 """Airflow's largest page."""
+
+RETRY_SECONDS = 1.0
+"""Pause before a question that failed inside Airflow is asked once more."""
+
+ATTEMPTS = 4
+"""Tries of a request that may be repeated, when Airflow fails to answer it."""
 
 LONGEST_MESSAGE = 400
 """Characters of Airflow's own message that an error repeats."""
@@ -94,9 +103,18 @@ class AirflowApi:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
-        """Start a run that has no logical date."""
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return Run.read(self._ask("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", json=body))
+        """Start a run that has no logical date, once, also when Airflow's answer is lost."""
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+
+        @stamina.retry(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None)
+        def start() -> Run:
+            if run_id in self._run_ids(dag_id):
+                return self.run(dag_id, run_id)
+            path = f"/api/v2/dags/{quote(dag_id)}/dagRuns"
+            return Run.read(self._ask("POST", path, json=body))
+
+        return start()
 
     def run(self, dag_id: str, run_id: str) -> Run:
         """Look up one run."""
@@ -134,6 +152,10 @@ class AirflowApi:
         body = {"chosen_options": list(options), "params_input": dict(form or {})}
         self._ask("PATCH", path, json=body)
 
+    def _run_ids(self, dag_id: str) -> set[str]:
+        runs = self._pages(f"/api/v2/dags/{quote(dag_id)}/dagRuns", "dag_runs")
+        return {content["dag_run_id"] for content in runs}
+
     def _pages(self, path: str, key: str, **parameters: str) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
@@ -158,6 +180,9 @@ class AirflowApi:
                 self._token = self._new_token()
             bearer = {"Authorization": f"Bearer {self._token}"}
             response = self._client_send(method, path, params=params, json=json, headers=bearer)
+            if method == "GET" and response.is_server_error:
+                time.sleep(RETRY_SECONDS)
+                response = self._client_send(method, path, params=params, json=json, headers=bearer)
             if response.status_code != httpx.codes.UNAUTHORIZED:
                 break
         self._refuse(response)

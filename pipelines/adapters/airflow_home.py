@@ -47,6 +47,10 @@ TASK_TOKEN_SECONDS = 6 * 3600
 """A task's token must outlive its wait in the queue; Airflow's 600 s do not on a busy machine."""
 
 
+LOCK_SECONDS = 60
+"""How long a process waits for another's write to SQLite; with the library's 5, requests failed."""
+
+
 def prepare(settings: Settings) -> tuple[User, ...]:
     """Make the files Airflow needs under ``<home>/airflow`` and return the users.
 
@@ -197,7 +201,8 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
 
 def database_url(settings: Settings) -> str:
     """SQLAlchemy URL of Airflow's metadata database."""
-    return settings.database or f"sqlite:///{airflow_folder(settings) / 'airflow.db'}"
+    file = airflow_folder(settings) / "airflow.db"
+    return settings.database or f"sqlite:///{file}?timeout={LOCK_SECONDS}"
 
 
 def _is_kept(name: str) -> bool:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table as Grid
+from rich.text import Text
 
 from pipelines.adapters import known, lake, lake_sql
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
-from pipelines.use_case import UseCase, load_all
+from pipelines.use_case import UseCase, load, load_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,8 @@ def list_use_cases(*, as_json: AsJson = False) -> None:
         for use_case in sound.values():
             row = _listed(use_case)
             tables = ", ".join(table.name for table in use_case.tables)
-            grid.add_row(row["name"], row["owner"], row["tier"], tables, use_case.purpose)
+            cells = (row["name"], row["owner"], row["tier"], tables, use_case.purpose)
+            grid.add_row(*(Text(cell) for cell in cells))
         console.print(grid)
     for error in broken:
         errors.print(str(error), markup=False, highlight=False)
@@ -56,18 +58,13 @@ def list_use_cases(*, as_json: AsJson = False) -> None:
 
 
 def check(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = False) -> None:
-    """Read every declaration and suite, and report all their problems at once."""
+    """Read every declaration and suite, or those of one use case, and report all their problems."""
     settings = Settings()
-    sound, broken = load_all(settings.dags.absolute())
+    sound, broken = _load(settings.dags.absolute(), use_case)
     problems = [problem for error in broken for problem in error.problems]
     for declared in sound.values():
         problems += _query_problems(declared)
         problems += _suite_problems(declared, settings.expectations.absolute() / declared.name)
-    if use_case and use_case not in sound:
-        names = ", ".join(sound) or "none"
-        fix = "Correct the name, or mend its file."
-        where = "headframe check"
-        problems.append(Problem(where=where, expected=f"one of {names}", found=use_case, fix=fix))
     if as_json:
         found = [
             {"where": p.where, "expected": p.expected, "found": p.found, "fix": p.fix}
@@ -121,6 +118,16 @@ def example(name: str, from_: From, until: Until) -> None:
         )
 
 
+def _load(folder: Path, name: str) -> tuple[dict[str, UseCase], list[HeadframeError]]:
+    """Return the sound use cases, or the one called ``name``, and the errors of the others."""
+    if not name:
+        return load_all(folder)
+    try:
+        return {name: load(folder / f"{name}.py")}, []
+    except HeadframeError as error:
+        return {}, [error]
+
+
 def _query_problems(use_case: UseCase) -> list[Problem]:
     """Return what is wrong with the feature function and the label's rule, where there are any."""
     if use_case.features is None or use_case.label is None:
@@ -170,9 +177,13 @@ def _listed(use_case: UseCase) -> dict[str, str]:
 
 
 def _show(found: "pa.Table") -> None:
-    grid = Grid(*found.column_names, box=None, pad_edge=False, header_style="bold")
-    for row in found.slice(0, MOST_ROWS_SHOWN).to_pylist():
-        grid.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Text, because a cell may hold what rich would read as markup.
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for name in found.column_names:
+        grid.add_column(Text(name))
+    shown = found.slice(0, MOST_ROWS_SHOWN)
+    for row in zip(*(column.to_pylist() for column in shown.columns), strict=True):
+        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
     console.print(grid)
     if found.num_rows > MOST_ROWS_SHOWN:
         console.print(f"... {found.num_rows - MOST_ROWS_SHOWN:,} more rows; --json prints all")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.markup import escape
 
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, fail_on
@@ -58,7 +59,9 @@ def run(
         else:
             text = RUNS[stage](chosen)
         seconds = clock.perf_counter() - started
-        console.print(f"[bold]{stage}[/bold] {text} [dim]({seconds:.1f} s)[/dim]", highlight=False)
+        console.print(
+            f"[bold]{stage}[/bold] {escape(text)} [dim]({seconds:.1f} s)[/dim]", highlight=False
+        )
 
 
 def moment(text: str, use_case: UseCase) -> datetime:

@@ -32,7 +32,6 @@ class Answer:
     body: str = ""
     asked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    problem: str = ""
 
 
 def read_dags(folder: Path) -> Any:  # noqa: ANN401 - Airflow is untyped here
@@ -75,13 +74,16 @@ def _answer(dag_id: str, answer: Answer) -> None:
     while time.monotonic() < deadline:
         with create_session() as session:
             question = _question(session, dag_id)
-            if question is not None:
-                answer.subject, answer.body = question.hitl_detail.subject, question.hitl_detail.body
-                answer.asked = [user["id"] for user in question.hitl_detail.assignees]
+            if question is None:
+                time.sleep(0.2)
+                continue
+            try:
                 _respond(session, question, answer)
-                return
-        time.sleep(0.2)
-    answer.problem = "nothing was asked"
+            except BaseException:
+                session.rollback()
+                question.state = "failed"  # or the run would wait for ever
+                raise
+            return
 
 
 def _question(session: Any, dag_id: str) -> Any:  # noqa: ANN401 - Airflow is untyped here
@@ -103,6 +105,8 @@ def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN4
     from fastapi import HTTPException
 
     create_auth_manager()
+    answer.subject, answer.body = question.hitl_detail.subject, question.hitl_detail.body
+    answer.asked = [user["id"] for user in question.hitl_detail.assignees]
     said = UpdateHITLDetailPayload(
         chosen_options=[answer.chosen], params_input={"reason": answer.reason}
     )

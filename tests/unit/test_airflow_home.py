@@ -157,7 +157,7 @@ def test_relative_folders_become_absolute_and_the_checkout_is_importable(
     assert variables["AIRFLOW__CORE__PLUGINS_FOLDER"] == str(tmp_path / "site" / "plugins")
     assert variables["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path / "site")
     assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == (
-        f"sqlite:///{tmp_path}/home/airflow/airflow.db"
+        f"sqlite:///{tmp_path}/home/airflow/airflow.db?timeout=60"
     )
 
 

@@ -1,0 +1,469 @@
+"""Tables: a commit lands once, loses nothing to races, and never changes a value on the way in."""
+
+import ast
+import multiprocessing
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from pipelines.adapters import delta_tables
+from pipelines.adapters.delta_tables import Change, Commit
+from pipelines.errors import CommitLost, LakeError
+from tests.goldens import assert_golden
+
+SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int64())])
+PACKAGE = Path(__file__).parent.parent.parent / "pipelines"
+
+Rows = list[tuple[str, int]]
+
+
+def table_of(rows: Rows) -> pa.Table:
+    names, counts = [name for name, _ in rows], [count for _, count in rows]
+    return pa.table({"name": names, "count": counts}, schema=SCHEMA)
+
+
+def commit(table: Path, rows: Rows, transaction: str = "t", number: int = 1, **more: Any) -> Commit:
+    return delta_tables.commit_rows(
+        table, table_of(rows), transactions={transaction: number}, metadata={}, **more
+    )
+
+
+def content(table: Path, **how: Any) -> Rows:
+    return sorted(tuple(row.values()) for row in delta_tables.read(table, **how).to_pylist())
+
+
+def together(work: Callable[..., None], *arguments: tuple[Any, ...]) -> list[Any]:
+    """Run ``work`` once per tuple, each in a process of its own, all let go at the same moment."""
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(len(arguments)), context.SimpleQueue()
+    processes = [
+        context.Process(target=work, args=(barrier, answers, *given)) for given in arguments
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+        assert process.exitcode == 0
+    found = []
+    while not answers.empty():
+        found.append(answers.get())
+    return found
+
+
+Answers = multiprocessing.SimpleQueue
+
+
+def test_a_repeated_commit_writes_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "silver" / "t"
+    assert commit(table, [("a", 1)]) == Commit(1, written=True)
+    assert commit(table, [("a", 1)]) == Commit(1, written=False)
+    assert commit(table, [("b", 2)], number=2) == Commit(2, written=True)
+    assert commit(table, [("a", 1)]) == Commit(2, written=False)
+    assert content(table) == [("a", 1), ("b", 2)]
+    assert delta_tables.transaction(table, "t") == 2
+    assert delta_tables.transaction(table, "other") is None
+    assert delta_tables.committed(table, ["t", "other"]) == {"t"}
+
+
+def test_rows_without_a_transaction_are_written_each_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        delta_tables.commit_rows(tmp_path / "t", table_of([("a", 1)]), transactions={}, metadata={})
+    assert content(tmp_path / "t") == [("a", 1), ("a", 1)]
+
+
+def test_work_of_which_part_is_done_starts_again(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    with pytest.raises(CommitLost) as caught:
+        delta_tables.commit_rows(
+            table, table_of([("b", 2)]), transactions={"one": 1, "two": 1}, metadata={}
+        )
+    assert caught.value.retryable
+    assert content(table) == [("a", 1)]
+
+
+def test_a_table_that_was_never_written_is_absent_everywhere(tmp_path: Path) -> None:
+    table = tmp_path / "silver" / "t"
+    assert not delta_tables.exists(table)
+    assert delta_tables.version(table) == -1
+    assert delta_tables.history(table) == []
+    assert delta_tables.transaction(table, "t") is None
+    assert delta_tables.committed(table, ["t"]) == set()
+    with pytest.raises(LakeError) as caught:
+        delta_tables.read(table)
+    assert_golden("lake/no_table", str(caught.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_a_kill_left_without_a_commit_is_no_table_and_is_completed(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "t" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json#1").write_text("half a commi")
+    assert not delta_tables.exists(tmp_path / "t")
+    commit(tmp_path / "t", [("a", 1)])
+    assert content(tmp_path / "t") == [("a", 1)]
+
+
+@pytest.mark.parametrize("name", ["with space", "Zoë's ümlaut", "a#1", "a?b=c&d", "a+b"])
+def test_a_folder_may_have_any_name_that_delta_rs_can_read(tmp_path: Path, name: str) -> None:
+    table = tmp_path / name / "t"
+    with delta_tables.stage(table, SCHEMA) as staging:
+        staged = [staging.write(table_of([("a", 1)]))]
+        delta_tables.commit_staged(
+            table, staged, table_schema=SCHEMA, transactions={"t": 1}, metadata={}
+        )
+    assert content(table) == [("a", 1)]
+    assert delta_tables.files(table) == [str(staged[0].path)]
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a*b", "a[b]"])
+def test_a_folder_that_delta_rs_misreads_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LakeError, match="expected a path that delta-rs can read"):
+        commit(tmp_path / name, [("a", 1)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def commit_once(barrier: Barrier, answers: "Answers[bool]", table: Path, name: str) -> None:
+    rows = table_of([(name, 1)])
+    barrier.wait()
+    made = delta_tables.commit_rows(table, rows, transactions={name: 1}, metadata={})
+    answers.put(made.written)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_of_racing_commits_of_the_same_work_exactly_one_is_written(
+    tmp_path: Path,
+    exists: bool,  # noqa: FBT001 - pytest gives it
+) -> None:
+    table = tmp_path / "t"
+    if exists:
+        commit(table, [], "first")
+    written = together(commit_once, *[(table, "same")] * 4)
+    assert sorted(written) == [False, False, False, True]
+    assert content(table) == [("same", 1)]
+
+
+def test_of_racing_commits_of_different_work_all_are_written(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    assert together(commit_once, *[(table, f"{n}") for n in range(4)]) == [True] * 4
+    assert content(table) == [(f"{n}", 1) for n in range(4)]
+
+
+def naively(barrier: Barrier, answers: "Answers[bool]", table: Path, name: str) -> None:
+    rows, properties = table_of([(name, 1)]), CommitProperties([Transaction(name, 1)])
+    barrier.wait()
+    write_deltalake(str(table), rows, mode="append", commit_properties=properties)
+    answers.put(True)  # noqa: FBT003 - a value, not a switch
+
+
+def test_the_trap_is_real_delta_rs_takes_a_repeated_transaction_from_a_fresh_handle(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [], "first")
+    for _ in range(2):
+        together(naively, (table, "same"))
+    assert content(table) == [("same", 1), ("same", 1)]
+
+
+def count_up(barrier: Barrier, answers: "Answers[list[int]]", table: Path, name: str) -> None:
+    """Append ten rows, each numbered by how many the table held when it was decided."""
+
+    def make(number: int) -> Change:
+        taken.append(number)
+        held = delta_tables.read(table).num_rows
+        assert held >= number
+        return Change(rows=table_of([(name, held)]), metadata={})
+
+    barrier.wait()
+    for _ in range(10):
+        taken: list[int] = []
+        delta_tables.commit_next(table, SCHEMA, "sequence", make)
+        answers.put(taken)
+
+
+def test_racing_writers_of_a_sequence_lose_nothing_and_each_decides_on_what_it_follows(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    decided = together(count_up, *[(table, f"{n}") for n in range(3)])
+    assert sorted(count for _, count in content(table)) == list(range(30))
+    assert delta_tables.transaction(table, "sequence") == 30
+    assert sorted(numbers[-1] for numbers in decided) == list(range(30))
+    assert any(len(numbers) > 1 for numbers in decided), "no race was lost: the test shows nothing"
+
+
+def test_a_sequence_that_has_nothing_to_say_writes_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    delta_tables.commit_next(
+        table, SCHEMA, "s", lambda _: Change(rows=table_of([("a", 1)]), metadata={})
+    )
+    assert delta_tables.commit_next(table, SCHEMA, "s", lambda _: None) == Commit(1, written=False)
+    assert content(table) == [("a", 1)]
+
+
+def test_a_writer_that_always_comes_second_gives_up_and_may_be_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_tables, "MOST_RACES", 3)
+    table = tmp_path / "t"
+    asked: list[int] = []
+
+    def make(number: int) -> Change:
+        asked.append(number)
+        other = Change(rows=table_of([("other", number)]), metadata={})
+        if len(asked) % 2:
+            delta_tables.commit_next(table, SCHEMA, "s", lambda _: other)
+        return Change(rows=table_of([("mine", number)]), metadata={})
+
+    def always_second(number: int) -> Change:
+        asked.clear()
+        return make(number)
+
+    with pytest.raises(CommitLost) as caught:
+        delta_tables.commit_next(table, SCHEMA, "s", always_second)
+    assert_golden("lake/always_second", str(caught.value))
+    assert content(table) == [("other", 0), ("other", 1), ("other", 2)]
+
+
+WRONG = {
+    "a double for whole numbers": pa.table({"name": ["a"], "count": [1.5]}),
+    "a text for whole numbers": pa.table({"name": ["a"], "count": ["7"]}),
+    "a smaller whole number": pa.table({"name": ["a"], "count": pa.array([7], pa.int32())}),
+    "a larger whole number": pa.table({"name": ["a"], "count": pa.array([2**63], pa.uint64())}),
+    "nothing typed": pa.table({"name": ["a"], "count": pa.array([None], pa.null())}),
+    "a column too many": pa.table({"name": ["a"], "count": [1], "more": [1]}),
+    "a column too few": pa.table({"name": ["a"]}),
+    "another order": pa.table({"count": [1], "name": ["a"]}),
+    "other letters": pa.table({"Name": ["a"], "count": [1]}),
+}
+
+
+@pytest.mark.parametrize("rows", WRONG.values(), ids=WRONG.keys())
+def test_rows_of_another_schema_are_refused_before_anything_is_written(
+    tmp_path: Path, rows: pa.Table
+) -> None:
+    table = tmp_path / "silver" / "t"
+    commit(table, [("a", 1)])
+    files = sorted(tmp_path.rglob("*"))
+    with pytest.raises(LakeError, match="expected rows with columns name string, count int64"):
+        delta_tables.commit_rows(table, rows, transactions={"x": 1}, metadata={})
+    with pytest.raises(LakeError):
+        change = Change(rows=rows, metadata={})
+        delta_tables.commit_next(table, SCHEMA, "x", lambda _: change)
+    with pytest.raises(LakeError), delta_tables.stage(table, SCHEMA) as staging:
+        staging.write(rows)
+    assert sorted(tmp_path.rglob("*")) == files
+    assert content(table) == [("a", 1)]
+
+
+def test_the_message_of_the_schema_gate_names_what_differs(tmp_path: Path) -> None:
+    table = tmp_path / "silver" / "t"
+    commit(table, [("a", 1)])
+    wrong = WRONG["a double for whole numbers"]
+    with pytest.raises(LakeError) as caught:
+        delta_tables.commit_rows(table, wrong, transactions={}, metadata={})
+    assert_golden("lake/other_schema", str(caught.value))
+
+
+def test_the_trap_is_real_delta_rs_stores_a_half_as_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [])
+    write_deltalake(
+        str(table), pa.table({"name": ["a"], "count": [1.5]}), mode="append", schema_mode="merge"
+    )
+    assert content(table) == [("a", 1)]
+
+
+def test_every_type_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "text": ["", 'Zoë\'s "ü"\n', None],
+            "whole": [2**63 - 1, -(2**63), None],
+            "real": [0.1, float("inf"), None],
+            "flag": [True, False, None],
+            "day": [date(1, 1, 1), date(9999, 12, 31), None],
+            "moment": pa.array(
+                [datetime(2026, 3, 1, 1, 2, 3, 4, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), None],
+                pa.timestamp("us", tz="UTC"),
+            ),
+            "texts": [["a", ""], [], None],
+            "price": pa.array([Decimal("1.10"), Decimal("-0.01"), None], pa.decimal128(9, 2)),
+        }
+    )
+    delta_tables.commit_rows(tmp_path / "t", rows, transactions={}, metadata={})
+    assert delta_tables.read(tmp_path / "t").equals(rows)
+    assert delta_tables.schema(tmp_path / "t").equals(rows.schema)
+
+
+def test_replacing_touches_exactly_the_rows_of_its_condition(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1), ("b", 2), ("b", 3), ("c", 4)], "one")
+    commit(table, [("b", 9)], "two", replace="name = 'b'")
+    assert content(table) == [("a", 1), ("b", 9), ("c", 4)]
+    commit(table, [], "three", replace="name in ('a', 'z')")
+    assert content(table) == [("b", 9), ("c", 4)]
+    assert content(table, at_version=1) == [("a", 1), ("b", 2), ("b", 3), ("c", 4)]
+
+
+def test_a_new_row_outside_the_condition_refuses_the_whole_commit(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1), ("b", 2)], "one")
+    with pytest.raises(Exception, match="(?i)invalid data|constraint|condition"):
+        commit(table, [("b", 9), ("c", 9)], "two", replace="name = 'b'")
+    assert content(table) == [("a", 1), ("b", 2)]
+    assert delta_tables.committed(table, ["two"]) == set()
+
+
+@pytest.mark.parametrize("name", ["x' OR '1'='1", "it's", "''", "'; --", 'say "b"', "\\", "%", "é"])
+def test_a_quoted_value_is_a_value_and_never_a_condition(tmp_path: Path, name: str) -> None:
+    table = tmp_path / "t"
+    commit(table, [(name, 1), ("b", 2)], "one")
+    where = f"name = {delta_tables.quoted(name)}"
+    assert content(table, where=where) == [(name, 1)]
+    commit(table, [(name, 9)], "two", replace=where)
+    assert content(table) == sorted([(name, 9), ("b", 2)])
+
+
+def test_staged_files_are_invisible_until_committed_and_removed_when_not(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    before = sorted(table.rglob("*"))
+    with delta_tables.stage(table, SCHEMA) as staging:
+        first = staging.write(table_of([("b", 2)]))
+        assert first.path.is_file()
+        assert content(table) == [("a", 1)]
+    assert sorted(table.rglob("*")) == before
+    with pytest.raises(ZeroDivisionError), delta_tables.stage(table, SCHEMA) as staging:
+        staging.write(table_of([("b", 2)]))
+        _ = 1 / 0
+    assert sorted(table.rglob("*")) == before
+    with delta_tables.stage(table, SCHEMA) as staging:
+        dropped, kept = staging.write(table_of([("x", 0)])), staging.write(table_of([("b", 2)]))
+        made = delta_tables.commit_staged(
+            table, [kept], table_schema=SCHEMA, transactions={"two": 1}, metadata={}
+        )
+    assert (made.written, content(table)) == (True, [("a", 1), ("b", 2)])
+    assert (dropped.path.exists(), kept.path.exists()) == (False, True)
+
+
+def test_staged_files_of_repeated_work_are_removed(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    for written in (True, False):
+        with delta_tables.stage(table, SCHEMA) as staging:
+            made = delta_tables.commit_staged(
+                table,
+                [staging.write(table_of([("a", 1)]))],
+                table_schema=SCHEMA,
+                transactions={"t": 1},
+                metadata={},
+            )
+        assert made.written is written
+    assert content(table) == [("a", 1)]
+    assert len(list(table.glob("*.parquet"))) == 1
+
+
+def test_a_commit_without_rows_keeps_its_transactions_and_metadata(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    with delta_tables.stage(table, SCHEMA) as staging:
+        delta_tables.commit_staged(
+            table,
+            [staging.write(table_of([]))],
+            table_schema=SCHEMA,
+            transactions={"t": 1},
+            metadata={"law": {"landed": 0}, "run": "r"},
+        )
+    assert (content(table), delta_tables.files(table)) == ([], [])
+    assert delta_tables.transaction(table, "t") == 1
+    newest = delta_tables.history(table, 1)[0]
+    assert (newest["headframe.law"], newest["headframe.run"]) == ('{"landed": 0}', "r")
+
+
+def test_staged_rows_are_found_by_the_moment_they_were_known(tmp_path: Path) -> None:
+    table, schema = tmp_path / "t", pa.schema([("known_at", pa.timestamp("us", tz="UTC"))])
+    moments = [datetime(2026, 3, 1, 0, 0, 0, n, tzinfo=UTC) for n in (0, 123456, 999999)]
+    for number, moment in enumerate(moments):
+        with delta_tables.stage(table, schema) as staging:
+            staged = staging.write(pa.table({"known_at": [moment]}, schema=schema))
+            delta_tables.commit_staged(
+                table, [staged], table_schema=schema, transactions={f"{number}": 1}, metadata={}
+            )
+    for moment in moments:
+        found = delta_tables.read(table, where=f"known_at = timestamp '{moment.isoformat()}'")
+        assert found["known_at"].to_pylist() == [moment]
+
+
+def test_a_table_is_read_at_a_version_by_column_and_by_condition(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    commit(table, [("b", 2)], "two")
+    assert content(table, at_version=0) == []
+    assert content(table, at_version=1) == [("a", 1)]
+    assert content(table, columns=["count"], where="name = 'b'") == [(2,)]
+    assert delta_tables.version(table) == 2
+    with pytest.raises(LakeError) as caught:
+        delta_tables.read(table, at_version=9)
+    assert_golden("lake/no_such_version", str(caught.value))
+
+
+@pytest.mark.parametrize("found", [{"headframe.format": "2"}, {}])
+def test_a_table_of_another_format_is_refused_by_readers_and_writers(
+    tmp_path: Path, found: dict[str, str | None]
+) -> None:
+    table = tmp_path / "silver" / "t"
+    DeltaTable.create(str(table), SCHEMA, configuration=found, raise_if_key_not_exists=False)
+    for use in (lambda: delta_tables.read(table), lambda: commit(table, [("a", 1)])):
+        with pytest.raises(LakeError, match="expected Headframe table format 1"):
+            use()
+    assert delta_tables.DELTA_RETRIES  # the table itself is unchanged:
+    assert DeltaTable(str(table)).version() == 0
+
+
+def test_a_log_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    table = tmp_path / "silver" / "t"
+    commit(table, [("a", 1)])
+    log = table / "_delta_log" / f"{1:020}.json"
+    log.write_text(log.read_text()[:-40])
+    with pytest.raises(LakeError, match="expected a log that can be read"):
+        delta_tables.read(table)
+
+
+def test_tables_keep_the_protocol_that_every_reader_knows(tmp_path: Path) -> None:
+    commit(tmp_path / "t", [("a", 1)])
+    protocol = DeltaTable(str(tmp_path / "t")).protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+
+
+FORBIDDEN = {"DeltaTable", "write_deltalake", "create_write_transaction", "deltalake"}
+
+
+def test_no_other_module_writes_tables() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if FORBIDDEN & names_in(ast.parse(path.read_text("utf-8")))
+    }
+    assert users == {"adapters/delta_tables.py"}
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "").split(".")[0], *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+    return found
