@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -168,11 +169,8 @@ def commit_rows(
 
     Every new row must satisfy ``replace``. See ``_commit_once`` for what counts as done.
     """
-
-    def write(handle: "DeltaTable", properties: "CommitProperties") -> None:
-        _write(handle, rows, replace, properties)
-
-    return _commit_once(table, rows.schema, transactions, metadata, write)
+    change = Change(rows=rows, metadata=metadata, replace=replace)
+    return _commit_once(table, rows.schema, transactions, metadata, partial(_write, change))
 
 
 def commit_next(
@@ -194,7 +192,7 @@ def commit_next(
             return None
         refuse_other_schema(table, change.rows.schema, table_schema)
         properties = _properties({sequence: number + 1}, change.metadata)
-        return lambda: _write(handle, change.rows, change.replace, properties)
+        return lambda: _write(change, handle, properties)
 
     return _compare_and_swap(table, table_schema, attempt)
 
@@ -260,16 +258,13 @@ def _compare_and_swap(
     raise CommitLost(_lost(table, f"another writer ahead {MOST_RACES} times")) from lost
 
 
-def _write(
-    handle: "DeltaTable",
-    rows: "pa.Table",
-    replace: str | None,
-    properties: "CommitProperties",
-) -> None:
+def _write(change: Change, handle: "DeltaTable", properties: "CommitProperties") -> None:
     from deltalake import write_deltalake
 
-    mode: Any = "append" if replace is None else "overwrite"
-    write_deltalake(handle, rows, mode=mode, predicate=replace, commit_properties=properties)
+    mode: Any = "append" if change.replace is None else "overwrite"
+    write_deltalake(
+        handle, change.rows, mode=mode, predicate=change.replace, commit_properties=properties
+    )
 
 
 def _properties(
@@ -291,9 +286,13 @@ def _properties(
 
 def _create(table: Path, table_schema: "pa.Schema") -> None:
     from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
 
-    if not exists(table):
-        table.mkdir(parents=True, exist_ok=True)
+    if exists(table):
+        return
+    table.mkdir(parents=True, exist_ok=True)
+    # Another writer may create it at the same moment: then this one's attempt fails, and is done.
+    with suppress(CommitFailedError):
         DeltaTable.create(
             _address(table),
             table_schema,

@@ -19,15 +19,19 @@ class EvidencePage:
 
 def evidence_page(evidence: Evidence, *, run_id: str, requester: str, reason: str) -> EvidencePage:
     """Return the question about one candidate, with everything the gates saw of it."""
-    against = f"version {evidence.champion}" if evidence.champion else "nothing: it is the first"
+    replaces = (
+        f"It would replace version **{evidence.champion}**."
+        if evidence.champion
+        else "It would be the **first** champion."
+    )
     trained, held_out = evidence.training_window, evidence.held_out_window
     share = evidence.positives / evidence.rows if evidence.rows else 0.0
     lines = [
         f"**{requester}** asked for it" + (f": {reason}" if reason else " and gave no reason."),
         "",
-        f"It would replace **{against}**. Trained on {trained[0]} to {trained[1]}; judged on "
+        f"{replaces} Trained on {trained[0]} to {trained[1]}; judged on "
         f"{held_out[0]} to {held_out[1]}: **{evidence.rows:,} rows**, {share:.1%} positive, in "
-        f"{len(evidence.blocks)} blocks.",
+        f"{len(evidence.blocks)} blocks. In brackets: intervals over blocks.",
         "",
         *_table(evidence),
         "",

@@ -3,31 +3,39 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ANSWER_WITHIN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that ended: its state, and each task's state and return value."""
+    """A run that ended: its state, and each task's state, tries, return value and kept reason."""
 
     run_id: str
     state: str
     tasks: dict[str, str]
+    tries: dict[str, int]
     returned: dict[str, Any]
+    reasons: dict[str, str]
 
 
 @dataclass(slots=True)
 class Answer:
-    """What is answered to a run's question once it is asked; ``try_first`` are users to refuse."""
+    """What is answered to a run's question once it is asked, and then what was asked.
 
-    chosen: str
-    user: str
+    ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer
+    "expire" is that of Airflow's scheduler when the time is up.
+    """
+
+    chosen: Literal["Approve", "Reject", "expire"]
+    user: str = "approver"
     reason: str = ""
     try_first: tuple[str, ...] = ()
+    meanwhile: Callable[[], None] | None = None
     subject: str = ""
     body: str = ""
     asked: list[str] = field(default_factory=list)
@@ -41,12 +49,9 @@ def read_dags(folder: Path) -> Any:  # noqa: ANN401 - Airflow is untyped here
     return BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
 
 
-def run(
-    dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | None = None
-) -> Ended:
+def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | None = None) -> Ended:
     """Run a DAG of the configured folder once; every run is started by the user ``dag_test``."""
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
+    from pipelines.dag_factory.stage_task import FAILURE
 
     dag = read_dags(Path(os.environ["HEADFRAME_DAGS"])).dags[dag_id]
     for task in dag.tasks:
@@ -57,65 +62,88 @@ def run(
     ended = dag.test(run_conf=conf)
     if thread:
         thread.join()
-    with create_session() as session:
-        found = session.scalars(
-            XComModel.get_many(run_id=ended.run_id, dag_ids=dag_id, key="return_value")
-        )
-        returned = {row.task_id: XComModel.deserialize_value(row) for row in found}
-    tasks = {ti.task_id: str(ti.state) for ti in ended.get_task_instances()}
-    return Ended(ended.run_id, str(ended.state), tasks, returned)
-
-
-def _answer(dag_id: str, answer: Answer) -> None:
-    """Answer as Airflow's API does for a logged-in user, its check of who may included."""
-    from airflow.utils.session import create_session
-
-    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        with create_session() as session:
-            question = _question(session, dag_id)
-            if question is None:
-                time.sleep(0.2)
-                continue
-            try:
-                _respond(session, question, answer)
-            except BaseException:
-                session.rollback()
-                question.state = "failed"  # or the run would wait for ever
-                raise
-            return
-
-
-def _question(session: Any, dag_id: str) -> Any:  # noqa: ANN401 - Airflow is untyped here
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import select
-
-    return session.scalar(
-        select(TaskInstance).where(
-            TaskInstance.dag_id == dag_id, TaskInstance.state == "awaiting_input"
-        )
+    tasks = ended.get_task_instances()
+    return Ended(
+        run_id=ended.run_id,
+        state=str(ended.state),
+        tasks={task.task_id: str(task.state) for task in tasks},
+        tries={task.task_id: task.try_number for task in tasks},
+        returned=_xcoms(ended, "return_value"),
+        reasons=_xcoms(ended, FAILURE),
     )
 
 
+def _xcoms(ended: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - Airflow is untyped here
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.scalars(
+            XComModel.get_many(run_id=ended.run_id, dag_ids=ended.dag_id, key=key)
+        )
+        return {row.task_id: XComModel.deserialize_value(row) for row in found}
+
+
+def _answer(dag_id: str, answer: Answer) -> None:
+    """Wait until the DAG asks, and answer; when that fails, end the run, which waits for ever."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    try:
+        _wait_and_respond(dag_id, answer)
+    except BaseException:
+        with create_session() as session:
+            mine = TaskInstance.dag_id == dag_id
+            session.execute(update(TaskInstance).where(mine).values(state="failed"))
+        raise
+
+
+def _wait_and_respond(dag_id: str, answer: Answer) -> None:
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    asking = (TaskInstance.dag_id == dag_id) & (TaskInstance.state == "awaiting_input")
+    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        with create_session() as session:
+            question = session.scalar(select(HITLDetail).join(TaskInstance).where(asking))
+            if question is not None:
+                _respond(session, question, answer)
+                return
+        time.sleep(0.2)
+
+
 def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN401 - Airflow is untyped here
+    """Answer as Airflow's API does for a logged-in user, its check of who may included."""
     from airflow.api_fastapi.app import create_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
     from fastapi import HTTPException
 
+    if answer.meanwhile:
+        answer.meanwhile()
+    answer.subject, answer.body = question.subject, question.body
+    answer.asked = [user["id"] for user in question.assignees]
+    if answer.chosen == "expire":
+        expired = TriggerEvent({"error": "timed out", "error_type": "timeout"})
+        handle_event_submit(expired, task_instance=question.task_instance, session=session)
+        return
     create_auth_manager()
-    answer.subject, answer.body = question.hitl_detail.subject, question.hitl_detail.body
-    answer.asked = [user["id"] for user in question.hitl_detail.assignees]
     said = UpdateHITLDetailPayload(
         chosen_options=[answer.chosen], params_input={"reason": answer.reason}
     )
     for name in (*answer.try_first, answer.user):
         try:
             update_hitl_detail(
-                dag_id=question.dag_id,
-                dag_run_id=question.run_id,
-                task_id=question.task_id,
+                dag_id=question.task_instance.dag_id,
+                dag_run_id=question.task_instance.run_id,
+                task_id=question.task_instance.task_id,
                 update_hitl_detail_payload=said,
                 user=SimpleAuthManagerUser(username=name, role="USER"),
                 session=session,
@@ -148,3 +176,19 @@ def waiting_dags() -> list[str]:
 
     with create_session() as session:
         return sorted(set(session.scalars(select(AssetDagRunQueue.target_dag_id))))
+
+
+def unpause(dag_id: str) -> None:
+    """Let a DAG run, as a person does once; events wake no paused one."""
+    from airflow.dag_processing.dagbag import sync_bag_to_db
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.merge(DagBundleModel(name="dags-folder"))
+    sync_bag_to_db(read_dags(Path(os.environ["HEADFRAME_DAGS"])), "dags-folder", None)
+    with create_session() as session:
+        mine = DagModel.dag_id == dag_id
+        session.execute(update(DagModel).where(mine).values(is_paused=False))

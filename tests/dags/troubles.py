@@ -1,12 +1,15 @@
 """A DAG file of errors: one DAG for each kind that a stage may raise."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
 
+from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.failure_message import failure_message
-from pipelines.dag_factory.stage_task import StageTask
+from pipelines.dag_factory.run_code import remember_code
+from pipelines.dag_factory.stage_task import ModelTask, StageTask
 from pipelines.domain.contract import Column, Files, Table
 from pipelines.errors import CommitLost, FileRefused, Problem
 from pipelines.use_case import UseCase
@@ -34,7 +37,14 @@ def third_time(context: Any) -> str:  # noqa: ANN401 - Airflow is untyped here
     return "done"
 
 
-for work in (refused, lost, fault, third_time):
+def other_code(context: Any) -> None:  # noqa: ANN401 - Airflow is untyped here
+    remember_code(Settings(), troubles, context)
+    with Path(__file__).open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    raise CommitLost(trouble)
+
+
+for work in (refused, lost, fault, third_time, other_code):
     with DAG(
         f"troubles__{work.__name__}",
         schedule=None,
@@ -43,3 +53,11 @@ for work in (refused, lost, fault, third_time):
         on_failure_callback=failure_message(troubles),
     ):
         StageTask(task_id="work", work=work)
+
+
+def model(context: Any) -> dict[str, str]:  # noqa: ANN401 - Airflow is untyped here
+    return {"run_id": "0123abc"}
+
+
+with DAG("troubles__model", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)):
+    ModelTask(task_id="model", work=model) >> StageTask(task_id="work", work=model)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipelines.adapters.settings import Settings
-from pipelines.cli import app
+from pipelines.cli import app, terminal
 from tests import machines
 from tests.goldens import assert_golden
 
@@ -29,7 +29,6 @@ def headframe_in(settings: Settings) -> Headframe:
         "HEADFRAME_HOME": str(settings.home),
         "HEADFRAME_DAGS": str(settings.dags),
         "HEADFRAME_EXPECTATIONS": str(settings.expectations),
-        "COLUMNS": "1000",
         "NO_COLOR": "1",
         "TERM": "dumb",
     }
@@ -42,6 +41,13 @@ def headframe_in(settings: Settings) -> Headframe:
         return result
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave lines whole: where they wrap is the terminal's affair."""
+    for output in (terminal.console, terminal.errors):
+        monkeypatch.setattr(output, "width", 1000)
 
 
 @pytest.fixture

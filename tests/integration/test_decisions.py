@@ -4,16 +4,14 @@ import dataclasses
 import hashlib
 import multiprocessing
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
 from pipelines.adapters import champion, decisions, delta_tables, lake
-from pipelines.adapters.decisions import Decision, Recorded
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved, HeadframeError, LakeError
 from pipelines.stages.promote import promote
@@ -21,26 +19,7 @@ from pipelines.stages.train import train
 from pipelines.use_case import UseCase
 from tests import machines
 from tests.goldens import assert_golden
-
-if TYPE_CHECKING:
-    from multiprocessing.synchronize import Barrier
-
-WHEN = datetime(2026, 5, 1, 9, tzinfo=UTC)
-WRITERS = 3
-EACH = 4
-
-
-def decision(version: str, use_case: str = "machines") -> Decision:
-    return Decision(
-        use_case=use_case,
-        kind="evaluated",
-        version=version,
-        actor="gates",
-        as_of=WHEN,
-        reason="it's \"good\"; 'really'",
-        artifact_sha256="aa",
-        evidence_digest="bb",
-    )
+from tests.integration.ledger_race import EACH, WHEN, WRITERS, decision, race
 
 
 def append_all(home: Settings, *versions: str) -> None:
@@ -145,21 +124,6 @@ def test_writing_the_same_row_back_is_no_tampering(home: Settings) -> None:
     assert len(decisions.read_all(home)) == 3
 
 
-def race(folder: str, writer: int, start: "Barrier") -> None:
-    """Append EACH decisions, each of them conditional on not being there yet."""
-    home = Settings(home=Path(folder))
-    start.wait(60)
-    for number in range(EACH):
-        version = f"{writer}.{number}"
-
-        def decide(so_far: list[Recorded], version: str = version) -> Decision | None:
-            there = any(entry.decision.version == version for entry in so_far)
-            return None if there else decision(version)
-
-        decisions.append(home, decide)
-        decisions.append(home, decide)
-
-
 def test_racing_appenders_keep_the_chain_whole(home: Settings) -> None:
     processes = multiprocessing.get_context("spawn")
     start = processes.Barrier(WRITERS)
@@ -170,7 +134,7 @@ def test_racing_appenders_keep_the_chain_whole(home: Settings) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(90)
+        writer.join(150)
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
     found = [entry.decision.version for entry in decisions.read_all(home)]
     assert sorted(found) == [f"{writer}.{n}" for writer in range(WRITERS) for n in range(EACH)]

@@ -29,14 +29,22 @@ def table_of(rows: Rows) -> pa.Table:
     return pa.table({"name": names, "count": counts}, schema=SCHEMA)
 
 
-def commit(table: Path, rows: Rows, transaction: str = "t", number: int = 1, **more: Any) -> Commit:
+def commit(
+    table: Path,
+    rows: Rows,
+    transaction: str = "t",
+    number: int = 1,
+    *,
+    replace: str | None = None,
+) -> Commit:
     return delta_tables.commit_rows(
-        table, table_of(rows), transactions={transaction: number}, metadata={}, **more
+        table, table_of(rows), transactions={transaction: number}, metadata={}, replace=replace
     )
 
 
-def content(table: Path, **how: Any) -> Rows:
-    return sorted(tuple(row.values()) for row in delta_tables.read(table, **how).to_pylist())
+def content(table: Path, *, where: str | None = None, at_version: int | None = None) -> Rows:
+    rows = delta_tables.read(table, where=where, at_version=at_version).to_pylist()
+    return sorted((row["name"], row["count"]) for row in rows)
 
 
 def together(work: Callable[..., None], *arguments: tuple[Any, ...]) -> list[Any]:
@@ -159,7 +167,10 @@ def test_of_racing_commits_of_different_work_all_are_written(tmp_path: Path) -> 
 
 
 def naively(barrier: Barrier, answers: "Answers[bool]", table: Path, name: str) -> None:
-    rows, properties = table_of([(name, 1)]), CommitProperties([Transaction(name, 1)])
+    rows, properties = (
+        table_of([(name, 1)]),
+        CommitProperties(app_transactions=[Transaction(name, 1)]),
+    )
     barrier.wait()
     write_deltalake(str(table), rows, mode="append", commit_properties=properties)
     answers.put(True)  # noqa: FBT003 - a value, not a switch
@@ -215,19 +226,12 @@ def test_a_writer_that_always_comes_second_gives_up_and_may_be_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delta_tables, "MOST_RACES", 3)
-    table = tmp_path / "t"
-    asked: list[int] = []
-
-    def make(number: int) -> Change:
-        asked.append(number)
-        other = Change(rows=table_of([("other", number)]), metadata={})
-        if len(asked) % 2:
-            delta_tables.commit_next(table, SCHEMA, "s", lambda _: other)
-        return Change(rows=table_of([("mine", number)]), metadata={})
+    table = tmp_path / "silver" / "t"
 
     def always_second(number: int) -> Change:
-        asked.clear()
-        return make(number)
+        other = Change(rows=table_of([("other", number)]), metadata={})
+        delta_tables.commit_next(table, SCHEMA, "s", lambda _: other)
+        return Change(rows=table_of([("mine", number)]), metadata={})
 
     with pytest.raises(CommitLost) as caught:
         delta_tables.commit_next(table, SCHEMA, "s", always_second)
@@ -257,8 +261,8 @@ def test_rows_of_another_schema_are_refused_before_anything_is_written(
     files = sorted(tmp_path.rglob("*"))
     with pytest.raises(LakeError, match="expected rows with columns name string, count int64"):
         delta_tables.commit_rows(table, rows, transactions={"x": 1}, metadata={})
+    change = Change(rows=rows, metadata={})
     with pytest.raises(LakeError):
-        change = Change(rows=rows, metadata={})
         delta_tables.commit_next(table, SCHEMA, "x", lambda _: change)
     with pytest.raises(LakeError), delta_tables.stage(table, SCHEMA) as staging:
         staging.write(rows)
@@ -318,7 +322,7 @@ def test_replacing_touches_exactly_the_rows_of_its_condition(tmp_path: Path) -> 
 def test_a_new_row_outside_the_condition_refuses_the_whole_commit(tmp_path: Path) -> None:
     table = tmp_path / "t"
     commit(table, [("a", 1), ("b", 2)], "one")
-    with pytest.raises(Exception, match="(?i)invalid data|constraint|condition"):
+    with pytest.raises(Exception, match=r"(?i)invalid data|constraint|condition"):
         commit(table, [("b", 9), ("c", 9)], "two", replace="name = 'b'")
     assert content(table) == [("a", 1), ("b", 2)]
     assert delta_tables.committed(table, ["two"]) == set()
@@ -343,9 +347,8 @@ def test_staged_files_are_invisible_until_committed_and_removed_when_not(tmp_pat
         assert first.path.is_file()
         assert content(table) == [("a", 1)]
     assert sorted(table.rglob("*")) == before
-    with pytest.raises(ZeroDivisionError), delta_tables.stage(table, SCHEMA) as staging:
-        staging.write(table_of([("b", 2)]))
-        _ = 1 / 0
+    with pytest.raises(LakeError), delta_tables.stage(table, SCHEMA) as staging:
+        read_the_absent(staging.write(table_of([("b", 2)])).path.parent / "absent")
     assert sorted(table.rglob("*")) == before
     with delta_tables.stage(table, SCHEMA) as staging:
         dropped, kept = staging.write(table_of([("x", 0)])), staging.write(table_of([("b", 2)]))
@@ -354,6 +357,11 @@ def test_staged_files_are_invisible_until_committed_and_removed_when_not(tmp_pat
         )
     assert (made.written, content(table)) == (True, [("a", 1), ("b", 2)])
     assert (dropped.path.exists(), kept.path.exists()) == (False, True)
+
+
+def read_the_absent(table: Path) -> None:
+    assert table.parent.is_dir()
+    delta_tables.read(table)
 
 
 def test_staged_files_of_repeated_work_are_removed(tmp_path: Path) -> None:
@@ -408,11 +416,12 @@ def test_a_table_is_read_at_a_version_by_column_and_by_condition(tmp_path: Path)
     commit(table, [("b", 2)], "two")
     assert content(table, at_version=0) == []
     assert content(table, at_version=1) == [("a", 1)]
-    assert content(table, columns=["count"], where="name = 'b'") == [(2,)]
+    found = delta_tables.read(table, columns=["count"], where="name = 'b'")
+    assert found.to_pydict() == {"count": [2]}
     assert delta_tables.version(table) == 2
-    with pytest.raises(LakeError) as caught:
+    with pytest.raises(LakeError, match="expected version 9; found") as caught:
         delta_tables.read(table, at_version=9)
-    assert_golden("lake/no_such_version", str(caught.value))
+    assert str(caught.value).endswith("that `headframe history` lists, or restore the folder.")
 
 
 @pytest.mark.parametrize("found", [{"headframe.format": "2"}, {}])
@@ -424,7 +433,6 @@ def test_a_table_of_another_format_is_refused_by_readers_and_writers(
     for use in (lambda: delta_tables.read(table), lambda: commit(table, [("a", 1)])):
         with pytest.raises(LakeError, match="expected Headframe table format 1"):
             use()
-    assert delta_tables.DELTA_RETRIES  # the table itself is unchanged:
     assert DeltaTable(str(table)).version() == 0
 
 

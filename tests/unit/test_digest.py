@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,10 +87,10 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_is_its_own_canonical_form(value: Any) -> None:
+def test_json_is_its_own_canonical_form(value: object) -> None:
     assert canonical(value) == value
 
 
 @given(JSON, JSON)
-def test_digests_agree_exactly_when_values_do(one: Any, other: Any) -> None:
+def test_digests_agree_exactly_when_values_do(one: object, other: object) -> None:
     assert (digest_of(one) == digest_of(other)) == (repr(canonical(one)) == repr(canonical(other)))

@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -136,7 +137,7 @@ ROWS = st.lists(
 @settings(deadline=None, max_examples=50)
 @given(ROWS, st.integers(0, 12), st.randoms(use_true_random=False))
 def test_the_same_values_are_kept_in_any_order_and_in_any_parts(
-    rows: list[Any], cut: int, chance: Any
+    rows: list[Any], cut: int, chance: Random
 ) -> None:
     def values(found: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         assert len({row[:3] for row in found}) == len(found)

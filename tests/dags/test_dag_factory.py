@@ -1,0 +1,184 @@
+"""The DAGs of a use case: their shape, their reading, and what a wrong declaration looks like."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dags.airflow_runs import read_dags
+from tests.dags.conftest import REPOSITORY
+from tests.goldens import assert_golden
+
+PURPOSES = ("ingest", "monitor", "score", "train")
+HEAVY = (
+    "deltalake",
+    "duckdb",
+    "great_expectations",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+)
+BROKEN = """
+from pipelines.dag_factory import build_dags
+from pipelines.use_case import Column, Files, Table, UseCase
+
+build_dags(UseCase(name="broken", owner="", tables=[Table(
+    name="t", source=Files(pattern="t/*.csv"), columns=[Column("a", "int46")], key=("b",)
+)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def dags(dags_folder: Path) -> dict[str, Any]:
+    bag = read_dags(dags_folder)
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def shape(dag: Any) -> dict[str, Any]:  # noqa: ANN401 - Airflow is untyped here
+    """Return what people and other DAGs see of a DAG, without the folder it was read in."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    written = DagSerialization.to_dict(dag)["dag"]
+    return {
+        "schedule": written["timetable"],
+        "start_date": dag.start_date.isoformat(),
+        "end_date": dag.end_date and dag.end_date.isoformat(),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "paused_at_first": dag.is_paused_upon_creation,
+        "owner": dag.owner,
+        "tags": sorted(dag.tags),
+        "retries": [dag.default_args["retries"], str(dag.default_args["retry_delay"])],
+        "form": {
+            name: {"default": param.value, "description": param.description, **param.schema}
+            for name, param in sorted((n, dag.params.get_param(n)) for n in dag.params)
+        },
+        "tasks": {
+            task.task_id: {
+                "operator": task.task_type,
+                "then": sorted(task.downstream_task_ids),
+                "announces": [asset.name for asset in task.outlets],
+            }
+            for task in dag.tasks
+        },
+    }
+
+
+def test_the_dags_of_flight_delays(dags: dict[str, Any], dags_folder: Path) -> None:
+    shapes = {name: shape(dags[f"flight_delays__{name}"]) for name in PURPOSES}
+    text = json.dumps(shapes, indent=1, sort_keys=True)
+    home = dags_folder.parent / "home"
+    assert_golden("dags/flight_delays", text.replace(home.as_uri(), "file://<home>"))
+
+
+def test_the_runbooks_of_flight_delays(dags: dict[str, Any]) -> None:
+    pages = [dags[f"flight_delays__{name}"].doc_md for name in PURPOSES]
+    assert_golden("dags/flight_delays_runbooks", "\n\n\n".join(pages))
+
+
+def test_a_file_reads_the_same_twice(dags_folder: Path) -> None:
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    first, second = (
+        {
+            name: SerializedDagModel.hash(DagSerialization.to_dict(dag))
+            for name, dag in read_dags(dags_folder).dags.items()
+        }
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_broken_use_case_shows_all_its_problems_and_hides_no_other(
+    dags_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN, "utf-8")
+    (tmp_path / "flight_delays.py").write_text(
+        (dags_folder / "flight_delays.py").read_text("utf-8"), "utf-8"
+    )
+    bag = read_dags(tmp_path)
+    assert sorted(bag.dags) == [f"flight_delays__{name}" for name in PURPOSES]
+    (error,) = bag.import_errors.values()
+    for part in ("the team that answers for it", "'int46' (did you mean 'int64'?)", "key"):
+        assert part in error
+
+
+def test_a_worker_builds_only_the_dag_it_was_asked_for(dags_folder: Path) -> None:
+    from airflow.sdk.definitions.context import Context  # noqa: F401 - loads what parsing needs
+    from airflow.sdk.definitions._internal.dag_parsing_context import (
+        _airflow_parsing_context_manager as asked_for,
+    )
+
+    with asked_for(dag_id="flight_delays__score"):
+        found = read_dags(dags_folder / "flight_delays.py").dags
+    assert list(found) == ["flight_delays__score"]
+
+
+@pytest.mark.parametrize(
+    ("now", "schedule", "end_date"),
+    [
+        ("2013-12-31", "CronTriggerTimetable", datetime(2014, 1, 1, 4, 59, 59, tzinfo=UTC)),
+        ("2014-01-01", "CronTriggerTimetable", datetime(2014, 1, 1, 4, 59, 59, tzinfo=UTC)),
+        ("2014-01-02", "NullTimetable", None),
+    ],
+)
+def test_nothing_is_scheduled_once_the_data_has_ended(
+    now: str, schedule: str, end_date: datetime | None, dags_folder: Path
+) -> None:
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    from pipelines.dag_factory.dags import declare_dags
+    from pipelines.use_case import load
+
+    use_case = load(dags_folder / "flight_delays.py")
+    DagContext.current_autoregister_module_name = __name__
+    declare_dags(use_case, only=None, now=datetime.fromisoformat(now).replace(tzinfo=UTC))
+    DagContext.current_autoregister_module_name = None
+    found = {dag.dag_id: dag for dag, _ in DagContext.autoregistered_dags}
+    DagContext.autoregistered_dags.clear()
+    for name in ("ingest", "score", "train"):
+        dag = found[f"flight_delays__{name}"]
+        assert (type(dag.timetable).__name__, dag.end_date) == (schedule, end_date)
+    news = found["flight_delays__monitor"]
+    assert (type(news.timetable).__name__, news.end_date) == ("AssetTriggeredTimetable", None)
+
+
+def test_a_dag_file_is_read_in_under_a_second_and_loads_nothing_heavy() -> None:
+    code = f"""
+import sys, time
+import airflow.sdk, airflow.providers.standard.operators.hitl
+began = time.perf_counter()
+import runpy
+runpy.run_path({str(REPOSITORY / "dags" / "flight_delays.py")!r})
+print(time.perf_counter() - began)
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    seconds, heavy = _python(code)
+    assert float(seconds) < 1
+    assert heavy == "[]"
+
+
+def test_a_declaration_is_loaded_without_airflow() -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from pipelines.use_case import load
+print(load(Path({str(REPOSITORY / "dags" / "flight_delays.py")!r})).name)
+print([name for name in sys.modules if name.split(".")[0] == "airflow"])
+"""
+    assert _python(code) == ["flight_delays", "[]"]
+
+
+def _python(code: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip().splitlines()[-2:]
