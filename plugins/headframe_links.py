@@ -56,8 +56,8 @@ def _run_id(ti_key: Any) -> str | None:  # noqa: ANN401 - untyped library
                 map_indexes=ti_key.map_index,
             ).with_only_columns(XComModel.value)
         ).first()
-    try:
-        value = json.loads(found.value) if found and isinstance(found.value, str) else None
-    except ValueError:
-        return None
+    # A JSON column: text on one database, already read on another.
+    value = found.value if found else None
+    if isinstance(value, str):
+        value = json.loads(value)
     return value.get("run_id") if isinstance(value, dict) else None

@@ -38,6 +38,9 @@ SETTLING_DAYS = 4
 POLL_SECONDS = 0.5
 LONGEST_RUN_SECONDS = 900
 
+RESTING = "awaiting_input"
+"""Airflow's state of a task that waits for a person."""
+
 REREAD_SECONDS = 60
 """Airflow reads every DAG file again within this time."""
 
@@ -141,9 +144,8 @@ def _run(demo: _Demo, user: str, stage: str, as_of: datetime, label: str) -> Non
 def _trigger(demo: _Demo, user: str, stage: str, conf: Mapping[str, Any], label: str) -> None:
     with _step(demo, label, "run") as step, airflow_api.connect(demo.settings, user=user) as api:
         run = api.trigger(f"{NAME}__{stage}", conf)
-        ended = _wait(api, run, step)
-        _record_tasks(step, api, ended)
-        _require_success(api, ended)
+        _wait(api, run, step)
+        _finish(step, api, run)
 
 
 def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
@@ -159,17 +161,18 @@ def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
             conf = {"as_of": as_of.isoformat(), "reason": reason}
             run = api.trigger(f"{NAME}__train", conf)
         question = _wait_for_question(api, run, step)
-    if question is not None:
+        if question is None:
+            step.note = "the gates refused it, the champion stays"
+            _finish(step, api, run)
+    while question is not None:
         _answer(demo, question)
-    with (
-        _step(
-            demo, "promote" if question else "keep the champion: the gates refused", "run"
-        ) as step,
-        airflow_api.connect(demo.settings, user="scientist") as api,
-    ):
-        ended = _wait(api, run, step)
-        _record_tasks(step, api, ended)
-        _require_success(api, ended)
+        with (
+            _step(demo, "promote", "run") as step,
+            airflow_api.connect(demo.settings, user="scientist") as api,
+        ):
+            question = _wait_for_question(api, run, step)  # asked again when a try was lost
+            if question is None:
+                _finish(step, api, run)
 
 
 def _answer(demo: _Demo, question: Question) -> None:
@@ -231,8 +234,10 @@ def _wait(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Run:
 def _wait_for_question(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Question | None:
     deadline = clock.monotonic() + LONGEST_RUN_SECONDS
     while clock.monotonic() < deadline:
-        found = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
-        if found:
+        # A question is seen before its task has come to rest; answered then, the answer is lost.
+        resting = {t.task_id for t in api.task_runs(run.dag_id, run.run_id) if t.state == RESTING}
+        questions = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
+        if found := [question for question in questions if question.task_id in resting]:
             return found[0]
         if api.run(run.dag_id, run.run_id).ended:
             return None
@@ -246,21 +251,20 @@ def _progress(api: airflow_api.AirflowApi, run: Run) -> str:
     return ", ".join(f"{task.task_id} {task.state}" for task in tasks if task.state)
 
 
-def _record_tasks(step: StepTime, api: airflow_api.AirflowApi, run: Run) -> None:
-    """Keep how long each task worked, so that the summary can say what was waiting."""
-    for task in api.task_runs(run.dag_id, run.run_id):
+def _finish(step: StepTime, api: airflow_api.AirflowApi, run: Run) -> None:
+    """Keep how long each task of an ended run worked; raise PlatformError when the run failed."""
+    tasks = api.task_runs(run.dag_id, run.run_id)
+    for task in tasks:
         if task.started_at and task.ended_at and task.task_id != "approve":
             step.tasks[task.task_id] = (task.ended_at - task.started_at).total_seconds()
-
-
-def _require_success(api: airflow_api.AirflowApi, run: Run) -> None:
-    if run.state == "success":
+    state = api.run(run.dag_id, run.run_id).state
+    if state == "success":
         return
-    for task in api.task_runs(run.dag_id, run.run_id):
+    for task in tasks:
         if task.state == "failed":
             last = "\n".join(api.log_text(task).splitlines()[-12:])
             raise _not_working(f"{run.dag_id}, task {task.task_id}", "success", f"failure:\n{last}")
-    raise _not_working(run.dag_id, "success", run.state)
+    raise _not_working(run.dag_id, "success", state)
 
 
 @contextmanager

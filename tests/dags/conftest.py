@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.adapters import code_archive
 from pipelines.adapters.settings import Settings
+from tests.goldens import REWRITE
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -55,8 +56,9 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copy(REPOSITORY / "dags" / "flight_delays.py", dags)
     shutil.copy(Path(__file__).parent / "troubles.py", dags)
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("AIRFLOW", "HEADFRAME"))]:
-            patch.delenv(name)
+        for name in list(os.environ):
+            if name.startswith(("AIRFLOW", "HEADFRAME")) and name != REWRITE:
+                patch.delenv(name)
         for name, value in SETTINGS.items():
             patch.setenv(name, value)
         patch.setenv("AIRFLOW_HOME", str(root))

@@ -112,7 +112,6 @@ def test_a_broken_use_case_shows_all_its_problems_and_hides_no_other(
 
 
 def test_a_worker_builds_only_the_dag_it_was_asked_for(dags_folder: Path) -> None:
-    from airflow.sdk.definitions.context import Context  # noqa: F401 - loads what parsing needs
     from airflow.sdk.definitions._internal.dag_parsing_context import (
         _airflow_parsing_context_manager as asked_for,
     )
