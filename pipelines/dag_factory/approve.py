@@ -10,12 +10,12 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
-from pipelines.adapters import mlflow_registry
+from pipelines.adapters import decisions, mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.users import read_users
 from pipelines.dag_factory import runs
 from pipelines.dag_factory.evidence_page import evidence_page
-from pipelines.dag_factory.run_code import refuse_changed_code
+from pipelines.dag_factory.run_code import refuse_changed_code, tries_key
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import failing_by_type
 from pipelines.dag_factory.tasks import REFUSED_BY_GATES
@@ -56,6 +56,8 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
         if not judged["promotable"]:
             raise AirflowSkipException(REFUSED_BY_GATES)
         with failing_by_type(context):
+            if (answer := self._answer_of_lost_try(context, judged)) is not None:
+                return asdict(answer)
             self._ask(context, judged)
         try:
             return super().execute(context)
@@ -75,6 +77,41 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             with suppress(HITLRejectException):
                 super().execute_complete(context, event)
             return self._record(context, version, event, shown)
+
+    def _answer_of_lost_try(self, context: Context, judged: dict[str, Any]) -> "Approval | None":
+        """Return the approval that a try recorded before Airflow took it for dead, if one did.
+
+        Airflow's LocalExecutor may report that the task went to wait only when an answer has woken
+        it again; the scheduler then believes it was killed, and retries it. Nobody is asked twice.
+        """
+        from pipelines.stages.promote import Approval
+
+        version, digest = judged["version"], judged["evidence_digest"]
+        found = [entry.decision for entry in decisions.read_all(Settings(), self.use_case.name)]
+        answers = [
+            decision
+            for decision in found
+            if decision.kind in ("approved", "rejected")
+            and (decision.version, decision.evidence_digest) == (version, digest)
+        ]
+        key = f"answers_before_{tries_key(context)}"
+        before = context["task_state_store"].get(key)
+        if before is None:
+            context["task_state_store"].set(key, len(answers))
+            return None
+        if len(answers) <= before:
+            return None
+        last = answers[-1]
+        approval = Approval(
+            actor=last.actor,
+            answer="approved" if last.kind == "approved" else "rejected",
+            evidence_digest=digest,
+            reason=last.reason,
+        )
+        if approval.answer == "rejected":
+            raise self._rejected(version, approval)
+        logger.info("%s approved it on an earlier try: %s", last.actor, last.reason)
+        return approval
 
     def _ask(self, context: Context, judged: dict[str, Any]) -> None:
         settings = Settings()

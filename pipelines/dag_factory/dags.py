@@ -63,7 +63,10 @@ def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
         promote = StageTask(task_id="promote", work=partial(tasks.promote, use_case))
         train >> evaluate
         if use_case.tier == "governed":
-            evaluate >> Approve(task_id="approve", use_case=use_case) >> promote
+            approve = Approve(
+                task_id="approve", use_case=use_case, retry_delay=timedelta(seconds=5)
+            )
+            evaluate >> approve >> promote
         else:
             evaluate >> promote
 

@@ -13,10 +13,9 @@ from pipelines.use_case import UseCase
 def remember_code(settings: Settings, use_case: UseCase, context: Context) -> str:
     """Return the code's digest, kept at the first try. Raises CodeChanged on a retry that differs.
 
-    Airflow raises ``max_tries`` when a person clears the task, and at no other time: that start
-    over may well be because the code was mended, so it remembers anew.
+    A person who clears the task may well have mended the code: then it is kept anew.
     """
-    key = f"code_of_tries_up_to_{context['ti'].max_tries}"
+    key = f"code_{tries_key(context)}"
     digest = code_archive.code_digest(settings, use_case.name)
     kept = context["task_state_store"].get(key)
     if kept is None:
@@ -24,6 +23,12 @@ def remember_code(settings: Settings, use_case: UseCase, context: Context) -> st
     elif kept != digest:
         raise _changed(use_case, str(kept), digest)
     return digest
+
+
+def tries_key(context: Context) -> str:
+    """Return a name that all automatic tries of a task share; clearing the task makes a new one."""
+    # Airflow raises max_tries when a person clears a task, and at no other time.
+    return f"tries_up_to_{context['ti'].max_tries}"
 
 
 def refuse_changed_code(settings: Settings, use_case: UseCase, trained: Mapping[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """Stage tasks: operators that run one stage, and fail or retry by the type of its error."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.utils.deprecation_tools import DeprecatedImportWarning
 
 from pipelines.dag_factory.runs import Context
 from pipelines.errors import HeadframeError
@@ -28,7 +30,7 @@ class StageTask(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - whatever the stage says
         """Run the work once; errors decide by their type whether Airflow tries again."""
-        with failing_by_type(context):
+        with failing_by_type(context), _without_noise():
             return self.work(context)
 
 
@@ -55,6 +57,16 @@ def failing_by_type(context: Context) -> Iterator[None]:
         # Only the type: the text of an unforeseen error may quote a row.
         _keep_reason(context, f"{type(error).__name__}; its text is in the task's log.")
         raise
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Keep out of the task's log what no reader needs."""
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # skops asks every loaded module for NumPy's functions, and Airflow's renamed ones answer.
+        warnings.simplefilter("ignore", DeprecatedImportWarning)
+        yield
 
 
 def _keep_reason(context: Context, reason: str) -> None:

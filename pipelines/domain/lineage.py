@@ -55,24 +55,24 @@ def unrepeated(rows: "pa.Table", existing: "pa.Table", table: Table) -> tuple["p
     """Return the rows that say something new, in their order, and how many repeated.
 
     A row repeats another when every contract column and ``known_at`` are equal: to one in
-    ``existing``, or to one of ``rows`` from an earlier file or line. Which of several equal rows
-    is kept does not change what is known when, so arrival order cannot matter.
+    ``existing``, or to another of ``rows``, of which the one is kept that readers would choose:
+    that of the highest sha256, and the last of a file.
     """
     import duckdb
 
     if not rows.num_rows:
         return rows, 0
-    connection = duckdb.connect(":memory:", config={"threads": 1})
-    connection.execute("set TimeZone = 'UTC'")
-    connection.register("incoming", rows)
-    connection.register("existing", existing)
     same = [*table.column_names, KNOWN_AT]
     columns = ", ".join(f'"{name}"' for name in same)
     matches = " and ".join(f'e."{name}" is not distinct from i."{name}"' for name in same)
-    kept = connection.sql(f"""
-        select i.* from incoming i
-        where not exists (select 1 from existing e where {matches})
-        qualify row_number() over (partition by {columns} order by _sha256, _row) = 1
-        order by _file, _row
-    """).to_arrow_table()  # noqa: S608 - column names come from the declaration
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.register("incoming", rows)
+        connection.register("existing", existing)
+        kept = connection.sql(f"""
+            select i.* from incoming i
+            where not exists (select 1 from existing e where {matches})
+            qualify row_number() over (partition by {columns} order by _sha256 desc, _row desc) = 1
+            order by _file, _row
+        """).to_arrow_table()  # noqa: S608 - column names come from the declaration
     return kept.cast(rows.schema), rows.num_rows - kept.num_rows

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-ANSWER_WITHIN_SECONDS = 60
+ASKED_WITHIN_SECONDS = 300
+"""A loaded machine takes its time to train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,11 @@ class Answer:
     """What is answered to a run's question once it is asked, and then what was asked.
 
     ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer
-    "expire" is that of Airflow's scheduler when the time is up.
+    "expire" is that of Airflow's scheduler when the time is up; "lost" fails the try, which
+    Airflow then repeats.
     """
 
-    chosen: Literal["Approve", "Reject", "expire"]
+    chosen: Literal["Approve", "Reject", "expire", "lost"]
     user: str = "approver"
     reason: str = ""
     try_first: tuple[str, ...] = ()
@@ -53,7 +55,9 @@ def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | Non
     """Run a DAG of the configured folder once; every run is started by the user ``dag_test``."""
     from pipelines.dag_factory.stage_task import FAILURE
 
-    dag = read_dags(Path(os.environ["HEADFRAME_DAGS"])).dags[dag_id]
+    bag = read_dags(Path(os.environ["HEADFRAME_DAGS"]))
+    assert bag.import_errors == {}
+    dag = bag.dags[dag_id]
     for task in dag.tasks:
         task.retry_delay = task.retry_delay / 1000  # tests do not wait
     thread = threading.Thread(target=_answer, args=(dag_id, answer)) if answer else None
@@ -106,7 +110,7 @@ def _wait_and_respond(dag_id: str, answer: Answer) -> None:
     from sqlalchemy import select
 
     asking = (TaskInstance.dag_id == dag_id) & (TaskInstance.state == "awaiting_input")
-    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    deadline = time.monotonic() + ASKED_WITHIN_SECONDS
     while time.monotonic() < deadline:
         with create_session() as session:
             question = session.scalar(select(HITLDetail).join(TaskInstance).where(asking))
@@ -114,6 +118,7 @@ def _wait_and_respond(dag_id: str, answer: Answer) -> None:
                 _respond(session, question, answer)
                 return
         time.sleep(0.2)
+    raise TimeoutError(dag_id)
 
 
 def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN401 - Airflow is untyped here
@@ -133,6 +138,9 @@ def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN4
     if answer.chosen == "expire":
         expired = TriggerEvent({"error": "timed out", "error_type": "timeout"})
         handle_event_submit(expired, task_instance=question.task_instance, session=session)
+        return
+    if answer.chosen == "lost":
+        question.task_instance.handle_failure(error="state mismatch", session=session)
         return
     create_auth_manager()
     said = UpdateHITLDetailPayload(

@@ -6,6 +6,8 @@ import pytest
 
 from pipelines.adapters import decisions
 from pipelines.adapters.settings import Settings
+from pipelines.stages.promote import Approval, record_answer
+from pipelines.use_case import load
 from tests import machines
 from tests.dags.airflow_runs import Answer, run
 from tests.dags.conftest import use_home
@@ -85,6 +87,27 @@ def test_nobody_is_asked_when_only_the_requester_may_approve(ready: Settings) ->
     assert ended.tasks["approve"] == "failed"
     assert "no approver other than dag_test" in ended.reasons["approve"]
     assert decided(ready) == []
+
+
+def test_an_answer_outlives_a_try_that_airflow_took_for_dead(ready: Settings) -> None:
+    def approve() -> None:
+        evaluated = decisions.read_all(ready)[-1].decision
+        record_answer(
+            load(ready.dags / "machines.py"),
+            ready,
+            version="1",
+            as_of=evaluated.as_of,
+            approval=Approval(
+                actor="approver",
+                answer="approved",
+                evidence_digest=evaluated.evidence_digest,
+                reason="better",
+            ),
+        )
+
+    ended = run(TRAIN, conf=CONF, answer=Answer("lost", meanwhile=approve))
+    assert (ended.state, ended.tries["approve"]) == ("success", 2)
+    assert [kind for kind, _, _ in decided(ready)] == ["approved", "promoting", "promoted"]
 
 
 def test_an_approval_of_code_that_changed_since_promotes_nothing(ready: Settings) -> None:

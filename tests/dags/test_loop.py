@@ -132,7 +132,7 @@ def test_one_run_scores_each_day_of_a_week(loop: Loop) -> None:
     assert loop.score.state == "success"
     (said,) = loop.predicted
     assert said["rows"] > 6_000
-    assert said["model_version"] == loop.score.returned["champion"]
+    assert said["model_version"] == str(loop.score.returned["champion"])
     assert said["scored_for_first"] == "2013-04-01T09:00:00+00:00", "05:00 in New York"
     assert said["scored_for_last"] == "2013-04-07T09:00:00+00:00"
     assert said["as_of"] == A_WEEK_LATER

@@ -81,7 +81,15 @@ def test_a_row_known_twice_at_the_same_time_is_kept_once() -> None:
             ("milk", None, MONDAY, "b", 2),
             ("milk", None, MONDAY, "b", 3),
         )
-    ) == ([("tea", 1.0, MONDAY, "a", 1), ("milk", None, MONDAY, "b", 2)], 3)
+    ) == ([("tea", 1.0, MONDAY, "b", 1), ("milk", None, MONDAY, "b", 3)], 3)
+
+
+def test_a_file_that_takes_a_value_back_keeps_its_last_word_last() -> None:
+    rows = [("tea", price, MONDAY, "a", row) for row, price in enumerate([1.0, 2.0, 1.0], start=1)]
+    assert kept(versions(*rows)) == (
+        [("tea", 2.0, MONDAY, "a", 2), ("tea", 1.0, MONDAY, "a", 3)],
+        1,
+    )
 
 
 def test_a_row_that_silver_holds_is_repeated_also_where_a_value_is_missing() -> None:
