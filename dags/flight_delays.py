@@ -2,7 +2,7 @@
 
 Every morning at 05:00 New York time each flight of the day that left or will leave EWR, JFK or
 LGA gets a probability of arriving late, from what was known at that moment and nothing later.
-"""
+"""  # noqa: D400 - it is a question
 
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any

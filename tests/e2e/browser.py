@@ -90,7 +90,7 @@ def chromium(profile: Path, *, width: int = 1440, height: int = 900) -> Iterator
         try:
             with connect(_tab(profile), max_size=None) as socket:
                 page = Page(socket)
-                page._command("Page.enable")  # noqa: SLF001 - this module's own
+                page._command("Page.enable")
                 yield page
         finally:
             process.terminate()
@@ -116,7 +116,7 @@ def _tab(profile: Path) -> str:
         if port_file.exists() and (lines := port_file.read_text().splitlines()):
             with contextlib.suppress(OSError):
                 url = f"http://127.0.0.1:{lines[0]}/json"
-                with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+                with urllib.request.urlopen(url, timeout=5) as answer:
                     pages = [tab for tab in json.load(answer) if tab["type"] == "page"]
                     if pages:
                         return str(pages[0]["webSocketDebuggerUrl"])
