@@ -157,7 +157,10 @@ class KnownTables:
 
     def _load(self, table: Table, versions: "pa.Table") -> None:
         key = ", ".join(f'"{column}"' for column in table.key)
-        order = f"{KNOWN_AT}, _sha256, _row"
+        # Of two versions known at one moment the greater content stands: a file's digest would
+        # not do, since which of several equal rows was kept depends on the order of arrival.
+        content = ", ".join(f'"{column}"' for column in table.column_names)
+        order = f"{KNOWN_AT}, {content}, _sha256, _row"
         self._connection.register(INCOMING, versions)
         self._connection.execute(f"""
             create table "{table.name}__versions" as

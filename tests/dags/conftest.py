@@ -91,4 +91,15 @@ def use_home(home: Path, patch: pytest.MonkeyPatch) -> Settings:
     found = Settings()
     found.users_file.parent.mkdir(parents=True, exist_ok=True)
     found.users_file.write_text(USERS, "utf-8")
+    _forget_assets()
     return found
+
+
+def _forget_assets() -> None:
+    """Make room for the assets of another home, whose names are the same and whose URIs are not."""
+    from airflow.models.asset import AssetActive
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(AssetActive))

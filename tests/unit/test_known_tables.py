@@ -64,7 +64,7 @@ def test_a_cut_shows_the_last_version_known_of_every_key(
     known = known_of(mixed)
     for as_of in range(8):
         known.cut(hour(as_of))
-        in_order = sorted(rows, key=lambda row: row[1:3])
+        in_order = sorted(rows, key=lambda row: (row[1], row[3]))  # time, then content
         last = {item: price for item, then, _, price in in_order if then <= as_of}
         seen = known.sql("select item, price from prices order by item").fetchall()
         assert seen == sorted(last.items())
