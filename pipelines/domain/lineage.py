@@ -55,8 +55,8 @@ def unrepeated(rows: "pa.Table", existing: "pa.Table", table: Table) -> tuple["p
     """Return the rows that say something new, in their order, and how many repeated.
 
     A row repeats another when every contract column and ``known_at`` are equal: to one in
-    ``existing``, or to another of ``rows``, of which the one is kept that readers would choose:
-    that of the highest sha256, and the last of a file.
+    ``existing``, or to another of ``rows``, of which that of the highest sha256 is kept, and the
+    last in its file. Readers choose by content, so it does not matter which one silver holds.
     """
     import duckdb
 
