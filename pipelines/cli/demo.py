@@ -180,7 +180,7 @@ def _answer(demo: _Demo, question: Question) -> None:
         if not demo.manual:
             with _step(demo, "approve, as the user approver", "person"):
                 api.answer(
-                    question, "Approve", form={"reason": "Beats the baseline on held-out days."}
+                    question, "Approve", form={"why": "Beats the baseline on held-out days."}
                 )
             return
         run = quote(question.run_id, safe="")

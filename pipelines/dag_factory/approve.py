@@ -40,8 +40,9 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
     template_fields = ()
 
     def __init__(self, *, use_case: UseCase, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        # Airflow hands over the run's own form here; this form is another one.
-        form = {"reason": _reason_asked()}
+        # Airflow hands over the run's own form here; this one shares no field with it, or the page
+        # would offer the requester's reason as the approver's.
+        form = {"why": _reason_asked()}
         super().__init__(
             subject=f"Promote a new model of {use_case.name}?",
             response_timeout=use_case.approval_expires,
@@ -162,7 +163,7 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             actor=event["responded_by_user"]["id"],
             answer="approved" if event["chosen_options"] == [self.APPROVE] else "rejected",
             evidence_digest=shown,
-            reason=((event["params_input"] or {}).get("reason") or "").strip(),
+            reason=((event["params_input"] or {}).get("why") or "").strip(),
         )
         as_of = runs.as_of(context)
         record_answer(self.use_case, Settings(), version=version, approval=approval, as_of=as_of)

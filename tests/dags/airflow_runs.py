@@ -144,7 +144,7 @@ def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN4
         return
     create_auth_manager()
     said = UpdateHITLDetailPayload(
-        chosen_options=[answer.chosen], params_input={"reason": answer.reason}
+        chosen_options=[answer.chosen], params_input={"why": answer.reason}
     )
     for name in (*answer.try_first, answer.user):
         try:
