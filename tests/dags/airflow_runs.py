@@ -2,14 +2,10 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-ASKED_WITHIN_SECONDS = 300
-"""A loaded machine takes its time to train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +56,13 @@ def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | Non
     dag = bag.dags[dag_id]
     for task in dag.tasks:
         task.retry_delay = task.retry_delay / 1000  # tests do not wait
-    thread = threading.Thread(target=_answer, args=(dag_id, answer)) if answer else None
-    if thread:
+    over = threading.Event()
+    thread = threading.Thread(target=_answer, args=(dag_id, answer, over))
+    if answer:
         thread.start()
     ended = dag.test(run_conf=conf)
-    if thread:
+    over.set()
+    if answer:
         thread.join()
     tasks = ended.get_task_instances()
     return Ended(
@@ -88,14 +86,14 @@ def _xcoms(ended: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - Airflow is
         return {row.task_id: XComModel.deserialize_value(row) for row in found}
 
 
-def _answer(dag_id: str, answer: Answer) -> None:
-    """Wait until the DAG asks, and answer; when that fails, end the run, which waits for ever."""
+def _answer(dag_id: str, answer: Answer, over: threading.Event) -> None:
+    """Answer once the DAG asks; when that fails, end the run, which would wait for ever."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
     try:
-        _wait_and_respond(dag_id, answer)
+        _wait_and_respond(dag_id, answer, over)
     except BaseException:
         with create_session() as session:
             mine = TaskInstance.dag_id == dag_id
@@ -103,22 +101,19 @@ def _answer(dag_id: str, answer: Answer) -> None:
         raise
 
 
-def _wait_and_respond(dag_id: str, answer: Answer) -> None:
+def _wait_and_respond(dag_id: str, answer: Answer, over: threading.Event) -> None:
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     asking = (TaskInstance.dag_id == dag_id) & (TaskInstance.state == "awaiting_input")
-    deadline = time.monotonic() + ASKED_WITHIN_SECONDS
-    while time.monotonic() < deadline:
+    while not over.wait(0.2):
         with create_session() as session:
             question = session.scalar(select(HITLDetail).join(TaskInstance).where(asking))
             if question is not None:
                 _respond(session, question, answer)
                 return
-        time.sleep(0.2)
-    raise TimeoutError(dag_id)
 
 
 def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN401 - Airflow is untyped here

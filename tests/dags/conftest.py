@@ -55,7 +55,6 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("airflow")
     dags = root / "dags"
     dags.mkdir()
-    shutil.copy(REPOSITORY / "dags" / "flight_delays.py", dags)
     shutil.copy(Path(__file__).parent / "troubles.py", dags)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -91,15 +90,4 @@ def use_home(home: Path, patch: pytest.MonkeyPatch) -> Settings:
     found = Settings()
     found.users_file.parent.mkdir(parents=True, exist_ok=True)
     found.users_file.write_text(USERS, "utf-8")
-    _forget_assets()
     return found
-
-
-def _forget_assets() -> None:
-    """Make room for the assets of another home, whose names are the same and whose URIs are not."""
-    from airflow.models.asset import AssetActive
-    from airflow.utils.session import create_session
-    from sqlalchemy import delete
-
-    with create_session() as session:
-        session.execute(delete(AssetActive))
