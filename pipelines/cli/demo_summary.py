@@ -23,6 +23,7 @@ from pipelines.cli import platform
 from pipelines.cli.terminal import console
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.metrics import Interval
+from pipelines.domain.verdict import promotable
 from pipelines.domain.windows import scoring_blocks
 from pipelines.stages.score import SLOT
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -73,7 +74,7 @@ def judged_at(settings: Settings, use_case: str, as_of: datetime) -> bool:
         return False
     run_id = mlflow_registry.candidate(settings, use_case, judged[-1].version).run_id
     evidence = mlflow_registry.read_evidence(settings, run_id, judged[-1].evidence_digest)
-    refused = any(v.outcome not in ("passed", "not_applicable") for v in evidence.verdicts)
+    refused = not promotable(evidence.verdicts)
     ended = {"promoted", "rejected"}
     return refused or any(d.version == judged[-1].version and d.kind in ended for d in mine)
 
