@@ -38,6 +38,9 @@ ATTEMPTS = 4
 LONGEST_MESSAGE = 400
 """Characters of Airflow's own message that an error repeats."""
 
+RESTING = "awaiting_input"
+"""Airflow's state of a task that waits for a person, and whose worker has let go of it."""
+
 ANY = "~"
 """In the place of a DAG's or run's id: all of them."""
 
@@ -136,10 +139,15 @@ class AirflowApi:
         return "\n".join(line if isinstance(line, str) else log_line(line) for line in lines)
 
     def questions(self, dag_id: str = ANY, run_id: str = ANY) -> tuple[Question, ...]:
-        """List the tasks that wait for a person's answer."""
+        """List the tasks that wait for a person's answer.
+
+        A question is seen before its task has come to rest, and Airflow loses a task whose answer
+        comes that early: so only those at rest are listed.
+        """
         path = f"{_run_path(dag_id, run_id)}/hitlDetails"
         found = self._pages(path, "hitl_details", response_received="false")
-        return tuple(Question.read(content) for content in found)
+        resting = (c for c in found if c["task_instance"]["state"] == RESTING)
+        return tuple(Question.read(content) for content in resting)
 
     def answer(
         self, question: Question, *options: str, form: Mapping[str, Any] | None = None

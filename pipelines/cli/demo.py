@@ -38,9 +38,6 @@ SETTLING_DAYS = 4
 POLL_SECONDS = 0.5
 LONGEST_RUN_SECONDS = 900
 
-RESTING = "awaiting_input"
-"""Airflow's state of a task that waits for a person."""
-
 REREAD_SECONDS = 60
 """Airflow reads every DAG file again within this time."""
 
@@ -234,10 +231,7 @@ def _wait(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Run:
 def _wait_for_question(api: airflow_api.AirflowApi, run: Run, step: StepTime) -> Question | None:
     deadline = clock.monotonic() + LONGEST_RUN_SECONDS
     while clock.monotonic() < deadline:
-        # A question is seen before its task has come to rest; answered then, the answer is lost.
-        resting = {t.task_id for t in api.task_runs(run.dag_id, run.run_id) if t.state == RESTING}
-        questions = [q for q in api.questions(run.dag_id) if q.run_id == run.run_id]
-        if found := [question for question in questions if question.task_id in resting]:
+        if found := api.questions(run.dag_id, run.run_id):
             return found[0]
         if api.run(run.dag_id, run.run_id).ended:
             return None
