@@ -1,9 +1,14 @@
-"""What every test shares: which Debian packages its marks need."""
+"""What every test shares: which Debian packages its marks need, and an object store."""
 
 import os
-import shutil
+import uuid
+from collections.abc import Iterator
 
 import pytest
+
+from pipelines.adapters.object_store import StoreUrl
+from tests import stores
+from tests.postgres import program
 
 TOOLS = {
     "needs_chromium": "chromium",
@@ -12,14 +17,35 @@ TOOLS = {
 }
 """Mark -> the program it needs."""
 
+PACKAGES = {"pg_ctl": "postgresql"}
+"""Program -> the Debian package that brings it, where that has another name."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip a test whose program is missing, by name; fail instead where tools are required."""
     required = os.environ.get("HEADFRAME_REQUIRE_TOOLS") == "1"
     for item in items:
         for mark, tool in TOOLS.items():
-            if item.get_closest_marker(mark) and shutil.which(tool) is None:
-                reason = f"{tool} is not installed (apt-get install {tool})"
+            if item.get_closest_marker(mark) and program(tool) is None:
+                package = PACKAGES.get(tool, tool)
+                reason = f"{tool} is not installed (apt-get install {package})"
                 if required:
                     raise pytest.UsageError(f"{item.nodeid}: {reason}")
                 item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("needs_root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="only root may mount a small disk"))
+
+
+@pytest.fixture(scope="session")
+def store_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a SeaweedFS that serves the whole session."""
+    with stores.seaweed(tmp_path_factory.mktemp("seaweed")) as address:
+        yield address
+
+
+@pytest.fixture
+def store(store_address: str, monkeypatch: pytest.MonkeyPatch) -> StoreUrl:
+    """Lend an empty folder in a store that the environment leads to."""
+    for name, value in stores.environment(store_address).items():
+        monkeypatch.setenv(name, value)
+    return StoreUrl(f"s3://{stores.BUCKET}", f"t{uuid.uuid4().hex}")

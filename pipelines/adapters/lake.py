@@ -1,10 +1,10 @@
 """The lake's layout: where each kind of table lies, and the versions a use case may read."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import delta_tables
+from pipelines.adapters import delta_tables, object_store
+from pipelines.adapters.object_store import Folder, StoreUrl
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import Table, silver_schema
 
@@ -15,42 +15,42 @@ ZONES = ("silver", "quarantine", "gold", "predictions", "ledger")
 """Top-level folders of the lake, in the order rows pass through them."""
 
 
-def silver(settings: Settings, use_case: str, table: str) -> Path:
+def silver(settings: Settings, use_case: str, table: str) -> Folder:
     """Folder of the accepted versions of a table."""
     return settings.lake / "silver" / use_case / table
 
 
-def quarantine(settings: Settings, use_case: str, table: str) -> Path:
+def quarantine(settings: Settings, use_case: str, table: str) -> Folder:
     """Folder of the rows of a table that were set aside."""
     return settings.lake / "quarantine" / use_case / table
 
 
-def features(settings: Settings, use_case: str, digest: str) -> Path:
+def features(settings: Settings, use_case: str, digest: str) -> Folder:
     """Folder of the feature rows made by one version of a feature view."""
     return settings.lake / "gold" / "features" / f"{use_case}__{digest[:12]}"
 
 
-def labels(settings: Settings, use_case: str) -> Path:
+def labels(settings: Settings, use_case: str) -> Folder:
     """Folder of the label ledger: one row per label that became final or unlabelled."""
     return settings.lake / "gold" / "labels" / use_case
 
 
-def performance(settings: Settings, use_case: str) -> Path:
+def performance(settings: Settings, use_case: str) -> Folder:
     """Folder of the performance of current predictions, one row per block."""
     return settings.lake / "gold" / "performance" / use_case
 
 
-def predictions(settings: Settings, use_case: str) -> Path:
+def predictions(settings: Settings, use_case: str) -> Folder:
     """Folder of the current predictions."""
     return settings.lake / "predictions" / use_case
 
 
-def prediction_history(settings: Settings, use_case: str) -> Path:
+def prediction_history(settings: Settings, use_case: str) -> Folder:
     """Folder of the replaced generations of predictions."""
     return settings.lake / "predictions" / f"{use_case}__history"
 
 
-def ledger(settings: Settings, name: str) -> Path:
+def ledger(settings: Settings, name: str) -> Folder:
     """Folder of a platform ledger."""
     return settings.lake / "ledger" / name
 
@@ -68,10 +68,24 @@ def versions(settings: Settings, use_case: str, tables: Iterable[Table]) -> dict
     return found
 
 
-def table_paths(settings: Settings) -> dict[str, Path]:
-    """Return every Delta table of the lake as dotted name -> folder, sorted."""
-    if not settings.lake.exists():
-        return {}
-    logs = settings.lake.glob("**/_delta_log")
-    folders = sorted(log.parent for log in logs)
-    return {".".join(folder.relative_to(settings.lake).parts): folder for folder in folders}
+def table_paths(settings: Settings) -> dict[str, Folder]:
+    """Return every Delta table of the lake as dotted name -> folder, sorted.
+
+    In a store each folder of the lake down to the tables costs a request, and each thousand files
+    of a table one more: some 30 ms apiece from afar, so a second for a lake of thirty tables.
+    """
+    root = settings.lake
+    found: list[Folder] = []
+    if isinstance(root, StoreUrl):
+        found += _tables_below(root)
+    elif root.exists():
+        found += (log.parent for log in root.glob("**/_delta_log"))
+    depth = len(root.parts)
+    return {".".join(folder.parts[depth:]): folder for folder in sorted(found, key=str)}
+
+
+def _tables_below(folder: StoreUrl) -> list[StoreUrl]:
+    names = object_store.folders(folder)
+    if "_delta_log" in names:
+        return [folder]
+    return [table for name in names for table in _tables_below(folder / name)]

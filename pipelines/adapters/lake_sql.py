@@ -1,10 +1,11 @@
 """DuckDB over the lake: every Delta table under its dotted name, read-only."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import delta_tables
+from pipelines.adapters.object_store import Folder, StoreUrl
+from pipelines.adapters.store_outages import REQUEST, outage
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ READING = "SELECT"
 """The one kind of statement that changes nothing; DuckDB counts DESCRIBE and SUMMARIZE as it."""
 
 
-def query(tables: Mapping[str, Path], statement: str) -> "pa.Table":
+def query(tables: Mapping[str, Folder], statement: str) -> "pa.Table":
     """Answer one statement over views named like the tables, ``silver.flight_delays.weather``.
 
     Raises LakeError with DuckDB's own words when the statement is wrong, and for any that is not a
@@ -33,17 +34,25 @@ def query(tables: Mapping[str, Path], statement: str) -> "pa.Table":
                 raise _wrong(tables, ", ".join(kinds) or "nothing")
             return connection.sql(statement).to_arrow_table()
         except duckdb.Error as error:
+            stores = [path.root for path in tables.values() if isinstance(path, StoreUrl)]
+            if stores and REQUEST in str(error):
+                raise outage(stores[0], str(error)) from None
             raise _wrong(tables, str(error).split("\n", 1)[0]) from error
 
 
-def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Path) -> None:
+def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Folder) -> None:
     """Create the dotted name: zone (where there are three parts), schema and view."""
     *catalog, schema, view = name.split(".")[-3:]
     prefix = "".join(f'"{part}".' for part in catalog)
     for part in catalog:
         connection.execute(f"attach if not exists ':memory:' as \"{part}\"")
     connection.execute(f'create schema if not exists {prefix}"{schema}"')
-    if files := ", ".join(delta_tables.quoted(file) for file in delta_tables.files(path)):
+    if isinstance(path, StoreUrl):
+        # DuckDB reads a store only with an extension that it downloads, so delta-rs reads for it.
+        source = f"files of {name}"
+        connection.register(source, delta_tables.dataset(path))
+        connection.execute(f'create view {prefix}"{schema}"."{view}" as from "{source}"')
+    elif files := ", ".join(delta_tables.quoted(file) for file in delta_tables.files(path)):
         source = f"read_parquet([{files}])"
         connection.execute(f'create view {prefix}"{schema}"."{view}" as from {source}')
     else:
@@ -52,7 +61,7 @@ def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Path)
         connection.unregister("no_rows")
 
 
-def _wrong(tables: Mapping[str, Path], found: str) -> LakeError:
+def _wrong(tables: Mapping[str, Folder], found: str) -> LakeError:
     return LakeError(
         Problem(
             where="headframe sql",

@@ -1,11 +1,11 @@
 """The prediction store: current predictions per slot and window, and the generations before."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import delta_tables, lake
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.object_store import Folder
 from pipelines.adapters.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def current_run_key(settings: Settings, use_case: str, window: str) -> str | Non
     return str(keys[0].as_py()) if len(keys) else None
 
 
-def _keep(history: Path, old: "pa.Table", *, transactions: dict[str, int], reason: str) -> None:
+def _keep(history: Folder, old: "pa.Table", *, transactions: dict[str, int], reason: str) -> None:
     """Add a replaced generation to the history, once; a killed run may have done so already."""
     import pyarrow as pa
 

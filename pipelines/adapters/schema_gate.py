@@ -1,12 +1,13 @@
 """Schema gate: rows enter a table only in its own columns and types, since delta-rs casts silently."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipelines.adapters.object_store import Folder
 
 
 def plain(kind: "pa.DataType") -> "pa.DataType":
@@ -16,7 +17,7 @@ def plain(kind: "pa.DataType") -> "pa.DataType":
     return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
 
 
-def refuse_other_schema(table: Path, found: "pa.Schema", expected: "pa.Schema") -> None:
+def refuse_other_schema(table: "Folder", found: "pa.Schema", expected: "pa.Schema") -> None:
     """Raise LakeError unless names, order and types are equal.
 
     delta-rs would store 1.5 in a column of whole numbers as 1 (measured, deltalake 1.6.6).

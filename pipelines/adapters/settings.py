@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.adapters.object_store import Folder, folder_of
 
 
 class Settings(BaseSettings):
@@ -11,11 +14,19 @@ class Settings(BaseSettings):
     Paths are absolute once resolved; nothing here creates a file.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HEADFRAME_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HEADFRAME_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     home: Path = Path(".headframe")
     dags: Path = Path("dags")
     expectations: Path = Path("expectations")
+    lake_folder: str = Field(default="", validation_alias="HEADFRAME_LAKE")
+    """Path or URL (s3://, gs://, az://, abfss://) of the lake; empty means under ``home``."""
+    landing_folder: str = Field(default="", validation_alias="HEADFRAME_LANDING")
+    """Path or URL of the landed files; empty means under ``home``."""
+    fsync: bool = True
+    """Whether a commit on a local disk is on the disk before it counts."""
     database: str = ""
     """SQLAlchemy URL of Airflow's metadata database; empty means SQLite under ``home``."""
     mlflow: str = ""
@@ -29,14 +40,14 @@ class Settings(BaseSettings):
         return self.home.absolute()
 
     @property
-    def lake(self) -> Path:
+    def lake(self) -> Folder:
         """Folder of every Delta table."""
-        return self.root / "lake"
+        return folder_of(self.lake_folder) if self.lake_folder else self.root / "lake"
 
     @property
-    def landing(self) -> Path:
+    def landing(self) -> Folder:
         """Folder of delivered files, never changed."""
-        return self.root / "landing"
+        return folder_of(self.landing_folder) if self.landing_folder else self.root / "landing"
 
     @property
     def mlflow_uri(self) -> str:

@@ -1,7 +1,8 @@
 """Tables: a commit lands once, loses nothing to races, and never changes a value on the way in."""
 
-import ast
+import json
 import multiprocessing
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,13 +14,12 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from pipelines.adapters import delta_tables
+from pipelines.adapters import delta_commits, delta_tables, delta_transactions
 from pipelines.adapters.delta_tables import Change, Commit
 from pipelines.errors import CommitLost, LakeError
 from tests.goldens import assert_golden
 
 SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int64())])
-PACKAGE = Path(__file__).parent.parent.parent / "pipelines"
 
 Rows = list[tuple[str, int]]
 
@@ -125,7 +125,8 @@ def test_a_log_that_a_kill_left_without_a_commit_is_no_table_and_is_completed(
 def test_a_folder_may_have_any_name_that_delta_rs_can_read(tmp_path: Path, name: str) -> None:
     table = tmp_path / name / "t"
     with delta_tables.stage(table, SCHEMA) as staging:
-        staged = [staging.write(table_of([("a", 1)]))]
+        staging.write(table_of([("a", 1)]))
+        staged = staging.files()
         delta_tables.commit_staged(
             table, staged, table_schema=SCHEMA, transactions={"t": 1}, metadata={}
         )
@@ -225,7 +226,7 @@ def test_a_sequence_that_has_nothing_to_say_writes_nothing(tmp_path: Path) -> No
 def test_a_writer_that_always_comes_second_gives_up_and_may_be_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delta_tables, "MOST_RACES", 3)
+    monkeypatch.setattr(delta_commits, "MOST_RACES", 3)
     table = tmp_path / "silver" / "t"
 
     def always_second(number: int) -> Change:
@@ -343,15 +344,18 @@ def test_staged_files_are_invisible_until_committed_and_removed_when_not(tmp_pat
     commit(table, [("a", 1)], "one")
     before = sorted(table.rglob("*"))
     with delta_tables.stage(table, SCHEMA) as staging:
-        first = staging.write(table_of([("b", 2)]))
-        assert first.path.is_file()
+        staging.write(table_of([("b", 2)]))
+        assert staging.files()[0].path.is_file()
         assert content(table) == [("a", 1)]
     assert sorted(table.rglob("*")) == before
-    with pytest.raises(LakeError), delta_tables.stage(table, SCHEMA) as staging:
-        read_the_absent(staging.write(table_of([("b", 2)])).path.parent / "absent")
+    with pytest.raises(LakeError):
+        stage_and_read_the_absent(table)
     assert sorted(table.rglob("*")) == before
     with delta_tables.stage(table, SCHEMA) as staging:
-        dropped, kept = staging.write(table_of([("x", 0)])), staging.write(table_of([("b", 2)]))
+        staging.write(table_of([("x", 0)]))
+        (dropped,) = staging.files()
+        staging.write(table_of([("b", 2)]))
+        kept = staging.files()[1]
         made = delta_tables.commit_staged(
             table, [kept], table_schema=SCHEMA, transactions={"two": 1}, metadata={}
         )
@@ -359,18 +363,21 @@ def test_staged_files_are_invisible_until_committed_and_removed_when_not(tmp_pat
     assert (dropped.path.exists(), kept.path.exists()) == (False, True)
 
 
-def read_the_absent(table: Path) -> None:
-    assert table.parent.is_dir()
-    delta_tables.read(table)
+def stage_and_read_the_absent(table: Path) -> None:
+    with delta_tables.stage(table, SCHEMA) as staging:
+        staging.write(table_of([("b", 2)]))
+        assert staging.files()[0].path.is_file()
+        delta_tables.read(table / "absent")
 
 
 def test_staged_files_of_repeated_work_are_removed(tmp_path: Path) -> None:
     table = tmp_path / "t"
     for written in (True, False):
         with delta_tables.stage(table, SCHEMA) as staging:
+            staging.write(table_of([("a", 1)]))
             made = delta_tables.commit_staged(
                 table,
-                [staging.write(table_of([("a", 1)]))],
+                staging.files(),
                 table_schema=SCHEMA,
                 transactions={"t": 1},
                 metadata={},
@@ -383,9 +390,10 @@ def test_staged_files_of_repeated_work_are_removed(tmp_path: Path) -> None:
 def test_a_commit_without_rows_keeps_its_transactions_and_metadata(tmp_path: Path) -> None:
     table = tmp_path / "t"
     with delta_tables.stage(table, SCHEMA) as staging:
+        staging.write(table_of([]))
         delta_tables.commit_staged(
             table,
-            [staging.write(table_of([]))],
+            staging.files(),
             table_schema=SCHEMA,
             transactions={"t": 1},
             metadata={"law": {"landed": 0}, "run": "r"},
@@ -401,9 +409,13 @@ def test_staged_rows_are_found_by_the_moment_they_were_known(tmp_path: Path) -> 
     moments = [datetime(2026, 3, 1, 0, 0, 0, n, tzinfo=UTC) for n in (0, 123456, 999999)]
     for number, moment in enumerate(moments):
         with delta_tables.stage(table, schema) as staging:
-            staged = staging.write(pa.table({"known_at": [moment]}, schema=schema))
+            staging.write(pa.table({"known_at": [moment]}, schema=schema))
             delta_tables.commit_staged(
-                table, [staged], table_schema=schema, transactions={f"{number}": 1}, metadata={}
+                table,
+                staging.files(),
+                table_schema=schema,
+                transactions={f"{number}": 1},
+                metadata={},
             )
     for moment in moments:
         found = delta_tables.read(table, where=f"known_at = timestamp '{moment.isoformat()}'")
@@ -451,27 +463,182 @@ def test_tables_keep_the_protocol_that_every_reader_knows(tmp_path: Path) -> Non
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
 
 
-FORBIDDEN = {"DeltaTable", "write_deltalake", "create_write_transaction", "deltalake"}
+def staged(table: Path, rows: pa.Table, commit: Callable[..., Commit], **more: object) -> Commit:
+    with delta_tables.stage(table, rows.schema) as staging:
+        staging.write(rows)
+        return commit(table, staging.files(), table_schema=rows.schema, metadata={}, **more)
 
 
-def test_no_other_module_writes_tables() -> None:
-    users = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if FORBIDDEN & names_in(ast.parse(path.read_text("utf-8")))
+WIDER = pa.table({"name": ["z"], "count": pa.array(["nine"]), "more": [True]})
+
+
+def test_a_rebuild_puts_other_rows_and_columns_in_the_place_of_all_in_one_commit(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    for number in (1, 2, 3):
+        commit(table, [("a", number)], number=number)
+    rebuild = {"made_from": 3, "transactions": {"t": 4}}
+    made = staged(table, WIDER, delta_tables.replace_all_staged, **rebuild)
+    assert made == Commit(4, written=True)
+    assert delta_tables.read(table).equals(WIDER)
+    assert delta_tables.schema(table).equals(WIDER.schema)
+    assert content(table, at_version=3) == [("a", 1), ("a", 2), ("a", 3)]
+    again = staged(table, WIDER, delta_tables.replace_all_staged, **rebuild)
+    assert again == Commit(4, written=False)
+    assert len(delta_tables.files(table)) == 1
+    with pytest.raises(LakeError, match="rows that differ in count, more"):
+        commit(table, [("a", 5)], number=5)
+
+
+def test_a_rebuild_from_an_older_version_is_refused_for_it_would_undo_a_commit(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    commit(table, [("b", 2)], "two")
+    with pytest.raises(CommitLost, match="found version 2 after 1"):
+        staged(
+            table,
+            table_of([("a", 1)]),
+            delta_tables.replace_all_staged,
+            made_from=1,
+            transactions={"rebuild": 1},
+        )
+    assert content(table) == [("a", 1), ("b", 2)]
+    assert len(list(table.glob("*.parquet"))) == 2
+
+
+def test_a_rebuild_that_loses_the_race_for_its_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    write = DeltaTable.create_write_transaction
+
+    def second(handle: DeltaTable, *given: object, **more: object) -> None:
+        monkeypatch.setattr(DeltaTable, "create_write_transaction", write)
+        commit(table, [("b", 2)], "two")
+        write(handle, *given, **more)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", second)
+    with pytest.raises(CommitLost, match="found version 2 after 1"):
+        staged(
+            table, WIDER, delta_tables.replace_all_staged, made_from=1, transactions={"rebuild": 1}
+        )
+    assert content(table) == [("a", 1), ("b", 2)]
+
+
+def test_the_trap_is_real_delta_rs_lets_an_overwrite_pass_over_an_append_that_it_never_saw(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "one")
+    stale = DeltaTable(str(table))
+    commit(table, [("b", 2)], "two")
+    write_deltalake(stale, table_of([("z", 9)]), mode="overwrite")
+    assert content(table) == [("b", 2), ("z", 9)]
+
+
+def test_batches_come_one_at_a_time_in_the_tables_own_types(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    for number in range(3):
+        commit(table, [("a", number), ("b", number)], f"{number}")
+    reader = delta_tables.read_batches(table, columns=["count"], where="name = 'b'")
+    assert reader.schema.equals(pa.schema([("count", pa.int64())]))
+    assert sorted(n for batch in reader for n in batch["count"].to_pylist()) == [0, 1, 2]
+    assert delta_tables.read_batches(table, at_version=1).read_all().num_rows == 2
+    with pytest.raises(LakeError, match="expected a Delta table; found none yet"):
+        delta_tables.read_batches(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("commits", [3, 60])
+def test_all_transactions_at_once_are_those_that_delta_rs_finds_one_by_one(
+    tmp_path: Path, commits: int
+) -> None:
+    table = tmp_path / "t"
+    for number in range(1, commits + 1):
+        transactions = {f"file:{number}": 1, "sequence": number}
+        delta_tables.commit_rows(
+            table, table_of([("a", number)]), transactions=transactions, metadata={}
+        )
+    names = [f"file:{number}" for number in range(commits + 20)] + ["sequence", "txn"]
+    handle = DeltaTable(str(table))
+    by_one = {name: handle.transaction_version(name) for name in names}
+    at_once = delta_transactions.versions(table, handle, names)
+    assert at_once == {name: found for name, found in by_one.items() if found is not None}
+    assert at_once["sequence"] == commits
+    checkpoints = sorted(path.name for path in table.glob("_delta_log/*.checkpoint.parquet"))
+    assert checkpoints == [f"{50:020}.checkpoint.parquet"][: commits // 50]
+    earlier = DeltaTable(str(table), version=2)
+    assert delta_transactions.versions(table, earlier, names) == {
+        "file:1": 1, "file:2": 1, "sequence": 2,
+    }  # fmt: skip
+
+
+def test_log_entries_are_kept_for_good_and_transactions_too(tmp_path: Path) -> None:
+    commit(tmp_path / "t", [("a", 1)])
+    assert DeltaTable(str(tmp_path / "t")).metadata().configuration == {
+        "headframe.format": "1",
+        "delta.enableExpiredLogCleanup": "false",
     }
-    assert users == {"adapters/delta_tables.py"}
 
 
-def names_in(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            found |= {(node.module or "").split(".")[0], *(alias.name for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-    return found
+def after_many_commits(table: Path, count: int) -> list[str]:
+    """Make a table as many commits leave it: a file and a transaction of each, in a checkpoint."""
+    commit(table, [("a", 1)])
+    names = [f"ingest:{number:064x}" for number in range(count)]
+    actions = [{"commitInfo": {"timestamp": 0, "operation": "WRITE"}}] + [
+        action
+        for number, name in enumerate(names)
+        for action in (
+            {
+                "add": {
+                    "path": f"part-{number}.parquet",
+                    "partitionValues": {},
+                    "size": 1000,
+                    "modificationTime": 0,
+                    "dataChange": True,
+                    "stats": '{"numRecords": 1}',
+                }
+            },
+            {"txn": {"appId": name, "version": 1}},
+        )
+    ]
+    lines = "\n".join(json.dumps(action) for action in actions)
+    (table / "_delta_log" / f"{2:020}.json").write_text(lines)
+    DeltaTable(str(table)).create_checkpoint()
+    return names
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return the least CPU time of three runs: what the machine's other work did not disturb."""
+    found = []
+    for _ in range(3):
+        before = time.process_time()
+        work()
+        found.append(time.process_time() - before)
+    return min(found)
+
+
+def test_after_ten_thousand_commits_the_bookkeeping_of_a_run_costs_less_than_its_budget(
+    tmp_path: Path,
+) -> None:
+    table, numbers = tmp_path / "t", iter(range(1_000))
+    names = after_many_commits(table, 10_000)
+
+    def run() -> None:
+        assert delta_tables.transaction(table, "t") == 1
+        assert len(delta_tables.committed(table, [*names, "another"])) == 10_000
+        start = next(numbers)
+        new = {f"new:{start}:{number}": 1 for number in range(20)}
+        assert staged(
+            table, table_of([("b", 2)]), delta_tables.commit_staged, transactions=new
+        ).written
+        assert delta_tables.version(table) > 2
+
+    assert cpu_seconds(run) < 0.3
+    handle = DeltaTable(str(table))
+    one_by_one = cpu_seconds(lambda: [handle.transaction_version(name) for name in names[:500]])
+    at_once = cpu_seconds(lambda: delta_transactions.versions(table, handle, names))
+    assert at_once < one_by_one, "there is no need to read the log ourselves any more"

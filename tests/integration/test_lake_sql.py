@@ -6,13 +6,14 @@ import pyarrow as pa
 import pytest
 
 from pipelines.adapters import delta_tables, lake, lake_sql
+from pipelines.adapters.object_store import Folder
 from pipelines.errors import LakeError
 from tests import shop
 from tests.goldens import assert_golden
 
 
 @pytest.fixture
-def tables(tmp_path: Path) -> dict[str, Path]:
+def tables(tmp_path: Path) -> dict[str, Folder]:
     home = shop.settings_in(tmp_path / "a home with a space")
     rows = pa.table({"product": ["tea", "milk"], "price": [1.5, 2.5]})
     for name, content in (("prices", rows), ("empty", rows.slice(0, 0))):
