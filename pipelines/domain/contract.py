@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from functools import reduce
 from math import isfinite
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,8 +18,11 @@ KNOWN_AT = "known_at"
 STAMPS = (KNOWN_AT, "_file", "_row", "_sha256")
 """Columns Headframe adds to every accepted row: when it was known, and where it came from."""
 
-DEFAULT_MAXIMUM_BYTES = 2**30
-"""A landed file may hold one GiB decompressed unless the source says otherwise."""
+MAXIMUM_BYTES = 2**32
+"""A landed file may hold 4 GiB, packed or not, unless the source says otherwise."""
+
+MAXIMUM_RATIO = 200.0
+"""A packed file may hold so many times its size; text packs to a tenth, a bomb to a thousandth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,52 @@ class Column:
 class Files:
     """Files delivered into ``landing/<use_case>/``: the glob of their paths and how to read them.
 
-    ``format`` is "csv"; compression follows from the suffix (none or ``.gz``).
-    ``maximum_bytes`` bounds the decompressed size of one file.
+    Compression follows from the suffix: ``.gz``, ``.zip`` (one member), ``.zst``, or none.
+    ``delimiter``, ``quote`` ("": none, a quotation mark is a letter) and ``encoding`` are those of a
+    CSV file. ``maximum_bytes`` bounds one file, as it lies and unpacked; ``maximum_ratio`` bounds
+    unpacked bytes per packed byte. A file without a sidecar is taken only once it has not changed
+    for ``quiet``; zero trusts that files are renamed into landing when they are whole.
     """
 
     pattern: str
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
     delimiter: str = ","
+    quote: str = '"'
     encoding: str = "utf-8"
-    maximum_bytes: int = DEFAULT_MAXIMUM_BYTES
+    maximum_bytes: int = MAXIMUM_BYTES
+    maximum_ratio: float = MAXIMUM_RATIO
+    quiet: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The result of an SQL query over a connection, landed as Parquet extracts and then taken in.
+
+    ``connection`` is a name, resolved at run time; a password never stands in a declaration.
+    ``watermark`` names a column of the result that grows with each new or changed row: an extract
+    holds the rows above the last one's highest. None extracts the whole result every time.
+    ``overlap``, in units of the watermark, reads that far back for rows that were committed late;
+    those extracted before, unchanged, are left out.
+    """
+
+    connection: str
+    sql: str
+    watermark: str | None = None
+    overlap: timedelta | int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaFolder:
+    """A Delta table that somebody else writes, landed version by version as Parquet extracts.
+
+    ``location`` is a folder or an object-store URL. Versions that only append are extracted alone;
+    after any other change the whole table is.
+    """
+
+    location: str
+
+
+Source: TypeAlias = Files | Query | DeltaFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +92,39 @@ class Table:
 
     ``key`` names the columns that identify a row; every accepted version of a key is kept.
     ``event_time`` names the column that says when the row's event happens, where it has one.
-    ``arrives_every`` plus ``grace`` is the oldest the newest delivery may be (None: lands once).
+    ``arrives_by`` is the local time of day, in ``arrives_timezone``, by which each day's delivery is
+    there; ``arrives_every`` the time from one delivery to the next. A delivery that is not there
+    ``grace`` after is missing. Neither: the table lands once.
+    ``known_at`` names a column that says when each row was known; None: when its file was delivered.
     ``on_new_column`` "ignore" takes a file with unknown columns and records their names.
+    ``on_missing_column`` "fill" takes a file without a nullable column and fills it with nulls.
+    ``on_changed_column`` "quarantine" sets aside the rows of which a value has another type than its
+    column; "refuse" refuses the file at the first such row.
     A file is refused when more than the share ``maximum_quarantined`` in [0, 1] of its rows breaks
     the contract; rows that break a rule of the suite do not count.
     """
 
     name: str
-    source: Files
+    source: Source
     columns: Sequence[Column]
     key: Sequence[str]
     event_time: str | None = None
+    arrives_by: time | None = None
+    arrives_timezone: str = "UTC"
     arrives_every: timedelta | None = None
     grace: timedelta = timedelta(hours=6)
+    known_at: str | None = None
     on_new_column: Literal["ignore", "refuse"] = "refuse"
+    on_missing_column: Literal["fill", "refuse"] = "refuse"
+    on_changed_column: Literal["quarantine", "refuse"] = "quarantine"
     maximum_quarantined: float = 0.2
+
+    @property
+    def files(self) -> Files:
+        """The landed files of this table; those of a query or a Delta table are its extracts."""
+        if isinstance(self.source, Files):
+            return self.source
+        return Files(pattern=f"{self.name}/*.parquet", format="parquet")
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,280 +1,269 @@
 """CSV: a strict reader that guesses nothing, and a rescue reader that loses nothing."""
 
-import codecs
-import csv
-import difflib
-import io
-import json
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.landing import opened
-from pipelines.domain.contract import Table, arrow_schema
-from pipelines.domain.delivery import Delivery, ParsedFile
+from pipelines.adapters import csv_header
+from pipelines.adapters.csv_records import CsvLayout, all_texts, parse
+from pipelines.adapters.preflight import unpacked
+from pipelines.adapters.set_aside import (
+    as_json,
+    cast_texts,
+    changed_column,
+    nothing,
+    rejected,
+    unfit,
+    unparsed,
+)
+from pipelines.adapters.utf8_text import Utf8Text
+from pipelines.domain.contract import Files, Table, arrow_schema
+from pipelines.domain.delivery import LocalFile, ParsedFile, ParsedPart
+from pipelines.domain.header import match_header
 from pipelines.errors import FileRefused, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.csv as pa_csv
 
-BLOCK_BYTES = 16 << 20
-"""Bytes parsed at once; also the longest line."""
+    Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-PADDING = " \t"
-"""What pyarrow's CSV reader strips from a number or a date, and from nothing else."""
+CHUNK_BYTES = 8 << 20
+"""Bytes parsed at once: up to here pyarrow's CPU per row is lowest, and parts are still large."""
 
-BOOLEANS = ("0", "1", "false", "False", "FALSE", "true", "True", "TRUE")
-"""What pyarrow's CSV reader takes for a bool; its cast from text takes more."""
+LONGEST_RECORD_BYTES = 16 << 20
+"""A record, or an open quote, that is longer than this and a chunk refuses the file."""
+
+MOST_TRIES = 2
+"""Columns found to have misfits one by one, before all of a chunk is read as text."""
+
+BROKEN = "contract:columns"
+"""The reason against a record with another number of columns than the header."""
 
 
-MOST_NAMES_SHOWN = 20
-"""Columns of a wrong header shown in a message, and letters of each: it may be a row of data."""
-
-
-def read(delivery: Delivery, table: Table) -> ParsedFile:
-    """Return every record of the file, typed as the contract says, or set aside with its reason.
+def read(file: LocalFile, table: Table, *, _chunk_bytes: int = CHUNK_BYTES) -> ParsedFile:
+    """Return the file's records in parts, typed as the contract says, or set aside with the reason.
 
     ``_row`` numbers the records from 1; blank lines are none, unless the file has one column. Raises
-    FileRefused when encoding, header or quotes are not what the contract says.
+    FileRefused when the header is not what the contract says; so does iterating the parts where the
+    encoding is another, where a quote never closes, or at a record longer than
+    LONGEST_RECORD_BYTES.
     """
-    import pyarrow as pa
-
-    with opened(delivery.path) as stream:
-        raw = stream.read()
-    _refuse_other_encoding(raw, delivery, table)
-    header, ignored = _header(raw, delivery, table)
-    _refuse_open_quote(raw, header, delivery, table)
-    try:
-        typed = _strict(raw, header, table)
-    except pa.ArrowInvalid:
-        return _rescue(raw, header, ignored, delivery, table)
-    empty = _set_aside([], [], [])
+    where = f"landing/{file.delivery.name}"
+    names, length = csv_header.read(file.path, table.files, where)
+    header = match_header(names, table, where)
+    layout = CsvLayout(where=where, table=table, names=names, header=header)
     return ParsedFile(
-        landed=typed.num_rows,
-        rows=typed.append_column("_row", pa.arange(1, typed.num_rows + 1)),
-        rejected=empty,
-        unparsed=empty,
-        ignored_columns=ignored,
+        ignored_columns=header.ignored, parts=_parts(file, layout, length, _chunk_bytes)
     )
 
 
-def _refuse_other_encoding(raw: bytes, delivery: Delivery, table: Table) -> None:
-    decoder = codecs.getincrementaldecoder(table.source.encoding)()
-    for start in range(0, len(raw), BLOCK_BYTES):
-        end = start + BLOCK_BYTES
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Records:
+    """Consecutive records as pyarrow read them: ``rows`` (``as_text``: these columns are texts).
+
+    ``broken`` are those with another number of columns: the place among all, and the text.
+    """
+
+    rows: "pa.Table"
+    as_text: Set[str]
+    broken: Sequence[tuple[int, str]]
+
+    @property
+    def landed(self) -> int:
+        """How many records these are."""
+        return int(self.rows.num_rows) + len(self.broken)
+
+    def places(self) -> "Places":
+        """Return the place of each row among all records."""
+        import numpy as np
+
+        return np.delete(np.arange(self.landed), [place for place, _ in self.broken])
+
+
+def _parts(file: LocalFile, layout: CsvLayout, skip: int, size: int) -> Iterator[ParsedPart]:
+    source, parser = layout.table.files, _Parser(layout)
+    quote = source.quote.encode()
+    with unpacked(file.path) as stream:
+        text = Utf8Text(stream, source.encoding, size)
         try:
-            decoder.decode(raw[start:end], final=end >= len(raw))
-        except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, start + error.start) + 1
-            expected = f"text in {table.source.encoding}"
-            raise _broken(delivery, expected, f"other bytes in line {line}") from None
+            text.skip(skip)
+            while text.fill():
+                end = text.end if text.is_last else text.likely_end(quote)
+                part, end = parser.part(text, end)
+                text.drop(end)
+                if part and part.landed:
+                    yield part
+                if not part:
+                    _refuse_endless(text, layout)
+                    text.widen()
+        except UnicodeError:
+            raise _other_encoding(source, parser.taken, layout.where) from None
 
 
-def _header(raw: bytes, delivery: Delivery, table: Table) -> tuple[list[str], tuple[str, ...]]:
-    """Return the file's columns and those the contract ignores; order is free."""
-    stream = io.BytesIO(raw)
-    stream.seek(len(codecs.BOM_UTF8) if raw.startswith(codecs.BOM_UTF8) else 0)
-    text = io.TextIOWrapper(stream, table.source.encoding, newline="")
-    try:
-        lines = csv.reader(text, delimiter=table.source.delimiter)
-        header = next((names for names in lines if names), [])
-    except csv.Error:
-        raise _broken(delivery, "a header line", "none that can be read") from None
-    found = []
-    for name in sorted({name for name in header if header.count(name) > 1}):
-        found.append((f"column {name!r} once", f"it {header.count(name)} times"))  # noqa: PERF401 - reads as the next loop does
-    for column in table.columns:
-        if column.name not in header:
-            near = difflib.get_close_matches(column.name, header, n=1)
-            hint = f" (did the source rename it to {near[0]!r}?)" if near else ""
-            found.append((f"column {column.name!r}", f"columns {_shown(header)}{hint}"))
-    new = tuple(name for name in header if name not in table.types)
-    if new and table.on_new_column == "refuse":
-        found.append(("no other columns than the contract's", f"also {_shown(new)}"))
-    if found:
-        fix = f"Rename at the source, or change the contract of table {table.name!r}."
-        where = f"landing/{delivery.name}"
-        raise FileRefused(*(Problem(where=where, expected=e, found=f, fix=fix) for e, f in found))
-    return header, new
+class _Parser:
+    """Turns text into parts. Columns with misfits in one chunk are read as text in the next."""
 
+    def __init__(self, layout: CsvLayout) -> None:
+        self.taken = 0
+        self._layout = layout
+        self._suspects: Set[str] = frozenset()
+        source = layout.table.files
+        self._quote = source.quote.encode()
+        # A record of one column too many, which no file can hold: nobody knows its letters before.
+        marks = source.delimiter * len(layout.names)
+        self._end = f"{secrets.token_hex(16)}{marks}"
+        self._closing = f"{source.quote}{self._end}"
 
-def _shown(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > MOST_NAMES_SHOWN else ""
-    return ", ".join(repr(name[:MOST_NAMES_SHOWN]) for name in names[:MOST_NAMES_SHOWN]) + more
+    def part(self, text: Utf8Text, end: int) -> tuple[ParsedPart | None, int]:
+        """Return the records before ``end``, less a last one that goes on, and where they end.
 
+        None: the first one goes on. Raises FileRefused when a quote is open where the file ends, and
+        UnicodeDecodeError when the text is not UTF-8.
+        """
+        records = self._records(text, end) if end else None
+        if not records and text.is_last:
+            found = "one that is open where the file ends"
+            raise _broken(self._layout.where, "every quote to be closed", found)
+        if not records and end:
+            end = self._opened_at(text, end)
+            records = self._records(text, end) if end else None
+        if not records:
+            return None, 0
+        part = self._divided(records, text, end)
+        self.taken += records.landed
+        return part, end
 
-def _refuse_open_quote(raw: bytes, header: list[str], delivery: Delivery, table: Table) -> None:
-    """Raise FileRefused when a quote opens and never closes: it would swallow the rows after it.
+    def _records(self, text: Utf8Text, end: int) -> _Records | None:
+        """Return the records before ``end``; None when a quote is open there.
 
-    pyarrow takes all that follows for one cell, without an error where the columns happen to fit.
-    A record of one column too many, put at the end, is seen exactly when no quote is open there.
-    """
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
+        pyarrow would take what follows for one cell, without an error where the columns happen to
+        fit. A record of one column too many, put at the end, is seen exactly when no quote is open.
+        """
+        text.refuse_other_bytes(end)
+        suffix = b""
+        if text.holds(self._quote, end):
+            newline = "" if text.memory[end - 1] == ord("\n") else "\n"
+            suffix = f"{newline}{self._end}\n".encode()
+        types = self._layout.types
+        as_text = self._suspects
+        if text.holds_hexadecimal(end):
+            as_text = as_text | {name for name, kind in types.items() if kind == "int64"}
+        tries = 0
+        while True:
+            with text.followed_by(suffix, end) as lent:
+                rows, broken, misfit = parse(lent, self._layout, as_text)
+            if suffix and (not broken or broken.pop()[1] != self._end):
+                return None
+            if rows is not None:
+                return _Records(rows=rows, as_text=as_text, broken=broken)
+            tries += 1
+            as_text = types.keys() if tries > MOST_TRIES else as_text | {misfit}
 
-    encoding, delimiter = table.source.encoding, table.source.delimiter
-    if '"'.encode(encoding) not in raw:
-        return
-    end = delimiter.join(["end"] * (len(header) + 1))
-    last = ""
+    def _opened_at(self, text: Utf8Text, end: int) -> int:
+        """Return where the record begins that has a quote open at ``end``."""
+        suffix = f"{self._closing}\n".encode()
+        with text.followed_by(suffix, end) as lent:
+            _, broken, _ = parse(lent, self._layout, self._layout.types.keys())
+        return end + len(suffix) - len(f"{broken[-1][1]}\n".encode())
 
-    def remember(row: "pa_csv.InvalidRow") -> str:
-        nonlocal last
-        last = row.text
-        return "skip"
+    def _divided(self, records: _Records, text: Utf8Text, end: int) -> ParsedPart:
+        """Return the records as typed rows and those set aside."""
+        import numpy as np
+        import pyarrow as pa
 
-    first = pa_csv.ConvertOptions(include_columns=header[:1], column_types={header[0]: pa.binary()})
-    try:
-        _parse(raw + f"{end}\n".encode(encoding), header, table, first, remember)
-    except pa.ArrowInvalid:
-        last = ""
-    if last != end:
-        raise _broken(delivery, "every quote to be closed", "one that is open where the file ends")
-
-
-def _strict(raw: bytes, header: list[str], table: Table) -> "pa.Table":
-    """Parse with explicit types; any value that does not fit raises, nothing is guessed."""
-    import pyarrow.csv as pa_csv
-
-    schema = arrow_schema(table)
-    options = pa_csv.ConvertOptions(
-        column_types=dict(zip(schema.names, schema.types, strict=True)),
-        include_columns=schema.names,
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    return _parse(raw, header, table, options).combine_chunks()
-
-
-def _rescue(
-    raw: bytes, header: list[str], ignored: tuple[str, ...], delivery: Delivery, table: Table
-) -> ParsedFile:
-    """Read all as text, cast cell by cell, and set aside the records that do not fit."""
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
-
-    broken: list[tuple[int, str]] = []
-
-    def set_aside(row: "pa_csv.InvalidRow") -> str:
-        broken.append((row.number - 1, row.text))  # pyarrow counts the header
-        return "skip"
-
-    options = pa_csv.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    try:
-        texts = _parse(raw, header, table, options, set_aside)
-    except pa.ArrowInvalid:
-        raise _broken(delivery, "records that can be told apart", "none that can") from None
-    landed = texts.num_rows + len(broken)
-    skipped = {number for number, _ in broken}
-    numbers = pa.array([n for n in range(1, landed + 1) if n not in skipped], pa.int64())
-    columns: dict[str, pa.Array] = {}
-    failures: dict[int, list[str]] = {}
-    for field in arrow_schema(table):
-        columns[field.name], misfits = _cast(texts[field.name].combine_chunks(), field.type)
-        for index in misfits:
-            failures.setdefault(index, []).append(f"contract:type:{field.name}:{field.type}")
-    bad = pa.array(sorted(failures), pa.int64())
-    good = pa.array([index not in failures for index in range(texts.num_rows)], pa.bool_())
-    return ParsedFile(
-        landed=landed,
-        rows=pa.table(columns).append_column("_row", numbers).filter(good),
-        rejected=_set_aside(
-            numbers.take(bad).to_pylist(),
-            [failures[index] for index in sorted(failures)],
-            [json.dumps(row) for row in texts.take(bad).to_pylist()],
-        ),
-        unparsed=_set_aside(
-            [number for number, _ in broken],
-            [["contract:columns"] for _ in broken],
-            [json.dumps({"line": text}) for _, text in broken],
-        ),
-        ignored_columns=ignored,
-    )
-
-
-def _parse(
-    raw: bytes,
-    header: list[str],
-    table: Table,
-    convert: "pa_csv.ConvertOptions",
-    invalid_row: "Callable[[pa_csv.InvalidRow], str] | None" = None,
-) -> "pa.Table":
-    import pyarrow.csv as pa_csv
-
-    return pa_csv.read_csv(
-        io.BytesIO(raw),
-        read_options=pa_csv.ReadOptions(
-            block_size=BLOCK_BYTES, use_threads=False, encoding=table.source.encoding
-        ),
-        parse_options=pa_csv.ParseOptions(
-            delimiter=table.source.delimiter,
-            newlines_in_values=True,
-            # The empty line of a file with one column is a record: its value is missing.
-            ignore_empty_lines=len(header) > 1,
-            invalid_row_handler=invalid_row,
-        ),
-        convert_options=convert,
-    )
-
-
-def _cast(texts: "pa.Array", kind: "pa.DataType") -> tuple["pa.Array", list[int]]:
-    """Cast texts as the strict reader would; return values (null where none fits) and misfits."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(kind):
-        return texts, []
-    if pa.types.is_boolean(kind):
-        known = pc.is_in(texts, value_set=pa.array([*BOOLEANS, None], pa.string()))
-        misfits = pc.indices_nonzero(pc.invert(known)).to_pylist()
-    else:
-        if not pa.types.is_timestamp(kind):
-            texts = pc.utf8_trim(texts, PADDING)
-        misfits = _misfits(texts, kind, 0)
-    if misfits:
-        lost = pc.is_in(pa.arange(0, len(texts)), value_set=pa.array(misfits, pa.int64()))
-        texts = pc.if_else(lost, pa.scalar(None, pa.string()), texts)
-    return texts.cast(kind), misfits
-
-
-def _misfits(texts: "pa.Array", kind: "pa.DataType", offset: int) -> list[int]:
-    """Return the indices that cannot be cast, by halving: cheap where few are bad."""
-    import pyarrow as pa
-
-    try:
-        texts.cast(kind)
-    except pa.ArrowInvalid:
-        if len(texts) == 1:
-            return [offset]
-        half = len(texts) // 2
-        return _misfits(texts[:half], kind, offset) + _misfits(texts[half:], kind, offset + half)
-    return []
-
-
-def _set_aside(numbers: list[int], reasons: list[list[str]], payloads: Sequence[str]) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "_row": pa.array(numbers, pa.int64()),
-            "_failed": pa.array(reasons, pa.list_(pa.string())),
-            "_payload": pa.array(payloads, pa.string()),
-        }
-    )
-
-
-def _broken(delivery: Delivery, expected: str, found: str) -> FileRefused:
-    return FileRefused(
-        Problem(
-            where=f"landing/{delivery.name}",
-            expected=expected,
-            found=found,
-            fix="Deliver the file again in the declared encoding and delimiter, under a new name.",
+        layout, places = self._layout, records.places()
+        numbers = pa.array(places + self.taken + 1)
+        columns, misfits = _typed(records, layout)
+        self._suspects = records.as_text & misfits.keys()
+        rows = pa.Table.from_arrays(
+            [*columns, numbers],
+            schema=arrow_schema(layout.table).append(pa.field("_row", pa.int64())),
         )
-    )
+        aside = nothing()
+        if misfits:
+            if layout.table.on_changed_column == "refuse":
+                raise changed_column(layout.where, numbers, misfits, layout.table)
+            masks = {name: mask.to_numpy(zero_copy_only=False) for name, mask in misfits.items()}
+            bad = np.logical_or.reduce(list(masks.values()))
+            texts = _texts(text, end, layout, places[bad], records)
+            few = {name: pa.array(mask[bad]) for name, mask in masks.items()}
+            aside = rejected(numbers.filter(pa.array(bad)), few, layout.table, as_json(texts))
+            rows = rows.filter(pa.array(~bad))
+        return ParsedPart(
+            landed=records.landed,
+            rows=rows,
+            rejected=aside,
+            unparsed=unparsed(
+                [place + self.taken + 1 for place, _ in records.broken],
+                [broken for _, broken in records.broken],
+                BROKEN,
+            )
+            if records.broken
+            else nothing(),
+        )
+
+
+def _typed(
+    records: _Records, layout: CsvLayout
+) -> tuple[list["pa.Array"], dict[str, "pa.BooleanArray"]]:
+    """Return a value per contract column and row, null where it does not fit, and the misfits."""
+    import pyarrow as pa
+
+    columns: list[pa.Array] = []
+    misfits: dict[str, pa.BooleanArray] = {}
+    for field, (name, kind) in zip(
+        arrow_schema(layout.table), layout.table.types.items(), strict=True
+    ):
+        if name in layout.header.missing:
+            columns.append(pa.nulls(records.rows.num_rows, field.type))
+            continue
+        values = records.rows[name].chunk(0)  # parsed as one block
+        if name in records.as_text:
+            cast = cast_texts(values, kind)
+            values, misfit = cast.values, cast.misfits
+        else:
+            misfit = unfit(values, kind)
+        columns.append(values)
+        if misfit is not None:
+            misfits[name] = misfit
+    return columns, misfits
+
+
+def _texts(
+    text: Utf8Text, end: int, layout: CsvLayout, places: "Places", records: _Records
+) -> "pa.Table":
+    """Return the cells, as text, of the records at ``places``, of all the file's columns."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends = text.line_ends(end)
+    if ends is not None and len(ends) == records.landed and ends[-1] == end:
+        # As many newlines as records, each of which ends with one: the lines are the records.
+        starts = np.concatenate([[0], ends[:-1]])[places]
+        lines = [text.memory[a:b] for a, b in zip(starts, ends[places], strict=True)]
+        rows = all_texts(pa.py_buffer(b"".join(lines)), layout)
+    else:
+        with text.followed_by(b"", end) as lent:
+            rows = all_texts(lent, layout)
+        rows = rows.take(pa.array(np.searchsorted(records.places(), places)))
+    return rows
+
+
+def _refuse_endless(text: Utf8Text, layout: CsvLayout) -> None:
+    if text.end <= LONGEST_RECORD_BYTES:
+        return
+    if text.holds(layout.table.files.quote.encode(), text.end):
+        found = f"one that is open for more than {LONGEST_RECORD_BYTES} bytes"
+        raise _broken(layout.where, "every quote to be closed", found)
+    raise _broken(layout.where, "records that can be told apart", "none that can")
+
+
+def _other_encoding(source: Files, taken: int, where: str) -> FileRefused:
+    return _broken(where, f"text in {source.encoding}", f"other bytes behind record {taken}")
+
+
+def _broken(where: str, expected: str, found: str) -> FileRefused:
+    fix = "Deliver the file again in the declared encoding and delimiter, under a new name."
+    return FileRefused(Problem(where=where, expected=expected, found=found, fix=fix))
