@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from pipelines.declaration_problems import problems_of
-from pipelines.domain.contract import Column, Files, Table
+from pipelines.domain.contract import Column, DeltaFolder, Files, Query, Table
 from pipelines.domain.digest import digest_of
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.features import FeatureView, KnownTables, features
@@ -25,9 +25,10 @@ from pipelines.domain.windows import ForwardTime
 from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 __all__ = [
-    "BeatsBaseline", "BeatsChampion", "Candidate", "Column", "FeatureColumns", "Files",
-    "ForwardTime", "Gate", "KnownTables", "Label", "Monitoring", "Retraining", "Roles", "Scoring",
-    "Table", "TrainedUseCase", "Training", "UseCase", "features", "load", "load_all",
+    "BeatsBaseline", "BeatsChampion", "Candidate", "Column", "DeltaFolder", "FeatureColumns",
+    "Files", "ForwardTime", "Gate", "KnownTables", "Label", "Monitoring", "Query", "Retraining",
+    "Roles", "Scoring", "Table", "TrainedUseCase", "Training", "UseCase", "features", "load",
+    "load_all",
 ]  # fmt: skip
 
 _loading: ContextVar[bool] = ContextVar("loading", default=False)

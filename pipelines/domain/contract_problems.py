@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pipelines.domain.contract import COLUMN_TYPES, STAMPS, Table
+from pipelines.domain.source_problems import source_problems
 from pipelines.errors import Problem
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -31,18 +33,9 @@ def table_problems(table: Table, use_case: str) -> Iterator[Problem]:
     yield from choice_problems(table.source, f"{where}, source")
     yield from _columns(table, where)
     yield from _keys(table, where)
-    yield from time_problems(where, arrives_every=table.arrives_every)
-    if table.grace < timedelta(0):
-        yield problem(
-            f"{where}, grace", "no negative time", str(table.grace), "Zero allows no delay."
-        )
-    if table.source.pattern.startswith("/") or ".." in table.source.pattern.split("/"):
-        yield problem(
-            f"{where}, source",
-            "a path inside the landing folder",
-            repr(table.source.pattern),
-            "Write it relative to landing/<use case>/.",
-        )
+    yield from _arrival(table, where)
+    yield from _timezone(table, where)
+    yield from source_problems(table, where)
     if not 0 <= table.maximum_quarantined <= 1:
         yield problem(
             f"{where}, maximum_quarantined",
@@ -142,6 +135,50 @@ def _keys(table: Table, where: str) -> Iterator[Problem]:
                 f"{table.event_time!r} of type {table.types[table.event_time]}",
                 "Deliver the moment in UTC, or choose another column.",
             )
+
+
+def _arrival(table: Table, where: str) -> Iterator[Problem]:
+    yield from time_problems(where, arrives_every=table.arrives_every)
+    if table.grace < timedelta(0):
+        yield problem(
+            f"{where}, grace", "no negative time", str(table.grace), "Zero allows no delay."
+        )
+    if table.arrives_by is None:
+        return
+    if table.arrives_every is not None:
+        yield problem(
+            f"{where}, arrives_by",
+            "arrives_by or arrives_every",
+            "both",
+            "Keep arrives_by for a delivery a day, arrives_every for any other rhythm.",
+        )
+    if table.arrives_by.tzinfo is not None:
+        yield problem(
+            f"{where}, arrives_by",
+            "a local time of day, without a zone",
+            repr(table.arrives_by),
+            "Name the zone in arrives_timezone.",
+        )
+    if table.grace >= timedelta(days=1):
+        yield problem(
+            f"{where}, grace",
+            "less than a day beside arrives_by",
+            str(table.grace),
+            "After a day it is the next delivery that is late: choose a later arrives_by.",
+        )
+
+
+def _timezone(table: Table, where: str) -> Iterator[Problem]:
+    try:
+        ZoneInfo(table.arrives_timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        name = table.arrives_timezone
+        yield problem(
+            f"{where}, arrives_timezone",
+            "an IANA time zone such as 'America/New_York'",
+            f"{name!r}{near(name, tuple(available_timezones()))}",
+            "Correct the name of the time zone.",
+        )
 
 
 def _unknown_column(where: str, name: str, names: tuple[str, ...]) -> Problem:

@@ -15,12 +15,14 @@ from pipelines.use_case import (
     BeatsChampion,
     Candidate,
     Column,
+    DeltaFolder,
     FeatureColumns,
     Files,
     ForwardTime,
     KnownTables,
     Label,
     Monitoring,
+    Query,
     Retraining,
     Roles,
     Scoring,
@@ -245,6 +247,17 @@ CHANGES: dict[str, UseCase] = {
     ),
     "table source": changed(tables=[table(source=Files(pattern="orders/*.csv.gz")), refunds]),
     "table grace": changed(tables=[table(grace=timedelta(hours=7)), refunds]),
+    "table arrival": changed(tables=[table(arrives_by=time(20)), refunds]),
+    "table arrival zone": changed(
+        tables=[table(arrives_by=time(20), arrives_timezone="America/New_York"), refunds]
+    ),
+    "table known at": changed(tables=[table(known_at="ordered_at"), refunds]),
+    "table missing column": changed(tables=[table(on_missing_column="fill"), refunds]),
+    "table changed column": changed(tables=[table(on_changed_column="refuse"), refunds]),
+    "table query": changed(
+        tables=[table(source=Query(connection="till", sql="select 1")), refunds]
+    ),
+    "table folder": changed(tables=[table(source=DeltaFolder(location="/till")), refunds]),
     "features": changed(features=other_features),
     "label rule": changed(label=dataclasses.replace(LABEL, rule="amount >= 0")),
     "label final": changed(label=dataclasses.replace(LABEL, final_after=timedelta(days=31))),
