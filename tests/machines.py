@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.ingest import ingest
@@ -144,7 +145,7 @@ def settings_in(folder: Path) -> Settings:
 
 def land(settings: Settings, name: str, header: str, rows: list[str], at: datetime) -> None:
     """Deliver one CSV file with its sidecar."""
-    path = settings.landing / NAME / name
+    path = local(settings.landing) / NAME / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *rows]) + "\n", "utf-8")
     told = json.dumps({"delivered_at": at.isoformat()})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.adapters import delta_tables, lake
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from pipelines.stages.ingest import TableIngested, ingest
 from pipelines.use_case import Column, Files, Table, UseCase
@@ -65,7 +66,7 @@ def csv_of(header: str, lines: Sequence[str]) -> bytes:
 
 def land(settings: Settings, name: str, content: bytes, at: datetime | None = None) -> Path:
     """Deliver a file, packed where its name says so, with a sidecar unless ``at`` is None."""
-    path = settings.landing / NAME / name
+    path = local(settings.landing) / NAME / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if at is not None:
         told = json.dumps({"delivered_at": at.isoformat()})

@@ -39,14 +39,14 @@ def _end(use_case: UseCase, purpose: str) -> str:
 def _ingest(use_case: UseCase) -> tuple[str, str, str]:
     name = use_case.name
     tables = "\n".join(
-        f"- `{table.name}` from `landing/{name}/{table.source.pattern}`"
-        for table in use_case.tables
+        f"- `{table.name}` from `landing/{name}/{table.files.pattern}`" for table in use_case.tables
     )
     body = f"""\
 {tables}
 
 Running it again takes nothing in twice. Tables that took new files are announced to the DAGs that
-wait for them.
+wait for them. `docs` then writes a page per check, also when `ingest` failed; it decides nothing
+about the run, and the next one writes what it could not.
 
 ## When it fails
 The last lines of the log say which file or rule, and what to do. Everything else was committed.

@@ -6,9 +6,10 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipelines.adapters import notifications
+from pipelines.adapters import feed_ledger, notifications
+from pipelines.adapters.connections import resolver
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import assets, runs
+from pipelines.dag_factory import airflow_connections, assets, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
 from pipelines.domain.windows import scoring_times
@@ -24,13 +25,22 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
     """Take landed files in and announce each table that is newer than what was last announced.
 
     Raises FileRefused after everything else was committed; those tables are announced by the next
-    run that succeeds, since a failed task announces nothing.
+    run that succeeds, since a failed task announces nothing. What is wrong with a feed is said in the
+    log and told once; it does not fail the task.
     """
     from pipelines.stages import ingest as stage
 
     settings, as_of = Settings(), runs.as_of(context)
-    results = stage.ingest(use_case, settings, as_of=as_of, run=context["run_id"])
+    results = stage.ingest(
+        use_case,
+        settings,
+        as_of=as_of,
+        run=context["run_id"],
+        connections=resolver(airflow_connections.look_up),
+    )
     said = _say(stage.describe(results))
+    feed = [found for result in results for found in result.feed]
+    feed_ledger.tell(settings, use_case.name, feed, as_of=as_of)
     if (refused := stage.refusals(results)) is not None:
         raise refused
     for result in results:
@@ -44,6 +54,15 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
             }
             context["outlet_events"][assets.silver_news(use_case)].add(asset, extra=extra)
     return {"says": said, "versions": {result.table: result.version for result in results}}
+
+
+def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Write the pages of checks that have none yet, those of ingests that were refused included."""
+    del context
+    from pipelines.stages.quality_docs import quality_docs
+
+    made = quality_docs(Settings(), use_case.name)
+    return {"says": _say(made.describe()), "written": made.written}
 
 
 def train(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -149,16 +168,18 @@ def score(use_case: UseCase, context: Context) -> dict[str, Any]:
 
 
 def monitor(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Settle labels and measure performance; everything found goes out as one message."""
+    """Settle labels and measure performance; what was found goes out, of feeds what is new."""
     from pipelines.stages.monitor import monitor as stage
 
     settings, as_of = Settings(), runs.as_of(context)
     monitored = stage(use_case, settings, as_of=as_of, run=context["run_id"])
     said = _say(monitored.describe())
-    if monitored.findings:
-        count = len(monitored.findings)
+    feed_ledger.tell(settings, use_case.name, monitored.feed, as_of=as_of)
+    others = [finding for finding in monitored.findings if finding.kind != "feed"]
+    if others:
+        count = len(others)
         title = f"{use_case.name}: monitor found {count} thing{'s' if count > 1 else ''}"
-        lines = [f"{finding.kind}: {finding.text}" for finding in monitored.findings]
+        lines = [f"{finding.kind}: {finding.text}" for finding in others]
         notifications.notify(settings, title, "\n".join([f"as of {as_of.isoformat()}", *lines]))
     return {"says": said, "as_of": as_of.isoformat(), "findings": len(monitored.findings)}
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Law:
     """Row counts of one commit: landed = accepted + repeated + quarantined + unparsed.
 
+    Of a replay nothing landed, and the counts of what left quarantine are below zero.
     Raises ValueError when built from counts that break the law: that is a defect of Headframe.
     """
 
@@ -38,17 +39,32 @@ class Law:
         return asdict(self)
 
 
-def stamp(rows: "pa.Table", delivery: "Delivery") -> "pa.Table":
-    """Add ``known_at``, ``_file`` and ``_sha256`` of the delivery to rows that carry ``_row``."""
+NOTHING = Law(landed=0, accepted=0, repeated=0, quarantined=0, unparsed=0)
+"""The law of no rows."""
+
+
+def stamp(rows: "pa.Table", delivery: "Delivery", table: Table | None = None) -> "pa.Table":
+    """Add ``known_at``, ``_file`` and ``_sha256`` of the delivery to rows that carry ``_row``.
+
+    ``known_at`` is when the file was delivered, or what the table's ``known_at`` column says. Names
+    come as dictionaries of one text, not as a text a row.
+    """
     import pyarrow as pa
 
     count = rows.num_rows
-    known_at = pa.scalar(delivery.delivered_at, pa.timestamp("us", tz="UTC"))
+    delivered_at = pa.scalar(delivery.delivered_at, pa.timestamp("us", tz="UTC"))
+    told = rows[table.known_at] if table and table.known_at else pa.repeat(delivered_at, count)
     return (
-        rows.append_column(KNOWN_AT, pa.repeat(known_at, count))
-        .append_column("_file", pa.repeat(delivery.name, count))
-        .append_column("_sha256", pa.repeat(delivery.sha256, count))
+        rows.append_column(KNOWN_AT, told)
+        .append_column("_file", _named(delivery.name, count))
+        .append_column("_sha256", _named(delivery.sha256, count))
     )
+
+
+def _named(text: str, count: int) -> "pa.DictionaryArray":
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), count), [text])
 
 
 def unrepeated(rows: "pa.Table", existing: "pa.Table", table: Table) -> tuple["pa.Table", int]:

@@ -1,111 +1,95 @@
 """Ingest: take landed files into silver exactly once, and set aside what breaks the contract."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial, reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import delta_tables, gx_suites, lake, landing
+from pipelines.adapters import delta_tables, landing
+from pipelines.adapters.connections import resolver
+from pipelines.adapters.extracts import extract
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.feed_watch import watch
+from pipelines.adapters.intake import Intake, Places, intake
+from pipelines.adapters.publishing import SEQUENCE, application, refuse_lost, restarted
+from pipelines.adapters.quality_records import RunRecords
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.sources import csv as csv_source
-from pipelines.adapters.staged_files import StagedFile
-from pipelines.domain.contract import (
-    Conformed,
-    Table,
-    as_quarantine,
-    conform,
-    quarantine_schema,
-    silver_schema,
+from pipelines.domain.contract import Files, Table, quarantine_schema, silver_schema
+from pipelines.domain.feeds import FeedFinding
+from pipelines.domain.lineage import NOTHING, Law
+from pipelines.errors import (
+    FileRefused,
+    HeadframeError,
 )
-from pipelines.domain.lineage import Law, stamp, unrepeated
-from pipelines.domain.quality import CheckResult, ExpectationResult, no_failed_rows, split_rows
-from pipelines.errors import FileRefused, Problem, QualityRefused
 from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from pipelines.domain.delivery import Delivery, ParsedFile
-
-SEQUENCE = "ingest"
-"""Transaction that numbers a table's ingests, so that two at once cannot miss each other's rows."""
+    from pipelines.adapters.object_store import Folder
+    from pipelines.adapters.staged_files import StagedFile
+    from pipelines.domain.delivery import Delivery
+    from pipelines.domain.quality import CheckResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableIngested:
-    """What one table took in: files, the law's counts, the table version, and what was refused."""
+    """What one table took in: files, the law's counts, the table version, and what was refused.
+
+    ``waiting`` counts the files that are still being written; ``feed`` says what is wrong with the
+    table's deliveries.
+    """
 
     table: str
-    files: int
+    files: int = 0
     already_taken: int
-    law: Law
-    reasons: dict[str, int]
+    law: Law = NOTHING
+    reasons: Mapping[str, int] = field(default_factory=dict)
     version: int
     refused: tuple[FileRefused, ...] = ()
     flagged: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Places:
-    """Where one table's landed files, rows and rules lie."""
-
-    use_case: str
-    table: Table
-    landing: Path
-    seen_index: Path
-    silver: Path
-    quarantine: Path
-    suite: Path
-
-    @classmethod
-    def of(cls, use_case: UseCase, table: Table, settings: Settings) -> "_Places":
-        suite = settings.expectations.absolute() / use_case.name / f"{table.name}.json"
-        return cls(
-            use_case=use_case.name,
-            table=table,
-            landing=settings.landing,
-            seen_index=lake.ledger(settings, "landed_files"),
-            silver=lake.silver(settings, use_case.name, table.name),
-            quarantine=lake.quarantine(settings, use_case.name, table.name),
-            suite=suite,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """New deliveries of a table, parsed: candidate rows and rows already set aside."""
-
-    deliveries: Sequence["Delivery"]
-    landed: int
-    rows: "pa.Table"
-    rejected: "pa.Table"
-    unparsed: int
-    ignored_columns: dict[str, list[str]]
+    waiting: int = 0
+    feed: tuple[FeedFinding, ...] = ()
 
 
 def ingest(
-    use_case: UseCase, settings: Settings, *, as_of: datetime, run: str
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    as_of: datetime,
+    run: str,
+    connections: Callable[[str], str] | None = None,
 ) -> list[TableIngested]:
     """Take in every file delivered by ``as_of`` that silver does not hold yet, table by table.
 
     Running it again changes nothing. Files that cannot be read are named in the result and do not
-    hold back others; ``refusals`` turns them into the error that ends the task. Raises
-    QualityRefused when a critical expectation fails: then nothing of that table is published, and
-    the other tables are. Raises CommitLost when another ingest of a table came first.
+    hold back others; ``refusals`` turns them into the error that ends the task. ``connections``
+    returns the URL of a named connection; None asks the environment alone.
+
+    Raises QualityRefused when a critical expectation fails: then nothing of that table is published,
+    and the other tables are. Likewise what ``extract`` raises when a source cannot be asked, and
+    CommitLost when other ingests of a table came first time and again.
     """
     results: list[TableIngested] = []
-    refused: list[Problem] = []
+    failed: list[HeadframeError] = []
+    records = RunRecords(settings=settings, use_case=use_case.name, run=run, as_of=as_of)
     for table in use_case.tables:
         try:
-            places = _Places.of(use_case, table, settings)
-            results.append(_ingest_table(places, as_of=as_of, run=run))
-        except QualityRefused as error:
-            refused += error.problems
-    if refused:
-        raise QualityRefused(*refused)
+            extracted = _extract(use_case, table, settings, connections or resolver())
+            places = Places.of(use_case.name, table, settings)
+            taken = _ingest_table(places, extracted, records, as_of=as_of, run=run)
+            results.append(replace(taken, feed=_feed(use_case, table, settings, as_of)))
+        except HeadframeError as error:
+            failed.append(error)  # of this table alone: the others are taken in before it is raised
+    try:
+        records.finish()
+    except HeadframeError as error:
+        failed.append(error)  # the next ingest puts these checks in the ledger
+    if failed:
+        # What waiting cannot mend comes first: a retry would hide it.
+        first = min(failed, key=lambda error: error.retryable)
+        alike = [p for error in failed if type(error) is type(first) for p in error.problems]
+        raise type(first)(*alike) from first
     return results
 
 
@@ -116,7 +100,7 @@ def refusals(results: Sequence[TableIngested]) -> FileRefused | None:
 
 
 def describe(results: Sequence[TableIngested]) -> str:
-    """Return one line per table, for the log and the terminal."""
+    """Return a line per table, and one per finding of its feed, for the log and the terminal."""
     lines = []
     for result in results:
         law = result.law
@@ -128,212 +112,167 @@ def describe(results: Sequence[TableIngested]) -> str:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.reasons.items())
         flagged = f"; flagged: {', '.join(result.flagged)}" if result.flagged else ""
         refused = f"; {len(result.refused)} files refused" if result.refused else ""
-        lines.append(line + (f" ({reasons})" if reasons else "") + flagged + refused)
+        waiting = f"; {result.waiting} files still being written" if result.waiting else ""
+        lines.append(line + (f" ({reasons})" if reasons else "") + flagged + refused + waiting)
+        lines += [f"  {result.table} {found.kind}: {found.text}" for found in result.feed]
     return "\n".join(lines)
 
 
-def _ingest_table(places: _Places, *, as_of: datetime, run: str) -> TableIngested:
-    import pyarrow as pa
+def _extract(
+    use_case: UseCase, table: Table, settings: Settings, connections: Callable[[str], str]
+) -> str:
+    """Land what is new at the source of a table that is not delivered; return the file's name."""
+    if isinstance(table.source, Files):
+        return ""
+    name = extract(settings, use_case.name, table, connections=connections).name
+    return f"{table.name}/{name}" if name else ""
 
-    table = places.table
-    found, refused = landing.deliveries(
-        places.landing, places.use_case, table.source, places.seen_index
+
+def _feed(
+    use_case: UseCase, table: Table, settings: Settings, as_of: datetime
+) -> tuple[FeedFinding, ...]:
+    ends, owner = use_case.ends_before, use_case.owner
+    return watch(settings, use_case.name, table, owner=owner, as_of=as_of, ends_before=ends)
+
+
+def _ingest_table(
+    places: Places, extracted: str, records: RunRecords, *, as_of: datetime, run: str
+) -> TableIngested:
+    """Take in one table's new files, and look again whenever another ingest was first."""
+    return restarted(lambda: _take_in(places, extracted, records, as_of=as_of, run=run))
+
+
+def _take_in(
+    places: Places, extracted: str, records: RunRecords, *, as_of: datetime, run: str
+) -> TableIngested:
+    landed = landing.deliveries(
+        places.landing, places.use_case, places.table.files, places.seen_index
     )
-    due = [delivery for delivery in found if delivery.delivered_at <= as_of]
-    ingests = delta_tables.transaction(places.silver, SEQUENCE) or 0  # before silver is looked at
+    # What this run extracted was delivered after it began, and need not wait for the next one.
+    due = [d for d in landed.deliveries if d.delivered_at <= as_of or d.name == extracted]
+    # Numbers before contents: whatever another ingest commits after this, it is noticed.
+    ingests = delta_tables.transaction(places.silver, SEQUENCE) or 0
     new = _not_taken(places.silver, due)
-    batch, unreadable = _parse(table, new)
-    with delta_tables.stage(places.silver, silver_schema(table)) as staging:
-        rows, repeated = unrepeated(batch.rows, _possible_repeats(places.silver, batch.rows), table)
-        staged = staging.write(rows) if rows.num_rows else None
-        checked = _check(places, staged)
-        split = split_rows(rows, checked.failed_rows)
-        if split.quarantined.num_rows:
-            staged = staging.write(split.accepted)
-        failed = as_quarantine(split.quarantined, table)
-        set_aside = pa.concat_tables([batch.rejected, failed]).combine_chunks()
-        law = Law(
-            landed=batch.landed,
-            accepted=split.accepted.num_rows,
-            repeated=repeated,
-            quarantined=set_aside.num_rows - batch.unparsed,
-            unparsed=batch.unparsed,
-        )
-        metadata = {
-            "stage": "ingest",
-            "run": run,
-            "as_of": as_of.isoformat(),
-            "law": law.as_json(),
-            "files": len(batch.deliveries),
-            "check": checked.as_json(),
-            "ignored_columns": batch.ignored_columns,
-        }
-        transactions = {_application(delivery.sha256): 1 for delivery in batch.deliveries}
-        if transactions:
-            _set_aside(places, batch.deliveries, set_aside, metadata)
-            failpoint("ingest.between_quarantine_and_silver")
-            commit = delta_tables.commit_staged(
-                places.silver,
-                [staged] if staged else [],
-                table_schema=silver_schema(table),
-                transactions={**transactions, SEQUENCE: ingests + 1},
-                metadata=metadata,
-            )
-            failpoint("ingest.after_silver")
-            if not commit.written:  # another run took in the same files: look again
-                return _ingest_table(places, as_of=as_of, run=run)
-    return TableIngested(
-        table=table.name,
-        files=len(batch.deliveries),
+    seen = TableIngested(
+        table=places.table.name,
         already_taken=len(due) - len(new),
-        law=law,
-        reasons=_reasons(set_aside),
         version=delta_tables.version(places.silver),
-        refused=(*refused, *unreadable),
+        refused=landed.refused,
+        waiting=len(landed.waiting),
+    )
+    if not new:
+        return seen
+    refused = list(landed.refused)
+    with intake(places) as taking:
+        for delivery in new:
+            try:
+                taking.take(delivery, landed)
+            except FileRefused as error:
+                refused.append(error)
+        taking.leave_out_repeats()
+        checked = taking.check(partial(records.keep, taking))
+        laws = taking.laws()
+        if taking.taken:
+            _commit(taking, checked, ingests, as_of=as_of, run=run)
+    version = delta_tables.version(places.silver)
+    records.published(places.table.name, version)
+    return replace(
+        seen,
+        files=len(taking.taken),
+        law=reduce(add, laws.values(), NOTHING),
+        reasons=dict(taking.reasons.most_common()),
+        version=version,
+        refused=tuple(refused),
         flagged=tuple(r.rule for r in checked.results if not r.success and r.on_fail == "none"),
     )
 
 
-def _not_taken(silver: Path, due: Sequence["Delivery"]) -> list["Delivery"]:
+def _not_taken(silver: "Folder", due: Sequence["Delivery"]) -> list["Delivery"]:
     """Return deliveries whose bytes silver has not taken, each content once, first name first."""
     by_content: dict[str, Delivery] = {}
     for delivery in sorted(due, key=lambda d: (d.delivered_at, d.name)):
         by_content.setdefault(delivery.sha256, delivery)
-    taken = delta_tables.committed(silver, [_application(sha256) for sha256 in by_content])
-    return [d for sha256, d in by_content.items() if _application(sha256) not in taken]
+    taken = delta_tables.committed(silver, [application(sha256) for sha256 in by_content])
+    return [d for sha256, d in by_content.items() if application(sha256) not in taken]
 
 
-def _parse(table: Table, new: Sequence["Delivery"]) -> tuple[_Batch, list[FileRefused]]:
-    import pyarrow as pa
-
-    silver, quarantine = silver_schema(table), quarantine_schema()
-    taken: list[Delivery] = []
-    refused: list[FileRefused] = []
-    landed = unparsed = 0
-    ignored: dict[str, list[str]] = {}
-    rows, rejected = [silver.empty_table()], [quarantine.empty_table()]
-    for delivery in new:
-        try:
-            landing.preflight(delivery, table.source)
-            parsed = csv_source.read(delivery, table)
-            landing.refuse_changed(delivery)
-            typed = conform(stamp(parsed.rows, delivery), table)
-            _refuse_too_many(parsed, typed, delivery, table)
-        except FileRefused as error:
-            refused.append(error)
-            continue
-        rows.append(typed.accepted.select(silver.names))
-        rejected += [
-            as_quarantine(typed.rejected, table),
-            stamp(parsed.rejected, delivery).select(quarantine.names),
-            stamp(parsed.unparsed, delivery).select(quarantine.names),
-        ]
-        taken.append(delivery)
-        landed += parsed.landed
-        unparsed += parsed.unparsed.num_rows
-        if parsed.ignored_columns:
-            ignored[delivery.name] = list(parsed.ignored_columns)
-    batch = _Batch(
-        deliveries=taken,
-        landed=landed,
-        rows=pa.concat_tables(rows).combine_chunks(),
-        rejected=pa.concat_tables(rejected).combine_chunks(),
-        unparsed=unparsed,
-        ignored_columns=ignored,
-    )
-    return batch, refused
-
-
-def _refuse_too_many(
-    parsed: "ParsedFile", typed: Conformed, delivery: "Delivery", table: Table
+def _commit(
+    taking: Intake, checked: "CheckResult", ingests: int, *, as_of: datetime, run: str
 ) -> None:
-    bad = parsed.landed - typed.accepted.num_rows
-    if bad > table.maximum_quarantined * parsed.landed:
-        share = f"{table.maximum_quarantined:.0%}"
-        raise FileRefused(
-            Problem(
-                where=f"landing/{delivery.name}",
-                expected=f"at most {share} of its rows to break the contract",
-                found=f"{bad} of {parsed.landed}",
-                fix="It is the file that is wrong: mend the source and deliver it under a new name.",
-            )
-        )
-
-
-def _possible_repeats(silver: Path, rows: "pa.Table") -> "pa.Table":
-    """Return the silver rows known at any of the moments of ``rows``: only they can be repeats."""
-    import pyarrow.compute as pc
-
-    if not delta_tables.exists(silver) or not rows.num_rows:
-        return rows.slice(0, 0)
-    span = pc.min_max(rows["known_at"]).as_py()
-    low, high = (f"timestamp '{span[side].isoformat()}'" for side in ("min", "max"))
-    return delta_tables.read(silver, where=f"known_at >= {low} and known_at <= {high}")
-
-
-def _check(places: _Places, staged: StagedFile | None) -> CheckResult:
-    if staged is None or not places.suite.exists():
-        return CheckResult(
-            suite="",
-            suite_digest="",
-            rows=staged.rows if staged else 0,
-            results=(),
-            failed_rows=no_failed_rows(),
-        )
-    suite = gx_suites.load_suite(places.suite, places.table.types)
-    result = gx_suites.check(suite, [staged.path])
-    if result.verdict != "refuse":
-        return result
-    raise QualityRefused(
-        *(
-            Problem(
-                where=f"{places.use_case} {places.table.name}, rule {failed.rule}",
-                expected="the critical expectation to hold",
-                found=f"{failed.unexpected_count} of {failed.rows_evaluated} rows against it"
-                f" ({failed.observed})",
-                fix=f"Nothing was published. Mend the source, or change {places.suite.name} if the "
-                "rule is wrong, and run ingest again.",
-            )
-            for failed in _refusing(result)
-        )
+    """Publish what was staged, quarantine first; raises CommitLost when another ingest was first."""
+    places, laws = taking.places, taking.laws()
+    silver, quarantine = taking.staged()
+    metadata: dict[str, object] = {
+        "stage": "ingest",
+        "run": run,
+        "as_of": as_of.isoformat(),
+        "law": reduce(add, laws.values(), NOTHING).as_json(),
+        "deliveries": [_noted(delivery, laws[delivery.name]) for delivery in taking.taken],
+        "check": checked.as_json(),
+        "ignored_columns": taking.ignored_columns,
+    }
+    _set_aside(places, taking.taken, quarantine, metadata)
+    failpoint("ingest.between_quarantine_and_silver")
+    transactions = {application(delivery.sha256): 1 for delivery in taking.taken}
+    commit = delta_tables.commit_staged(
+        places.silver,
+        silver,
+        table_schema=silver_schema(places.table),
+        transactions={**transactions, SEQUENCE: ingests + 1},
+        metadata=metadata,
     )
-
-
-def _refusing(result: CheckResult) -> list[ExpectationResult]:
-    return [
-        found
-        for found in result.results
-        if not found.success and found.severity == "critical" and found.on_fail != "quarantine"
-    ]
+    failpoint("ingest.after_silver")
+    refuse_lost(commit, places)
 
 
 def _set_aside(
-    places: _Places,
+    places: Places,
     deliveries: Sequence["Delivery"],
-    rows: "pa.Table",
-    metadata: dict[str, object],
+    staged: Sequence["StagedFile"],
+    metadata: Mapping[str, object],
 ) -> None:
-    """Put ``rows`` in quarantine in place of what an unfinished run set aside for the same files.
+    """Put staged rows in quarantine in place of what an unfinished run set aside for the same files.
 
-    Written before silver; until silver holds the files, the next run does it again.
+    Written before silver; until silver holds the files, the next run does it again. Of two runs at
+    once the numbers let only one pass.
     """
+    quarantine = places.quarantine
+    number = delta_tables.transaction(quarantine, SEQUENCE) or 0
     listed = ", ".join(delta_tables.quoted(delivery.sha256) for delivery in deliveries)
     same_files = f"_sha256 in ({listed})"
-    if rows.num_rows or _left_behind(places.quarantine, same_files):
-        delta_tables.commit_rows(
-            places.quarantine, rows, transactions={}, metadata=metadata, replace=same_files
+    if _left_behind(quarantine, same_files):
+        number += 1
+        commit = delta_tables.commit_rows(
+            quarantine,
+            quarantine_schema().empty_table(),
+            transactions={SEQUENCE: number},
+            metadata=metadata,
+            replace=same_files,
         )
+        refuse_lost(commit, places)
+        failpoint("ingest.after_clearing_quarantine")
+    if staged:
+        commit = delta_tables.commit_staged(
+            quarantine,
+            staged,
+            table_schema=quarantine_schema(),
+            transactions={SEQUENCE: number + 1},
+            metadata=metadata,
+        )
+        refuse_lost(commit, places)
 
 
-def _left_behind(quarantine: Path, same_files: str) -> bool:
+def _left_behind(quarantine: "Folder", same_files: str) -> bool:
     if not delta_tables.exists(quarantine):
         return False
     return bool(delta_tables.read(quarantine, columns=["_row"], where=same_files).num_rows)
 
 
-def _reasons(set_aside: "pa.Table") -> dict[str, int]:
-    return Counter(reason for row in set_aside["_failed"].to_pylist() for reason in row)
-
-
-def _application(sha256: str) -> str:
-    return f"ingest:{sha256}"
+def _noted(delivery: "Delivery", law: Law) -> dict[str, Any]:
+    """Return a delivery and its law as a commit's metadata notes it."""
+    return {
+        "name": delivery.name,
+        "sha256": delivery.sha256,
+        "delivered_at": delivery.delivered_at.isoformat(),
+        **law.as_json(),
+    }

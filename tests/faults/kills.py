@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines.adapters.failpoints import ARMED, REACHED
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from tests import shop
 
@@ -27,21 +28,24 @@ import sys
 from pathlib import Path
 from pipelines.adapters import delta_tables, lake
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.landing import deliveries
+from pipelines.adapters.landing import deliveries, local_file
 from pipelines.adapters.sources.csv import read
 from pipelines.domain.contract import conform, silver_schema
 from pipelines.domain.lineage import stamp
 from tests.shop import ORDERS, at, settings_in
 home, days = settings_in(Path(sys.argv[1])), int(sys.argv[2])
-found, _ = deliveries(home.landing, "shop", ORDERS.source, lake.ledger(home, "landed_files"))
+landed = deliveries(home.landing, "shop", ORDERS.files, lake.ledger(home, "landed_files"))
 done = home.root / "done"
-for delivery in sorted(found, key=lambda delivery: delivery.delivered_at):
+for delivery in sorted(landed.deliveries, key=lambda delivery: delivery.delivered_at):
     if delivery.delivered_at > at(days) or done.exists() and delivery.name in done.read_text():
         continue
-    rows = conform(stamp(read(delivery, ORDERS).rows, delivery), ORDERS).accepted
+    with local_file(delivery, ORDERS.files) as file:
+        (part,) = read(file, ORDERS).parts
+    rows = stamp(conform(part.rows, ORDERS).accepted, delivery)
+    schema = silver_schema(ORDERS)
     delta_tables.commit_rows(
         lake.silver(home, "shop", "orders"),
-        rows.select(silver_schema(ORDERS).names),
+        rows.select(schema.names).cast(schema),
         transactions={},
         metadata={},
     )
@@ -138,6 +142,6 @@ def commits(home: Settings) -> int:
     """Return how many commits the lake's logs hold, without opening a table."""
     return sum(
         name.endswith(".json")
-        for log in home.lake.glob("*/shop/*/_delta_log")
+        for log in local(home.lake).glob("*/shop/*/_delta_log")
         for name in os.listdir(log)  # noqa: PTH208 - polled hundreds of times a second
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from tests import shop
 from tests.faults import kills
@@ -97,7 +98,7 @@ def test_a_kill_inside_a_commit_changes_nothing_in_the_end(
     status, errors = run(home, DAYS, at_call=(call, path))
     assert status == KILLED, errors
     if path:
-        assert (home.lake / path.removesuffix("#1")).exists() is (call == "unlink")
+        assert (local(home.lake) / path.removesuffix("#1")).exists() is (call == "unlink")
     run_whole(home, DAYS)
     assert contents(home) == clean
 
