@@ -58,6 +58,19 @@ def find_candidate(settings: Settings, use_case: str, train_key: str) -> ModelVe
     return min(found, key=lambda version: int(version.version), default=None)
 
 
+def registered(settings: Settings) -> list[ModelVersion]:
+    """Return every registered version of every model: candidates, and copies that were promoted."""
+    client = _client(settings)
+    found: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(page_token=token)
+        found += [_version(version) for version in page]
+        token = page.token
+        if not token:
+            return found
+
+
 def log_candidate(
     settings: Settings,
     use_case: str,
