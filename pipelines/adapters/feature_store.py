@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import delta_tables
+from pipelines.adapters.object_store import Folder
 from pipelines.domain.features import AS_OF, FeatureView, KnownTables, compute_features
 from pipelines.errors import NotEnoughData, Problem
 
@@ -17,23 +17,34 @@ TIMES_PER_COMMIT = 64
 
 
 def rows_at(
-    table: Path, view: FeatureView, known: KnownTables, blocks: Sequence[tuple[datetime, datetime]]
+    table: Folder,
+    view: FeatureView,
+    known: KnownTables,
+    blocks: Sequence[tuple[datetime, datetime]],
 ) -> "pa.Table | None":
     """Return the feature rows of every block (scoring time, its end), sorted by time and key.
 
     ``table`` is the folder of this version of the view (``lake.features``). Blocks that no earlier
     run described are computed and written, once; a block without known entities has no rows and
-    stays open. Returns None when no block has any row.
+    stays open. A block is computed again, and its rows replaced, when what was known at its time
+    has changed since (see ``KnownTables.edition``). Returns None when no block has any row.
     """
-    done = delta_tables.committed(table, [_application(start) for start, _ in blocks])
+    done = delta_tables.transaction_versions(table, [_application(start) for start, _ in blocks])
     missing = [block for block in blocks if _application(block[0]) not in done]
     for first in range(0, len(missing), TIMES_PER_COMMIT):
         _compute(table, view, known, missing[first : first + TIMES_PER_COMMIT])
+    changed = [
+        (start, until)
+        for start, until in blocks
+        if done.get(_application(start), known.edition(start)) < known.edition(start)
+    ]
+    for first in range(0, len(changed), TIMES_PER_COMMIT):
+        _compute(table, view, known, changed[first : first + TIMES_PER_COMMIT], replace=True)
     return _read(table, view, blocks)
 
 
 def written_rows_at(
-    table: Path, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
+    table: Folder, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table":
     """Return rows that an earlier feature view wrote; raises NotEnoughData when some are missing."""
     done = delta_tables.committed(table, [_application(start) for start, _ in blocks])
@@ -52,7 +63,7 @@ def written_rows_at(
 
 
 def _read(
-    table: Path, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
+    table: Folder, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table | None":
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -71,22 +82,35 @@ def _read(
 
 
 def _compute(
-    table: Path, view: FeatureView, known: KnownTables, blocks: Sequence[tuple[datetime, datetime]]
+    table: Folder,
+    view: FeatureView,
+    known: KnownTables,
+    blocks: Sequence[tuple[datetime, datetime]],
+    *,
+    replace: bool = False,
 ) -> None:
     import pyarrow as pa
 
     described = {
         start: compute_features(known, view, as_of=start, until=until) for start, until in blocks
     }
-    filled = {start: rows for start, rows in described.items() if rows.num_rows}
+    # A block that is replaced may have no rows left, and then loses those it had.
+    filled = {start: rows for start, rows in described.items() if rows.num_rows or replace}
+    moments = ", ".join(_microseconds(start) for start in filled)
     if filled:
         delta_tables.commit_rows(
             table,
             pa.concat_tables(filled.values()).combine_chunks(),
-            transactions={_application(start): 1 for start in filled},
+            transactions={_application(start): known.edition(start) for start in filled},
             metadata={"stage": "features", "blocks": len(filled)},
+            replace=f"{AS_OF} in ({moments})" if replace else None,
         )
 
 
 def _application(start: datetime) -> str:
     return f"features:{start.isoformat()}"
+
+
+def _microseconds(moment: datetime) -> str:
+    """Return the moment as a predicate's literal; a plain one counts nanoseconds, and is refused."""
+    return f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"

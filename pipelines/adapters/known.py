@@ -2,17 +2,25 @@
 
 from datetime import UTC, datetime
 
-from pipelines.adapters import lake
+from pipelines.adapters import lake, stale_marks
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import Table, silver_schema
 from pipelines.domain.features import FeatureView, KnownTables, compute_features
+from pipelines.domain.feed_slots import expects, is_stale
 from pipelines.domain.labels import Label
 from pipelines.errors import DeclarationError, Problem
 
 
 def load(settings: Settings, use_case: str, view: FeatureView, label: Label) -> KnownTables:
     """Read every accepted version of the view's tables and lay out the label's history."""
-    known = KnownTables(lake.versions(settings, use_case, view.tables), view.tables, label)
+    # Marks before rows: what is changed in between is computed again, and never passed over.
+    changed = [
+        mark.since
+        for table in view.tables
+        for mark in stale_marks.marks(lake.silver(settings, use_case, table.name))
+    ]
+    versions = lake.versions(settings, use_case, view.tables)
+    known = KnownTables(versions, view.tables, label, changed=changed)
     known.prepare_labels(view.entity)
     return known
 
@@ -20,14 +28,11 @@ def load(settings: Settings, use_case: str, view: FeatureView, label: Label) -> 
 def stale_tables(known: KnownTables, tables: tuple[Table, ...], as_of: datetime) -> list[str]:
     """Return, sorted, the tables whose newest delivery known at ``as_of`` is older than promised."""
     newest = known.newest_known(as_of)
-    stale = []
-    for table in tables:
-        if table.arrives_every is None:
-            continue
-        last = newest[table.name]
-        if last is None or as_of - last > table.arrives_every + table.grace:
-            stale.append(table.name)
-    return sorted(stale)
+    return sorted(
+        table.name
+        for table in tables
+        if expects(table) and is_stale(table, newest[table.name], as_of)
+    )
 
 
 def rehearse(view: FeatureView, label: Label) -> list[Problem]:

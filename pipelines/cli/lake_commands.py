@@ -11,7 +11,7 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.adapters import known, lake, lake_sql
+from pipelines.adapters import known, lake, lake_audit, lake_sql, object_store, stale_results
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
@@ -57,7 +57,14 @@ def list_use_cases(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def check(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = False) -> None:
+def check(
+    use_case: Annotated[str, typer.Argument()] = "",
+    *,
+    verify_lake: Annotated[
+        bool, typer.Option("--lake", help="Also verify every table against its whole history.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Read every declaration and suite, or those of one use case, and report all their problems."""
     settings = Settings()
     sound, broken = _load(settings.dags.absolute(), use_case)
@@ -65,17 +72,34 @@ def check(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = 
     for declared in sound.values():
         problems += _query_problems(declared)
         problems += _suite_problems(declared, settings.expectations.absolute() / declared.name)
+    audited: list[lake_audit.TableAudit] = []
+    warnings: list[str] = []
+    if verify_lake:
+        with fail_on(HeadframeError):
+            for declared in sound.values():
+                audited += lake_audit.audit(settings, declared.name, declared.tables).tables
+                read = declared.features.tables if declared.features else ()
+                warnings += stale_results.warnings(settings, declared.name, declared.tables, read)
+    problems += [problem for table in audited for problem in table.problems]
+    warnings += [warning for table in audited for warning in table.warnings]
     if as_json:
         found = [
             {"where": p.where, "expected": p.expected, "found": p.found, "fix": p.fix}
             for p in problems
         ]
-        sys.stdout.write(json.dumps({"use_cases": sorted(sound), "problems": found}) + "\n")
+        told: dict[str, object] = {"use_cases": sorted(sound), "problems": found}
+        if verify_lake:
+            told |= {"lake": [_audited(table) for table in audited], "warnings": warnings}
+        sys.stdout.write(json.dumps(told) + "\n")
     else:
         for problem in problems:
             errors.print(str(problem), markup=False, highlight=False)
         for name, declared in sound.items():
             console.print(f"{name}: declaration {declared.digest()[:12]}, tier {declared.tier}")
+        for table in audited:
+            console.print(table.describe(), markup=False, highlight=False)
+        for warning in warnings:
+            errors.print(f"warning: {warning}", markup=False, highlight=False)
     if problems:
         raise typer.Exit(1)
 
@@ -108,7 +132,7 @@ def example(name: str, from_: From, until: Until) -> None:
         from pipelines.adapters.examples import flight_delays
 
         delivered = flight_delays.deliver(
-            settings.landing, first_day=_day(from_), until=_day(until)
+            object_store.local(settings.landing), first_day=_day(from_), until=_day(until)
         )
         rows = ", ".join(f"{table} {count:,}" for table, count in delivered.rows.items())
         console.print(
@@ -174,6 +198,16 @@ def _day(text: str) -> date:
 
 def _listed(use_case: UseCase) -> dict[str, str]:
     return {"name": use_case.name, "owner": use_case.owner, "tier": use_case.tier}
+
+
+def _audited(table: lake_audit.TableAudit) -> dict[str, object]:
+    return {
+        "table": table.table,
+        "rows": table.rows,
+        "quarantined": table.quarantined,
+        "commits": table.commits,
+        "problems": len(table.problems),
+    }
 
 
 def _show(found: "pa.Table") -> None:

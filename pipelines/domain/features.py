@@ -78,11 +78,17 @@ class KnownTables:
 
     Holds each table in memory once with the moment its next version superseded it, so a cut to
     any time is a filter. Views carry the tables' names; ``labels`` holds final labels only;
-    ``asked`` holds the entities of the block being described.
+    ``asked`` holds the entities of the block being described. ``changed`` holds, for each time that
+    rows came or went as of the past, the earliest moment that it concerns.
     """
 
     def __init__(
-        self, versions: Mapping[str, "pa.Table"], tables: Sequence[Table], label: Label | None
+        self,
+        versions: Mapping[str, "pa.Table"],
+        tables: Sequence[Table],
+        label: Label | None,
+        *,
+        changed: Sequence[datetime] = (),
     ) -> None:
         import duckdb
 
@@ -90,9 +96,14 @@ class KnownTables:
         self._connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
         self._tables = {table.name: table for table in tables}
         self._label = label
+        self._changed = tuple(changed)
         self._entity: Table | None = None
         for table in tables:
             self._load(table, versions[table.name])
+
+    def edition(self, as_of: datetime) -> int:
+        """Return 1, plus how often what was known at ``as_of`` was changed afterwards."""
+        return 1 + sum(since <= as_of for since in self._changed)
 
     def sql(self, query: str) -> "duckdb.DuckDBPyRelation":
         """Return a lazy relation over the views as they stand now."""

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.adapters import delta_tables, feature_store, known, lake
 from pipelines.adapters.examples import flight_delays
+from pipelines.adapters.object_store import Folder, local
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import STAMPS, Table
 from pipelines.domain.features import (
@@ -64,7 +65,9 @@ class Example:
 def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     folder = tmp_path_factory.mktemp("flights")
     settings = Settings(home=folder, expectations=folder / "none")
-    flight_delays.deliver(settings.landing, first_day=date(2013, 1, 1), until=date(2013, 1, 9))
+    flight_delays.deliver(
+        local(settings.landing), first_day=date(2013, 1, 1), until=date(2013, 1, 9)
+    )
     use_case = load(Path("dags/flight_delays.py"))
     ingest(use_case, settings, as_of=datetime(2014, 1, 1, tzinfo=UTC), run="test")
     parts = TrainedUseCase.of(use_case)
@@ -303,7 +306,7 @@ def test_rehearsing_finds_wrong_queries_and_rules_without_a_row(example: Example
 
 
 @pytest.fixture
-def store(example: Example, tmp_path: Path) -> Path:
+def store(example: Example, tmp_path: Path) -> Folder:
     return lake.features(Settings(home=tmp_path), "flight_delays", "0" * 64)
 
 
@@ -320,7 +323,7 @@ def nothing_known(example: Example) -> KnownTables:
     return tables
 
 
-def test_features_are_computed_once_and_read_again(example: Example, store: Path) -> None:
+def test_features_are_computed_once_and_read_again(example: Example, store: Folder) -> None:
     view, blocks = example.parts.features, example.blocks(5, 6)
     first = feature_store.rows_at(store, view, loaded(example), blocks)
     again = feature_store.rows_at(store, view, nothing_known(example), blocks)
@@ -330,18 +333,18 @@ def test_features_are_computed_once_and_read_again(example: Example, store: Path
     assert len(delta_tables.history(store)) == 2  # the table, and one commit of both blocks
 
 
-def test_only_missing_times_are_computed(example: Example, store: Path) -> None:
+def test_only_missing_times_are_computed(example: Example, store: Folder) -> None:
     view = example.parts.features
     feature_store.rows_at(store, view, loaded(example), example.blocks(5))
     both = feature_store.rows_at(store, view, loaded(example), example.blocks(5, 6))
-    other = store.with_name("other")
+    other = local(store).with_name("other")
     at_once = feature_store.rows_at(other, view, loaded(example), example.blocks(5, 6))
     assert both is not None
     assert at_once is not None
     assert rows_digest(both) == rows_digest(at_once)
 
 
-def test_a_time_without_entities_stays_open(example: Example, store: Path) -> None:
+def test_a_time_without_entities_stays_open(example: Example, store: Folder) -> None:
     view, blocks = example.parts.features, example.blocks(5)
     assert feature_store.rows_at(store, view, nothing_known(example), blocks) is None
     found = feature_store.rows_at(store, view, loaded(example), blocks)
@@ -349,7 +352,7 @@ def test_a_time_without_entities_stays_open(example: Example, store: Path) -> No
 
 
 def test_rows_of_an_earlier_view_are_read_or_their_absence_is_said(
-    example: Example, store: Path
+    example: Example, store: Folder
 ) -> None:
     view = example.parts.features
     written = feature_store.rows_at(store, view, loaded(example), example.blocks(5, 6))
@@ -359,7 +362,7 @@ def test_rows_of_an_earlier_view_are_read_or_their_absence_is_said(
         feature_store.written_rows_at(store, view, example.blocks(5, 6, 7))
     assert_golden("features/not_written", str(caught.value))
     with pytest.raises(NotEnoughData):
-        feature_store.written_rows_at(store.with_name("never"), view, example.blocks(5))
+        feature_store.written_rows_at(local(store).with_name("never"), view, example.blocks(5))
 
 
 def test_the_digest_of_a_view_follows_its_text_its_contracts_and_the_label(
