@@ -50,7 +50,8 @@ schedule = Table(
     ],
     key=FLIGHT,
     event_time="sched_dep_at",
-    arrives_every=timedelta(hours=24),
+    arrives_by=time(20),
+    arrives_timezone="America/New_York",
 )
 arrivals = Table(
     name="arrivals",  # what happened, delivered the morning after; empty where it never arrived
@@ -68,7 +69,8 @@ arrivals = Table(
         Column("air_time", "int64", nullable=True),  # minutes
     ],
     key=FLIGHT,
-    arrives_every=timedelta(hours=24),
+    arrives_by=time(6),
+    arrives_timezone="America/New_York",
 )
 weather = Table(
     name="weather",  # hourly, one file per six hours and origin
@@ -90,6 +92,7 @@ weather = Table(
     key=("origin", "observed_at"),
     event_time="observed_at",
     arrives_every=timedelta(hours=6),
+    arrives_timezone="America/New_York",
 )
 planes = Table(
     name="planes",  # once; about one flight in six flies a plane that is not in it

@@ -1,11 +1,13 @@
-"""Monitor: settle labels, measure performance on final ones, watch freshness and volume."""
+"""Monitor: settle labels, measure performance on final ones, watch feeds and volume."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.adapters import delta_tables, known, label_ledger, lake
+from pipelines.adapters.feed_watch import watch
 from pipelines.adapters.settings import Settings
+from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.windows import block_name
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -13,24 +15,26 @@ from pipelines.use_case import TrainedUseCase, UseCase
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.domain.features import KnownTables
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something an operator should know: what, and what to do."""
 
-    kind: Literal["freshness", "volume"]
+    kind: Literal["feed", "volume"]
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitored:
-    """Labels settled by this run, performance per block, and what was found."""
+    """Labels settled by this run, performance per block, and what was found.
+
+    ``feed`` are the findings of kind "feed" as values; ingest mostly told them before.
+    """
 
     settled: int
     blocks: tuple[BlockPerformance, ...]
     findings: tuple[Finding, ...]
+    feed: tuple[FeedFinding, ...] = ()
 
     def describe(self) -> str:
         """Return a few lines for the log and the terminal."""
@@ -68,10 +72,12 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
         minimum_labels=use_case.monitoring.minimum_labels,
     )
     _save(settings, use_case.name, blocks, as_of=as_of, run=run)
+    feed = _feed(use_case, settings, as_of)
     return Monitored(
         settled=settled,
         blocks=tuple(blocks),
-        findings=tuple(_findings(use_case, parts, tables, blocks, as_of)),
+        findings=tuple(_findings(use_case, feed, blocks)),
+        feed=feed,
     )
 
 
@@ -88,22 +94,21 @@ def _scored_for(predictions: "pa.Table | None") -> list[datetime]:
     return [] if predictions is None else predictions["scored_for"].to_pylist()
 
 
-def _findings(
-    use_case: UseCase,
-    parts: TrainedUseCase,
-    tables: "KnownTables",
-    blocks: list[BlockPerformance],
-    as_of: datetime,
-) -> list[Finding]:
-    found = []
-    for name in known.stale_tables(tables, parts.features.tables, as_of):
-        table = use_case.table(name)
-        assert table.arrives_every is not None  # noqa: S101 - stale_tables skips the others
-        text = (
-            f"table {name} has had no delivery for longer than {table.arrives_every} + "
-            f"{table.grace}; look for its files in landing/{use_case.name}/{table.source.pattern}"
+def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:
+    ends, owner = use_case.ends_before, use_case.owner
+    return tuple(
+        found
+        for table in use_case.tables
+        for found in watch(
+            settings, use_case.name, table, owner=owner, as_of=as_of, ends_before=ends
         )
-        found.append(Finding(kind="freshness", text=text))
+    )
+
+
+def _findings(
+    use_case: UseCase, feed: tuple[FeedFinding, ...], blocks: list[BlockPerformance]
+) -> list[Finding]:
+    found = [Finding(kind="feed", text=f"{item.table}: {item.text}") for item in feed]
     if drop := volume_drop([b.predictions for b in blocks], use_case.monitoring.volume_drop):
         found.append(Finding(kind="volume", text=f"block {blocks[-1].block}: {drop}"))
     return found

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.adapters import decisions
 from pipelines.adapters.examples import flight_delays as example
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from tests.dags.airflow_runs import Answer, Ended, events, run, unpause, waiting_dags
 from tests.dags.conftest import REPOSITORY, use_home
@@ -55,15 +56,15 @@ def loop(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _loop(settings: Settings) -> Loop:
     until_april = {"as_of": APRIL}
     unpause("flight_delays__monitor")
-    example.deliver(settings.landing, first_day=date(2013, 1, 1), until=date(2013, 4, 1))
+    example.deliver(local(settings.landing), first_day=date(2013, 1, 1), until=date(2013, 4, 1))
     ingest = run("flight_delays__ingest", conf=until_april)
     announced, woken = _announced(), waiting_dags()
     second = run("flight_delays__ingest", conf=until_april)
     announced_by_second = _announced()[len(announced) :]
     answer = Answer("Approve", reason="it beats the baseline")
     train = run("flight_delays__train", conf=until_april, answer=answer)
-    example.deliver(settings.landing, first_day=date(2013, 4, 1), until=date(2013, 4, 8))
-    unreadable = settings.landing / "flight_delays" / "weather" / "broken.csv"
+    example.deliver(local(settings.landing), first_day=date(2013, 4, 1), until=date(2013, 4, 8))
+    unreadable = local(settings.landing) / "flight_delays" / "weather" / "broken.csv"
     unreadable.write_text("one,two\n1,2\n", "utf-8")
     until_then = {"as_of": "2099-01-01T00:00:00+00:00"}
     refused = run("flight_delays__ingest", conf=until_then)

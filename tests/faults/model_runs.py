@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 
 from pipelines.adapters import code_archive, decisions, delta_tables, failpoints, lake
+from pipelines.adapters.object_store import Folder
 from pipelines.adapters.settings import Settings
 from pipelines.stages.promote import Approval, promote
 from pipelines.stages.score import score
@@ -147,7 +148,7 @@ def state(settings: Settings) -> dict[str, Any]:
     return {"tables": tables, "models": models, "aliases": aliases}
 
 
-def _rows(path: Path) -> list[str]:
+def _rows(path: Folder) -> list[str]:
     rows = delta_tables.read(path).to_pylist()
     plain = [{name: row[name] for name in row if name not in VOLATILE} for row in rows]
     return sorted(json.dumps(row, sort_keys=True, default=str) for row in plain)

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.adapters import code_archive, decisions, delta_tables, lake
+from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
 from pipelines.errors import (
     ChampionUnresolved,
@@ -444,7 +445,7 @@ def quiet_outcomes(promoted: Home) -> None:
     """Deliver two more plans, but no outcome with them."""
     use_case, settings = promoted
     machines.deliver(settings, first=50, until=53)
-    for path in settings.landing.glob("machines/outcome/2026-02-2[0-9]*"):
+    for path in local(settings.landing).glob("machines/outcome/2026-02-2[0-9]*"):
         path.unlink()
     machines.take_in(use_case, settings)
 
@@ -558,14 +559,18 @@ def test_missing_deliveries_and_a_fallen_volume_are_findings(promoted: Home) -> 
     found = monitor(use_case, settings, as_of=at(53), run="test")
     assert [(finding.kind, finding.text) for finding in found.findings] == [
         (
-            "freshness",
-            "table outcome has had no delivery for longer than 1 day, 0:00:00 + 6:00:00; "
-            "look for its files in landing/machines/outcome/*.csv",
+            "feed",
+            "plan: MISSING 2026-02-20 to 2026-02-22, 3 deliveries: expected every 24 hours since "
+            "2026-02-20 20:00 UTC, with grace until 2026-02-21 02:00 UTC, in "
+            "landing/machines/plan/*.csv; the last delivery before came 2026-02-19 20:00 UTC; "
+            "owner plant",
         ),
         (
-            "freshness",
-            "table plan has had no delivery for longer than 1 day, 0:00:00 + 6:00:00; "
-            "look for its files in landing/machines/plan/*.csv",
+            "feed",
+            "outcome: MISSING 2026-02-21 to 2026-02-22, 2 deliveries: expected every 24 hours since "
+            "2026-02-21 06:00 UTC, with grace until 2026-02-21 12:00 UTC, in "
+            "landing/machines/outcome/*.csv; the last delivery before came 2026-02-20 06:00 UTC; "
+            "owner plant",
         ),
         ("volume", "block 2026-02-20: 1 rows, against a median of 40 in the 7 blocks before"),
     ]
