@@ -180,7 +180,19 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def no_failed_rows() -> "pa.Table":
     """Return the empty table of failed rows: ``_file``, ``_row``, ``_failed``."""
-    return _failed_rows_schema().empty_table()
+    import pyarrow as pa
+
+    # schema.empty_table() would import pandas.
+    return pa.Table.from_batches([], schema=failed_rows_schema())
+
+
+def failed_rows_schema() -> "pa.Schema":
+    """Return the schema of the table of failed rows."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [("_file", pa.string()), ("_row", pa.int64()), ("_failed", pa.list_(pa.string()))]
+    )
 
 
 def split_rows(rows: "pa.Table", failed_rows: "pa.Table") -> SplitRows:
@@ -193,7 +205,7 @@ def split_rows(rows: "pa.Table", failed_rows: "pa.Table") -> SplitRows:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    schema = _failed_rows_schema()
+    schema = failed_rows_schema()
     failed = failed_rows.select(schema.names).cast(schema)
     everywhere = pa.arange(0, rows.num_rows)
     # A join carries no lists, so it finds places in both tables and the lists are taken after it.
@@ -207,14 +219,6 @@ def split_rows(rows: "pa.Table", failed_rows: "pa.Table") -> SplitRows:
         rows.take(quarantined).append_column(
             "_failed", failed["_failed"].take(places["_there_min"])
         ),
-    )
-
-
-def _failed_rows_schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    return pa.schema(
-        [("_file", pa.string()), ("_row", pa.int64()), ("_failed", pa.list_(pa.string()))]
     )
 
 

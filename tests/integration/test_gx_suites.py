@@ -1,4 +1,4 @@
-"""Suites run by Great Expectations itself, on DuckDB, over Parquet files."""
+"""Suites of Great Expectations, checked in DuckDB over Parquet files."""
 
 import json
 import warnings
@@ -60,7 +60,7 @@ def staged(folder: Path, rows: pa.Table) -> Path:
 
 
 def checked(folder: Path, *expectations: dict[str, Any], rows: pa.Table = ROWS) -> CheckResult:
-    return check(suite_of(folder, *expectations), [staged(folder, rows)])
+    return check(suite_of(folder, *expectations), [staged(folder, rows)], cache=folder)
 
 
 def failed(result: CheckResult) -> dict[int, list[str]]:
@@ -123,6 +123,39 @@ NOT_EWR = {
                 "expect_column_values_to_match_like_pattern", column="station", like_pattern="%'%"
             ),
             [3, 5, 6],
+        ),
+        (
+            quarantine(
+                "expect_column_values_to_match_like_pattern",
+                column="station",
+                like_pattern="100!%",
+                escape="!",
+            ),
+            [1, 2, 5, 6],
+        ),
+        (
+            quarantine(
+                "expect_column_values_to_not_match_like_pattern",
+                column="station",
+                like_pattern="%'%",
+            ),
+            [1, 2],
+        ),
+        (
+            quarantine(
+                "expect_column_values_to_match_like_pattern_list",
+                column="station",
+                like_pattern_list=["%'%", "1%"],
+            ),
+            [5, 6],
+        ),
+        (
+            quarantine(
+                "expect_column_values_to_not_match_like_pattern_list",
+                column="station",
+                like_pattern_list=["%'%", "p%"],
+            ),
+            [1, 2, 6],
         ),
         (
             quarantine("expect_column_value_lengths_to_equal", column="station", value=4),
@@ -233,7 +266,7 @@ def test_several_files_are_one_check(tmp_path: Path) -> None:
     for number, part in enumerate([ROWS.slice(0, 2), ROWS.slice(2)]):
         pq.write_table(part, tmp_path / f"{number}.parquet")
     suite = suite_of(tmp_path, WIND)
-    result = check(suite, [tmp_path / "0.parquet", tmp_path / "1.parquet"])
+    result = check(suite, [tmp_path / "0.parquet", tmp_path / "1.parquet"], cache=tmp_path)
     assert (result.rows, list(failed(result))) == (6, [2])
 
 
@@ -245,7 +278,7 @@ def test_bounds_of_a_timestamp_are_in_utc(tmp_path: Path) -> None:
     path = tmp_path / "suite.json"
     path.write_text(json.dumps({"name": "times", "expectations": [rule]}), "utf-8")
     suite = load_suite(path, {"observed_at": "timestamp[UTC]"})
-    assert list(failed(check(suite, [staged(tmp_path, rows)]))) == [1]
+    assert list(failed(check(suite, [staged(tmp_path, rows)], cache=tmp_path))) == [1]
 
 
 @pytest.mark.parametrize("no_file", [True, False])
@@ -258,7 +291,8 @@ def test_no_row_is_an_answer_and_not_an_error(tmp_path: Path, *, no_file: bool) 
         expectation("expect_column_mean_to_be_between", column="temp", max_value=100),
         expectation("expect_table_row_count_to_be_between", min_value=1),
     )
-    result = check(suite, [] if no_file else [staged(tmp_path, ROWS.slice(0, 0))])
+    files = [] if no_file else [staged(tmp_path, ROWS.slice(0, 0))]
+    result = check(suite, files, cache=tmp_path)
     assert [(r.success, r.rows_evaluated) for r in result.results] == [
         (True, 0),
         (True, 0),
@@ -284,7 +318,7 @@ def test_what_gx_drops_silently_is_refused_by_name(tmp_path: Path) -> None:
         expectation("expect_column_values_to_be_in_set", column="temp"),
     )
     with pytest.raises(SuiteError) as error:
-        verify(suite)
+        verify(suite, cache=tmp_path)
     assert problems_of(error) == [
         "expect_colum_values_to_be_unique:temp",
         "expect_column_values_to_be_unique:temp",
@@ -297,37 +331,121 @@ def test_what_gx_drops_silently_is_refused_by_name(tmp_path: Path) -> None:
     assert "value_set: value is not a valid list" in text
     assert "value_set: field required" in text
     with pytest.raises(SuiteError):
-        check(suite, [staged(tmp_path, ROWS)])
+        check(suite, [staged(tmp_path, ROWS)], cache=tmp_path)
 
 
 def test_setting_rows_aside_by_a_whole_table_is_refused(tmp_path: Path) -> None:
     mean = quarantine("expect_column_mean_to_be_between", column="temp", max_value=100)
     suite = suite_of(tmp_path, mean)
     with pytest.raises(SuiteError, match="expected an expectation that judges rows"):
-        verify(suite)
+        verify(suite, cache=tmp_path)
 
 
 def test_an_expectation_that_cannot_run_is_an_error_and_not_bad_data(tmp_path: Path) -> None:
+    suite = suite_of(
+        tmp_path,
+        WIND,
+        expectation("expect_column_values_to_be_dateutil_parseable", column="origin"),
+        expectation("expect_column_values_to_be_between", column="origin", min_value=3),
+        expectation("expect_column_values_to_match_regex", column="origin", regex="(?=E)"),
+        expectation("expect_column_mean_to_be_between", column="origin", min_value=3),
+    )
     with pytest.raises(SuiteError) as error:
-        checked(
-            tmp_path,
-            WIND,
-            expectation("expect_column_values_to_be_dateutil_parseable", column="origin"),
-            expectation("expect_column_values_to_be_between", column="origin", min_value=3),
-            expectation("expect_column_values_to_not_be_null", column="temp"),
-            rows=ROWS.drop(["temp"]),
-        )
+        verify(suite, cache=tmp_path)
     assert problems_of(error) == [
         "expect_column_values_to_be_dateutil_parseable:origin",
         "expect_column_values_to_be_between:origin",
-        "expect_column_values_to_not_be_null:temp",
+        "expect_column_values_to_match_regex:origin",
+        "expect_column_mean_to_be_between:origin",
     ]
     assert [problem.found for problem in error.value.problems] == [
         "No provider found for column_values.dateutil_parseable.unexpected_count",
         "Binder Error: Cannot compare values of type VARCHAR and type DOUBLE"
         " - an explicit cast is required",
-        'The column "temp" in BatchData does not exist',
+        "Invalid Input Error: invalid perl operator: (?=",
+        "Binder Error: No function matches the given name and argument types '*(DOUBLE, VARCHAR)'."
+        " You might need to add explicit type casts.",
     ]
+    with pytest.raises(SuiteError):
+        check(suite, [staged(tmp_path, ROWS)], cache=tmp_path)
+
+
+def test_a_column_the_files_lack_is_an_error_that_names_every_rule(tmp_path: Path) -> None:
+    hot = expectation("expect_column_mean_to_be_between", column="temp", max_value=3)
+    with pytest.raises(SuiteError) as error:
+        checked(tmp_path, WIND, hot, rows=ROWS.drop(["temp"]))
+    assert problems_of(error) == ["expect_column_mean_to_be_between:temp"]
+    assert error.value.problems[0].found == "no column temp"
+
+
+def test_a_rule_that_breaks_on_the_rows_is_named_alone(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    rows = pa.table({"_file": ["w.csv"], "_row": [1], "a": [most], "b": [most]})
+    total = expectation("expect_multicolumn_sum_to_equal", column_list=["a", "b"], sum_total=1)
+    count = expectation("expect_table_row_count_to_equal", value=1)
+    path = tmp_path / "suite.json"
+    path.write_text(json.dumps({"name": "sums", "expectations": [count, total]}), "utf-8")
+    suite = load_suite(path, {"a": "int64", "b": "int64"})
+    with pytest.raises(SuiteError) as error:
+        check(suite, [staged(tmp_path, rows)], cache=tmp_path)
+    assert problems_of(error) == ["expect_multicolumn_sum_to_equal:a,b"]
+    assert error.value.problems[0].found == (
+        "_duckdb.OutOfRangeException (its text may quote rows and is left out)"
+    )
+    assert str(most) not in str(error.value)
+
+
+def test_nan_is_a_missing_value(tmp_path: Path) -> None:
+    """Also where the file's bounds, which leave NaN out, say that there is none."""
+    names = {"_file": ["w.csv"] * 3, "_row": [1, 2, 3], "station": ["a"] * 3, "origin": ["b"] * 3}
+    values = pa.array([1.5, float("nan"), 1.5])
+    rows = pa.table({**names, "temp": values, "wind_speed": values})
+    result = checked(
+        tmp_path,
+        quarantine("expect_column_values_to_not_be_null", column="temp"),
+        quarantine("expect_column_values_to_be_between", column="temp", max_value=100),
+        expectation("expect_column_mean_to_be_between", column="temp", max_value=100),
+        rows=rows,
+    )
+    assert failed(result) == {2: ["expect_column_values_to_not_be_null:temp"]}
+    assert [(r.rows_evaluated, r.unexpected_count) for r in result.results] == [
+        (3, 1),
+        (2, 0),
+        (3, 0),
+    ]
+    assert result.results[2].observed == "observed 1.5"
+
+
+def test_a_row_that_fails_in_both_lanes_names_both_rules(tmp_path: Path) -> None:
+    hot = quarantine("expect_column_values_to_be_between", column="temp", max_value=41)
+    outlier = quarantine(
+        "expect_column_value_z_scores_to_be_less_than",
+        column="temp",
+        threshold=1.5,
+        double_sided=True,
+    )
+    assert failed(checked(tmp_path, outlier, hot)) == {
+        5: ["expect_column_values_to_be_between:temp"],
+        6: [
+            "expect_column_value_z_scores_to_be_less_than:temp",
+            "expect_column_values_to_be_between:temp",
+        ],
+    }
+
+
+LISTED = {"column_list": ["origin", "temp"]}
+
+
+def test_missing_values_repeat_like_any_other_unless_the_row_is_ignored(tmp_path: Path) -> None:
+    names = {"_file": ["w.csv"] * 4, "_row": [1, 2, 3, 4], "station": ["a"] * 4}
+    wind = pa.array([None] * 4, pa.float64())
+    temp = pa.array([1.0, 1.0, None, None])
+    rows = pa.table({**names, "origin": [None, None, "a", None], "temp": temp, "wind_speed": wind})
+    unique = "expect_compound_columns_to_be_unique"
+    every = quarantine(unique, **LISTED, ignore_row_if="never")
+    whole = quarantine(unique, **LISTED, ignore_row_if="any_value_is_missing")
+    assert list(failed(checked(tmp_path, every, rows=rows))) == [1, 2]
+    assert list(failed(checked(tmp_path, whole, rows=rows))) == []
 
 
 def test_no_value_of_a_row_is_in_a_message(tmp_path: Path) -> None:
@@ -402,10 +520,10 @@ def shipped(name: str) -> Suite:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPECTATIONS.glob("*.json")))
-def test_every_shipped_suite_is_evaluated_whole(name: str) -> None:
+def test_every_shipped_suite_is_evaluated_whole(name: str, tmp_path: Path) -> None:
     suite = shipped(name)
     assert suite.name == f"flight_delays.{name}"
-    assert len(check(suite, []).results) == len(suite.expectations)
+    assert len(check(suite, [], cache=tmp_path).results) == len(suite.expectations)
 
 
 def test_the_impossible_wind_of_february_is_set_aside(tmp_path: Path) -> None:
@@ -422,6 +540,6 @@ def test_the_impossible_wind_of_february_is_set_aside(tmp_path: Path) -> None:
         "visib": [10.0, 10.0],
     }
     rows = pa.table({"_file": ["w.csv"] * 2, "_row": [1009, 1010], "origin": ["EWR"] * 2, **hours})
-    result = check(shipped("weather"), [staged(tmp_path, rows)])
+    result = check(shipped("weather"), [staged(tmp_path, rows)], cache=tmp_path)
     assert failed(result) == {1010: ["expect_column_values_to_be_between:wind_speed"]}
     assert result.verdict == "publish_and_flag"
