@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,51 +12,82 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.paired import Spread
+
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("apache-airflow", "deltalake", "duckdb", "great-expectations", "mlflow", "scikit-learn")
+PACKAGES = (
+    *("apache-airflow", "deltalake", "duckdb", "great-expectations", "mlflow", "pandas", "pyarrow"),
+    "scikit-learn",
+)
+
+LEAST_WIDTH = 160
+"""Characters of a printed line: the table fits, and a log does not wrap it at 80."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One system in one case: seconds as (minimum, median, maximum) over its repetitions."""
+    """One system in one case: minimum, median and maximum over its repetitions.
+
+    Seconds and MiB; None where a benchmark does not measure it, or has no floor to compare with.
+    ``imports_cpu_s`` is beside ``cpu_s`` and ``wall_s``, never in them.
+    """
 
     case: str
     system: str
-    wall_s: tuple[float, float, float]
+    wall_s: Spread
     repetitions: int
-    ratio_to_floor: float
+    ratio_to_floor: float | None
+    cpu_s: Spread | None = None
+    imports_cpu_s: float | None = None
+    peak_mib: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A ratio and what it was meant to be at most; a missed goal is reported, never moved."""
+    """A number and what it was meant to be at most; a missed goal is reported, never moved.
+
+    ``measured`` is None where there is nothing to measure because a system failed: it is missed.
+    """
 
     name: str
     target: float
-    measured: float
+    measured: float | None
 
     @property
     def met(self) -> bool:
         """Whether the goal is reached."""
-        return self.measured <= self.target
+        return self.measured is not None and self.measured <= self.target
+
+    def __str__(self) -> str:
+        found = "not measured" if self.measured is None else f"{self.measured:.2f}"
+        return f"{self.name}: {found}, goal {self.target:.2f}: {'met' if self.met else 'MISSED'}"
 
 
-def publish(name: str, command: str, rows: list[Measured], goals: list[Goal]) -> None:
-    """Print the rows and goals, and write them with machine, versions and revision."""
-    console = Console()
-    table = Table("case", "system", "wall s (min, median, max)", "runs", "ratio to floor")
-    for row in rows:
-        wall = ", ".join(f"{seconds:.2f}" for seconds in row.wall_s)
-        table.add_row(row.case, row.system, wall, str(row.repetitions), f"{row.ratio_to_floor:.2f}")
-    console.print(table)
+def publish(
+    name: str,
+    command: str,
+    rows: Sequence[Measured],
+    goals: Sequence[Goal],
+    *,
+    notes: Sequence[str] = (),
+    keep: bool = True,
+) -> None:
+    """Print the rows, goals and notes; ``keep`` them with machine, versions and revision."""
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, LEAST_WIDTH)
+    console.print(table_of(rows))
     for goal in goals:
-        said = "met" if goal.met else "MISSED"
-        console.print(f"{goal.name}: {goal.measured:.2f}, goal {goal.target:.2f}: {said}")
+        console.print(str(goal), highlight=False)
+    for note in notes:
+        console.print(note, highlight=False, markup=False)
+    if not keep:
+        return
     RESULTS.mkdir(exist_ok=True)
     content = {
         "command": command,
         "rows": [asdict(row) for row in rows],
         "goals": [{**asdict(goal), "met": goal.met} for goal in goals],
+        "notes": list(notes),
         "versions": {package: version(package) for package in PACKAGES},
         "machine": {
             "cpus": os.cpu_count(),
@@ -66,6 +98,36 @@ def publish(name: str, command: str, rows: list[Measured], goals: list[Goal]) ->
     }
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def table_of(rows: Sequence[Measured]) -> Table:
+    """Return the rows as a table; columns that no row fills are left out."""
+    columns = {
+        "case": [row.case for row in rows],
+        "system": [row.system for row in rows],
+        "CPU s, median (min to max)": [_numbers(row.cpu_s) for row in rows],
+        "wall s, median (min to max)": [_numbers(row.wall_s) for row in rows],
+        "imports CPU s": [_number(row.imports_cpu_s) for row in rows],
+        "peak MiB": ["" if row.peak_mib is None else f"{row.peak_mib[2]:.0f}" for row in rows],
+        "runs": [str(row.repetitions) for row in rows],
+        "ratio to floor": [_number(row.ratio_to_floor) for row in rows],
+    }
+    filled = {title: cells for title, cells in columns.items() if any(cells)}
+    table = Table(*filled)
+    for cells in zip(*filled.values(), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _numbers(values: Spread | None) -> str:
+    if values is None:
+        return ""
+    least, median, most = values
+    return f"{median:.2f} ({least:.2f} to {most:.2f})"
 
 
 def _revision() -> str:
