@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.status import Status
 
-from pipelines.adapters import airflow_api, process_state, processes
+from pipelines.adapters import airflow_api, object_store, process_state, processes
 from pipelines.adapters.airflow_answers import Question, Run
 from pipelines.adapters.examples import flight_delays as example
 from pipelines.adapters.settings import Settings
@@ -130,7 +130,8 @@ def _retrain(demo: _Demo, weeks: int) -> None:
 
 def _deliver(demo: _Demo, first: date, until: date, label: str) -> None:
     with _step(demo, f"deliver {label}", "deliver") as step:
-        delivered = example.deliver(demo.settings.landing, first_day=first, until=until)
+        landing = object_store.local(demo.settings.landing)
+        delivered = example.deliver(landing, first_day=first, until=until)
         step.note = f"{delivered.files_written:,} new files"
 
 
