@@ -6,7 +6,9 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from pipelines.adapters.connections import resolver
 from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.airflow_connections import look_up
 from pipelines.dag_factory.failure_message import failure_message
 from pipelines.dag_factory.run_code import remember_code
 from pipelines.dag_factory.stage_task import ModelTask, StageTask
@@ -61,3 +63,18 @@ def model(context: Any) -> dict[str, str]:  # noqa: ANN401 - Airflow is untyped 
 
 with DAG("troubles__model", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)):
     ModelTask(task_id="model", work=model) >> StageTask(task_id="work", work=model)
+
+
+def addresses(context: Any) -> list[str | None]:  # noqa: ANN401 - Airflow is untyped here
+    return [look_up("unknown"), resolver(look_up)("crm")]
+
+
+def unusable(context: Any) -> str | None:  # noqa: ANN401 - Airflow is untyped here
+    return look_up("legacy")
+
+
+for ask in (addresses, unusable):
+    with DAG(
+        f"troubles__{ask.__name__}", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)
+    ):
+        StageTask(task_id="work", work=ask)

@@ -84,7 +84,7 @@ def test_ingest_names_the_day_that_is_missing_and_the_line_says_it(settings: Set
     assert found(settings, 4) == [("sales", "missing", "03-04")]
     said = describe(ingest(TILL, settings, as_of=at(4), run="test"))
     assert (
-        "  sales missing: MISSING 2026-03-04: expected by 20:00 UTC since 2026-03-04 20:00 UTC, with "
+        "  MISSING 2026-03-04: expected by 20:00 UTC since 2026-03-04 20:00 UTC, with "
         "grace until 2026-03-04 22:00 UTC, in landing/till/sales/*.csv; the last delivery before "
         "came 2026-03-03 20:00 UTC; owner shop floor\n"
     ) in said
