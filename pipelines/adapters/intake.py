@@ -117,7 +117,7 @@ class Intake:
             for whole in _ahead(parsed.parts, file):
                 part = whole if only is None else _numbered(whole, only)
                 found += whole.landed
-                accepted, aside = _conformed(part, delivery, table)
+                accepted, aside = conformed(part, delivery, table)
                 rows.add(accepted)
                 set_aside.add(aside)
                 counts["landed"] += part.landed
@@ -197,6 +197,23 @@ def intake(places: Places) -> Iterator[Intake]:
         yield Intake(places, silver, quarantine, repeats)
 
 
+def conformed(
+    part: "ParsedPart", delivery: "Delivery", table: Table
+) -> tuple["pa.Table", "pa.Table"]:
+    """Return a part's rows for silver, and those for quarantine, as their tables hold them."""
+    import pyarrow as pa
+
+    typed, names = conform(part.rows, table), quarantine_schema().names
+    accepted = stamp(typed.accepted, delivery, table).select(silver_schema(table).names)
+    aside = [
+        stamp(rows, delivery).select(names).cast(quarantine_schema())
+        for rows in (part.rejected, part.unparsed)
+    ]
+    if typed.rejected.num_rows:
+        aside.append(as_quarantine(stamp(typed.rejected, delivery), table))
+    return accepted, pa.concat_tables(aside)
+
+
 def _ahead(parts: Iterator["ParsedPart"], file: "LocalFile") -> Iterator["ParsedPart"]:
     """Yield the parts; those of a large file are parsed while the one before is written."""
     if file.inspected.unpacked_bytes < LARGE_BYTES:
@@ -219,23 +236,6 @@ def _numbered(part: "ParsedPart", only: "pa.Array") -> "ParsedPart":
     )
     landed = rows.num_rows + rejected.num_rows + unparsed.num_rows
     return ParsedPart(landed=landed, rows=rows, rejected=rejected, unparsed=unparsed)
-
-
-def _conformed(
-    part: "ParsedPart", delivery: "Delivery", table: Table
-) -> tuple["pa.Table", "pa.Table"]:
-    """Return the part's rows for silver, and those for quarantine."""
-    import pyarrow as pa
-
-    typed, names = conform(part.rows, table), quarantine_schema().names
-    accepted = stamp(typed.accepted, delivery, table).select(silver_schema(table).names)
-    aside = [
-        stamp(rows, delivery).select(names).cast(quarantine_schema())
-        for rows in (part.rejected, part.unparsed)
-    ]
-    if typed.rejected.num_rows:
-        aside.append(as_quarantine(stamp(typed.rejected, delivery), table))
-    return accepted, pa.concat_tables(aside)
 
 
 def _refuse_too_many(counts: Mapping[str, int], delivery: "Delivery", table: Table) -> None:

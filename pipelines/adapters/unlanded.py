@@ -9,19 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import staged_rows
-from pipelines.adapters.intake import READERS
+from pipelines.adapters.intake import READERS, conformed
 from pipelines.adapters.preflight import inspect, opened
 from pipelines.adapters.repeats import Repeats
 from pipelines.adapters.staged_files import Staging
-from pipelines.domain.contract import (
-    Table,
-    as_quarantine,
-    conform,
-    quarantine_schema,
-    silver_schema,
-)
+from pipelines.domain.contract import Table, quarantine_schema, silver_schema
 from pipelines.domain.delivery import Delivery, LocalFile
-from pipelines.domain.lineage import Law, stamp
+from pipelines.domain.lineage import Law
 from pipelines.errors import FileRefused, Problem
 
 if TYPE_CHECKING:
@@ -83,21 +77,14 @@ def _staged(path: Path, table: Table, staging: Staging) -> Staged:
     landed = accepted = unparsed = 0
     with staging.delivery() as rows:
         for part in parsed.parts:
-            typed = conform(part.rows, table)
-            taken = stamp(typed.accepted, file.delivery, table).select(silver_schema(table).names)
+            taken, bad = conformed(part, file.delivery, table)
             rows.add(taken)
             landed += part.landed
             accepted += taken.num_rows
             unparsed += part.unparsed.num_rows
-            names = quarantine_schema().names
-            bad = [
-                stamp(broken, file.delivery).select(names).cast(quarantine_schema())
-                for broken in (part.rejected, part.unparsed)
-            ]
-            bad.append(as_quarantine(stamp(typed.rejected, file.delivery), table))
-            set_aside += sum(part.num_rows for part in bad)
+            set_aside += bad.num_rows
             if aside.num_rows < MOST_ASIDE:
-                aside = pa.concat_tables([aside, *bad]).slice(0, MOST_ASIDE)
+                aside = pa.concat_tables([aside, bad]).slice(0, MOST_ASIDE)
     if set_aside > table.maximum_quarantined * landed:
         raise FileRefused(_too_many(path, table, set_aside, landed))
     law = Law(

@@ -5,7 +5,16 @@ import sys
 
 import typer
 
-from pipelines.cli import demo, lake_commands, platform, stage_runs
+from pipelines.cli import (
+    demo,
+    docs_commands,
+    lake_commands,
+    platform,
+    quality_commands,
+    quarantine_commands,
+    stage_runs,
+    upkeep_commands,
+)
 from pipelines.cli.terminal import fail_on
 from pipelines.errors import HeadframeError
 
@@ -20,6 +29,10 @@ platform.register(app)
 demo.register(app)
 lake_commands.register(app)
 stage_runs.register(app)
+upkeep_commands.register(app)
+quality_commands.register(app)
+docs_commands.register(app)
+quarantine_commands.register(app)
 
 
 def main() -> None:

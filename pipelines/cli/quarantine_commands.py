@@ -12,9 +12,9 @@ from rich.text import Text
 from pipelines.adapters import lake, quarantined
 from pipelines.adapters.settings import Settings
 from pipelines.cli.stage_runs import moment
-from pipelines.cli.terminal import console, errors, fail_on
-from pipelines.errors import FileRefused, HeadframeError, Problem, SettingsError
-from pipelines.use_case import UseCase, load, load_all
+from pipelines.cli.tables import find_table, use_cases
+from pipelines.cli.terminal import console, fail_on
+from pipelines.errors import FileRefused, HeadframeError
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE", help="A table of a use case.")]
 Named = Annotated[
@@ -46,7 +46,7 @@ def list_reasons(
     with fail_on(HeadframeError):
         found = [
             {"use_case": declared.name, "table": table.name, **row}
-            for declared in _use_cases(settings, use_case)
+            for declared in use_cases(settings, use_case)
             for table in declared.tables
             for row in quarantined.counted(
                 lake.quarantine(settings, declared.name, table.name)
@@ -76,7 +76,7 @@ def show(
     """Show quarantined rows with what they said: on this terminal, and nowhere else."""
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = _owner(settings, table, use_case)
+        declared, _ = find_table(settings, table, use_case)
         folder = lake.quarantine(settings, declared.name, table)
         rows = quarantined.shown(folder, file=file, reason=reason, limit=limit).to_pylist()
     if as_json:
@@ -97,7 +97,7 @@ def replay(
 
     settings, now = Settings(), datetime.now(UTC)
     with fail_on(HeadframeError):
-        declared = _owner(settings, table, use_case)
+        declared, _ = find_table(settings, table, use_case)
         run = f"cli__{now.isoformat()}"
         result = stage(declared, settings, table=table, as_of=now, run=run, dry_run=dry_run)
     if as_json:
@@ -122,7 +122,7 @@ def reingest(
 
     settings, now = Settings(), datetime.now(UTC)
     with fail_on(HeadframeError):
-        declared = _owner(settings, table, use_case)
+        declared, _ = find_table(settings, table, use_case)
         result = stage(
             declared,
             settings,
@@ -133,35 +133,6 @@ def reingest(
             dry_run=dry_run,
         )
     console.print(result.describe(), markup=False, highlight=False)
-
-
-def _use_cases(settings: Settings, name: str) -> list[UseCase]:
-    """Return the use cases, or the one called ``name``; broken declarations are named and left out."""
-    folder = settings.dags.absolute()
-    if name:
-        return [load(folder / f"{name}.py")]
-    sound, broken = load_all(folder)
-    for error in broken:
-        errors.print(str(error), markup=False, highlight=False)
-    return list(sound.values())
-
-
-def _owner(settings: Settings, table: str, use_case: str) -> UseCase:
-    """Return the one use case that has the table. Raises SettingsError for none or several."""
-    declared = _use_cases(settings, use_case)
-    owners = [found for found in declared if table in {t.name for t in found.tables}]
-    if len(owners) == 1:
-        return owners[0]
-    known = sorted({f"{found.name}.{t.name}" for found in declared for t in found.tables})
-    several = ", ".join(found.name for found in owners)
-    raise SettingsError(
-        Problem(
-            where=f"table {table!r}",
-            expected="a table of one use case",
-            found=f"one of each of {several}" if owners else f"none; known: {', '.join(known)}",
-            fix="Name the use case with --use-case." if owners else "Correct the name.",
-        )
-    )
 
 
 def _refuse(refused: tuple[FileRefused, ...]) -> None:

@@ -3,9 +3,21 @@
 import difflib
 
 from pipelines.adapters.settings import Settings
+from pipelines.cli.terminal import errors
 from pipelines.domain.contract import Table
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import UseCase, load, load_all
+
+
+def use_cases(settings: Settings, name: str = "") -> list[UseCase]:
+    """Return the use cases, or the one called ``name``; broken declarations are told and left out."""
+    folder = settings.dags.absolute()
+    if name:
+        return [load(folder / f"{name}.py")]
+    sound, broken = load_all(folder)
+    for error in broken:
+        errors.print(str(error), markup=False, highlight=False)
+    return list(sound.values())
 
 
 def find_table(settings: Settings, table: str, use_case: str = "") -> tuple[UseCase, Table]:
@@ -14,8 +26,7 @@ def find_table(settings: Settings, table: str, use_case: str = "") -> tuple[UseC
     Raises SettingsError where no use case, or several, declare such a table, and DeclarationError
     where the use case asked for is wrong.
     """
-    folder = settings.dags.absolute()
-    declared = [load(folder / f"{use_case}.py")] if use_case else list(load_all(folder)[0].values())
+    declared = use_cases(settings, use_case)
     found = [(u, t) for u in declared for t in u.tables if t.name == table]
     if len(found) == 1:
         return found[0]

@@ -47,12 +47,15 @@ def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
     published = [assets.silver(settings, use_case, table) for table in use_case.tables]
     schedule = _until_end(use_case, now, use_case.ingest_schedule)
     with _dag(use_case, "ingest", **schedule, params=forms.ingest()):
-        StageTask(
+        ingest = StageTask(
             task_id="ingest",
             work=partial(tasks.ingest, use_case),
             inlets=published,
             outlets=[assets.silver_news(use_case)],
         )
+        docs = StageTask(task_id="docs", work=partial(tasks.docs, use_case), retries=0)
+        # It runs however ingest ended; as a teardown it decides nothing about the run's colour.
+        ingest >> docs.as_teardown()
 
 
 def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:

@@ -12,11 +12,13 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import airflow_connections, assets, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.stage_task import FAILURE
 from pipelines.domain.windows import scoring_times
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase
 
 REFUSED_BY_GATES = "The gates refused the challenger; the log of evaluate says why."
+NO_PAGES = "The pages could not be written; the next run writes them."
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +59,20 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
 
 
 def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Write the pages of checks that have none yet, those of ingests that were refused included."""
-    del context
+    """Write the pages of checks that have none yet, those of ingests that were refused included.
+
+    Beside a failed ingest it is skipped rather than failed when it cannot: the message about a run
+    names the task that failed last.
+    """
     from pipelines.stages.quality_docs import quality_docs
 
-    made = quality_docs(Settings(), use_case.name)
+    try:
+        made = quality_docs(Settings(), use_case.name)
+    except Exception as error:
+        if context["ti"].xcom_pull(task_ids="ingest", key=FAILURE) is None:
+            raise
+        logger.exception("The pages could not be written.")
+        raise AirflowSkipException(NO_PAGES) from error
     return {"says": _say(made.describe()), "written": made.written}
 
 

@@ -114,7 +114,7 @@ def describe(results: Sequence[TableIngested]) -> str:
         refused = f"; {len(result.refused)} files refused" if result.refused else ""
         waiting = f"; {result.waiting} files still being written" if result.waiting else ""
         lines.append(line + (f" ({reasons})" if reasons else "") + flagged + refused + waiting)
-        lines += [f"  {result.table} {found.kind}: {found.text}" for found in result.feed]
+        lines += [f"  {found.text}" for found in result.feed]
     return "\n".join(lines)
 
 

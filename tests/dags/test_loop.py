@@ -115,8 +115,8 @@ def test_an_ingest_without_news_announces_nothing(loop: Loop) -> None:
 
 
 def test_a_refused_file_fails_the_task_and_holds_back_no_other(loop: Loop) -> None:
-    assert loop.refused_ingest.tasks == {"ingest": "failed"}
-    assert loop.refused_ingest.tries == {"ingest": 1}
+    assert loop.refused_ingest.tasks == {"ingest": "failed", "docs": "success"}
+    assert loop.refused_ingest.tries["ingest"] == 1
     assert "weather/broken.csv" in loop.refused_ingest.reasons["ingest"]
     assert loop.announced_by_refused == []
     assert {event["table"] for event in loop.announced_after_it} >= {"schedule", "arrivals"}

@@ -25,6 +25,13 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._number = 0
+        self.events: list[dict[str, Any]] = []
+        """What the browser told unasked, of the domains that ``listen`` named."""
+
+    def listen(self, *domains: str) -> None:
+        """Keep what the browser tells of these domains of its protocol, such as "Network"."""
+        for domain in domains:
+            self._command(f"{domain}.enable")
 
     def open(self, address: str) -> None:
         """Go to an address."""
@@ -74,6 +81,8 @@ class Page:
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
             answer = json.loads(self._socket.recv(timeout=60))
+            if "method" in answer:
+                self.events.append(answer)
             if answer.get("id") == number:
                 result: dict[str, Any] = answer.get("result", {})
                 return result

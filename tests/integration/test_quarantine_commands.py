@@ -88,4 +88,4 @@ def test_a_lake_that_lost_rows_fails_the_check_with_what_to_do(home: Settings) -
 def test_a_table_of_no_use_case_is_answered_with_those_there_are(home: Settings) -> None:
     shop_declared(home, nullable=False)
     said = headframe_in(home)("quarantine", "show", "order", status=1).stderr
-    assert "known: shop.orders, shop.prices" in said
+    assert "expected one of orders, prices; found no such table (did you mean 'orders'?)" in said
