@@ -304,7 +304,10 @@ class _Filed:
         )
 
     def tidy(self, commit: Commit) -> None:
-        """Delete what was uploaded for a commit that turned out to be done already."""
+        """Note what was published; delete what was uploaded for a commit that was done already."""
+        if commit.written:
+            for file in self._staged:
+                file.published.add(file.path.name)
         if commit.written or not self._uploaded:
             return
         live = live_files.Names(self._table)

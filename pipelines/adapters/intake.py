@@ -149,7 +149,8 @@ class Intake:
         """Remove the staged rows that say nothing new beside one another, and beside silver."""
         staged = [file.path for file in self._silver.files()]
         repeated = self._repeats.find(staged, self.places.silver if beside_silver else None)
-        self._move(staged_rows.take_out(self._silver, repeated), "repeated")
+        for rows in staged_rows.take_out(self._silver, repeated):
+            self._move(rows, "repeated")
 
     def check(self, seen: Seen | None = None) -> CheckResult:
         """Run the suite on the staged rows and set aside those it says; raises QualityRefused.
@@ -157,8 +158,7 @@ class Intake:
         ``seen`` gets the result, with each rule's keywords in the suite, before it is acted upon.
         """
         checked = _check(self.places, self._silver.files(), seen)
-        rows = staged_rows.take_out(self._silver, checked.failed_rows)
-        if rows.num_rows:
+        for rows in staged_rows.take_out(self._silver, checked.failed_rows):
             self._move(rows, "quarantined")
             failed = split_rows(rows, checked.failed_rows).quarantined
             failed = as_quarantine(failed, self.places.table)

@@ -1,7 +1,7 @@
 """Publishing: what ingest, replay and reingest of a table share, so that two at once cannot err."""
 
 from collections.abc import Callable
-from itertools import count
+from contextlib import suppress
 from typing import TypeVar
 
 from pipelines.adapters.delta_tables import Commit
@@ -27,23 +27,25 @@ def restarted(work: Callable[[], Outcome]) -> Outcome:
 
     Raises CommitLost when others came first time and again.
     """
-    for restarts in count():
-        try:
+    for _ in range(MOST_RESTARTS):
+        with suppress(CommitLost):
             return work()
-        except CommitLost:
-            if restarts == MOST_RESTARTS:
-                raise
-    raise AssertionError  # count() has no end
+    return work()
 
 
 def refuse_lost(commit: Commit, places: Places) -> None:
     """Raise CommitLost unless this call wrote the commit."""
     if not commit.written:
-        raise CommitLost(
-            Problem(
-                where=f"table {places.use_case}/{places.table.name}",
-                expected="to be the only ingest of these files",
-                found="another one ahead",
-                fix="Nothing was lost; run ingest again.",
-            )
+        raise lost(places)
+
+
+def lost(places: Places) -> CommitLost:
+    """Return the error of work that another run did first."""
+    return CommitLost(
+        Problem(
+            where=f"table {places.use_case}/{places.table.name}",
+            expected="to be the only run that changes it",
+            found="another one ahead",
+            fix="Nothing was lost; run it again.",
         )
+    )

@@ -66,11 +66,13 @@ class Repeats:
         """
         import pyarrow as pa
 
+        found = [silver_schema(self._table).empty_table().select(ROW_KEY)]
+        if not staged:  # what was seen was of files that were refused
+            return found[0]
         known = silver if silver and self._span and delta_tables.exists(silver) else None
         if known is not None:
             for batch in self._existing(known, [*self._table.key, KNOWN_AT]):
                 self._remember(self._hashes(pa.Table.from_batches([batch])))
-        found = [silver_schema(self._table).empty_table().select(ROW_KEY)]
         for suspects in self._suspects():
             rows = self._with_hash(suspects, staged)
             existing = rows.slice(0, 0)
@@ -83,7 +85,11 @@ class Repeats:
 
     def _existing(self, silver: "Folder", columns: Sequence[str]) -> "pa.RecordBatchReader":
         assert self._span is not None  # noqa: S101 - rows were seen
-        low, high = (f"timestamp '{moment.isoformat()}'" for moment in self._span)
+        # A plain literal is one of nanoseconds to delta-rs, which end in the year 2262.
+        low, high = (
+            f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+            for moment in self._span
+        )
         where = f"{KNOWN_AT} >= {low} and {KNOWN_AT} <= {high}"
         return delta_tables.read_batches(silver, columns=columns, where=where)
 

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,15 @@ FILE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """One staged file; ``statistics`` is the Delta log's JSON about its rows."""
+    """One staged file; ``statistics`` is the Delta log's JSON about its rows.
+
+    ``published`` is the set, shared by the files of one staging, of the names that were committed.
+    """
 
     path: Path
     rows: int
     statistics: str
+    published: set[str] = field(default_factory=set, compare=False, repr=False)
 
 
 class Staging:
@@ -54,6 +58,7 @@ class Staging:
         self.schema = file_schema
         self.see: Callable[[pa.Table], None] | None = None
         self.shared = FileWriter(self)
+        self.published: set[str] = set()
         self._files: list[StagedFile] = []
         self._replaced: list[Path] = []
 
@@ -93,10 +98,13 @@ class Staging:
         self._replaced.append(old.path)
 
     def discard(self, committed: Collection[str]) -> None:
-        """Remove every staged file whose name is not among ``committed``."""
+        """Remove every staged file that is neither known as published nor among ``committed``.
+
+        A published one stays whatever became of it since: earlier versions of the table hold it.
+        """
         self.shared.abandon()
         for path in [*self._replaced, *(staged.path for staged in self._files)]:
-            if path.name not in committed:
+            if path.name not in self.published and path.name not in committed:
                 path.unlink(missing_ok=True)
         self._files.clear()
         self._replaced.clear()
@@ -224,7 +232,9 @@ class FileWriter:
             found["minValues"] = {BOUNDED: min(moments).isoformat()}
             found["maxValues"] = {BOUNDED: max(moments).isoformat()}
             found["nullCount"] = {BOUNDED: 0}
-        self._finished.append(StagedFile(self._path, self._rows, json.dumps(found)))
+        self._finished.append(
+            StagedFile(self._path, self._rows, json.dumps(found), self._staging.published)
+        )
         self._bytes, self._rows, self._bounds = 0, 0, []
 
 

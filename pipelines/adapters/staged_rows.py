@@ -1,5 +1,6 @@
 """Staged rows: single rows taken out of staged files, by name."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import delta_tables
@@ -12,30 +13,32 @@ if TYPE_CHECKING:
 BATCH_ROWS = 100_000
 """Rows copied at once from an old file to a new one."""
 
+TAKEN_ROWS = 20_000
+"""Rows taken out at once: their caller makes a text of each."""
 
-def take_out(staging: Staging, names: "pa.Table") -> "pa.Table":
-    """Remove the rows named by ``_file`` and ``_row`` from every staged file, and return them.
 
-    Only files that hold such a row are written anew.
+def take_out(staging: Staging, names: "pa.Table") -> Iterator["pa.Table"]:
+    """Remove the rows named by ``_file`` and ``_row`` from every staged file, yielding them in parts.
+
+    Only files that hold such a row are written anew, each once its rows were yielded.
     """
     import duckdb
     import pyarrow as pa
 
-    matches = " and ".join(f"staged.{name} = named.{name}" for name in ROW_KEY)
-    taken = [staging.schema.empty_table()]
     if not names.num_rows:
-        return taken[0]
+        return
+    matches = " and ".join(f"staged.{name} = named.{name}" for name in ROW_KEY)
     for file in staging.files():
         with duckdb.connect(":memory:") as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.register("named", names.select(list(ROW_KEY)))
             source = f"from read_parquet({delta_tables.quoted(str(file.path))}) staged"
-            found = connection.sql(
-                f"{source} where exists (from named where {matches}) order by _file, _row"
-            ).to_arrow_table()
-            if not found.num_rows:
+            here = f"exists (from named where {matches})"
+            count = connection.sql(f"select count(*) {source} where {here}").fetchall()[0][0]
+            if not count:
                 continue
-            taken.append(found.select(staging.schema.names).cast(staging.schema))
-            kept = connection.sql(f"{source} where not exists (from named where {matches})")
+            for batch in connection.sql(f"{source} where {here}").to_arrow_reader(TAKEN_ROWS):
+                rows = pa.Table.from_batches([batch]).select(staging.schema.names)
+                yield rows.cast(staging.schema)
+            kept = connection.sql(f"{source} where not {here}")
             staging.replace(file, kept.to_arrow_reader(BATCH_ROWS))
-    return pa.concat_tables(taken)

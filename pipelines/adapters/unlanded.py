@@ -60,7 +60,7 @@ def staged(path: Path, table: Table) -> Iterator[Staged]:
                 found = _staged(path, table, staging)
                 names = [file.path for file in staging.files()]
                 repeated = repeats.find(names, folder / "no_silver")
-                count = staged_rows.take_out(staging, repeated).num_rows
+                count = sum(rows.num_rows for rows in staged_rows.take_out(staging, repeated))
         except FileRefused as refused:
             raise _not_landed(refused) from None
         law = replace(found.law, accepted=found.law.accepted - count, repeated=count)

@@ -13,19 +13,19 @@ from pipelines.adapters.extracts import extract
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.feed_watch import watch
 from pipelines.adapters.intake import Intake, Places, intake
-from pipelines.adapters.publishing import SEQUENCE, application, refuse_lost, restarted
+from pipelines.adapters.publishing import SEQUENCE, application, lost, refuse_lost, restarted
 from pipelines.adapters.quality_records import RunRecords
+from pipelines.adapters.schema_gate import refuse_other_schema
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import Files, Table, quarantine_schema, silver_schema
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.lineage import NOTHING, Law
-from pipelines.errors import (
-    FileRefused,
-    HeadframeError,
-)
+from pipelines.errors import FileRefused, HeadframeError
 from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipelines.adapters.object_store import Folder
     from pipelines.adapters.staged_files import StagedFile
     from pipelines.domain.delivery import Delivery
@@ -87,9 +87,8 @@ def ingest(
         failed.append(error)  # the next ingest puts these checks in the ledger
     if failed:
         # What waiting cannot mend comes first: a retry would hide it.
-        first = min(failed, key=lambda error: error.retryable)
-        alike = [p for error in failed if type(error) is type(first) for p in error.problems]
-        raise type(first)(*alike) from first
+        failed.sort(key=lambda error: error.retryable)
+        raise type(failed[0])(*(p for error in failed for p in error.problems)) from failed[0]
     return results
 
 
@@ -151,7 +150,9 @@ def _take_in(
     # What this run extracted was delivered after it began, and need not wait for the next one.
     due = [d for d in landed.deliveries if d.delivered_at <= as_of or d.name == extracted]
     # Numbers before contents: whatever another ingest commits after this, it is noticed.
-    ingests = delta_tables.transaction(places.silver, SEQUENCE) or 0
+    numbers = [
+        delta_tables.transaction(t, SEQUENCE) or 0 for t in (places.silver, places.quarantine)
+    ]
     new = _not_taken(places.silver, due)
     seen = TableIngested(
         table=places.table.name,
@@ -162,18 +163,18 @@ def _take_in(
     )
     if not new:
         return seen
+    if delta_tables.exists(places.silver):
+        expected = silver_schema(places.table)
+        refuse_other_schema(places.silver, expected, delta_tables.schema(places.silver))
     refused = list(landed.refused)
     with intake(places) as taking:
-        for delivery in new:
-            try:
-                taking.take(delivery, landed)
-            except FileRefused as error:
-                refused.append(error)
+        for same_bytes in new:
+            refused += _take_first(taking, same_bytes, landed)
         taking.leave_out_repeats()
         checked = taking.check(partial(records.keep, taking))
         laws = taking.laws()
         if taking.taken:
-            _commit(taking, checked, ingests, as_of=as_of, run=run)
+            _commit(taking, checked, numbers, as_of=as_of, run=run)
     version = delta_tables.version(places.silver)
     records.published(places.table.name, version)
     return replace(
@@ -187,17 +188,36 @@ def _take_in(
     )
 
 
-def _not_taken(silver: "Folder", due: Sequence["Delivery"]) -> list["Delivery"]:
-    """Return deliveries whose bytes silver has not taken, each content once, first name first."""
-    by_content: dict[str, Delivery] = {}
+def _not_taken(silver: "Folder", due: Sequence["Delivery"]) -> list[list["Delivery"]]:
+    """Return the deliveries of each content that silver has not taken, first name first."""
+    by_content: dict[str, list[Delivery]] = {}
     for delivery in sorted(due, key=lambda d: (d.delivered_at, d.name)):
-        by_content.setdefault(delivery.sha256, delivery)
+        by_content.setdefault(delivery.sha256, []).append(delivery)
     taken = delta_tables.committed(silver, [application(sha256) for sha256 in by_content])
-    return [d for sha256, d in by_content.items() if application(sha256) not in taken]
+    return [same for sha256, same in by_content.items() if application(sha256) not in taken]
+
+
+def _take_first(
+    taking: Intake, same_bytes: Sequence["Delivery"], landed: landing.Landed
+) -> list[FileRefused]:
+    """Take in one of the deliveries of the same bytes, and return why those before it were refused.
+
+    A name matters: its suffix says how the bytes are packed.
+    """
+    refused: list[FileRefused] = []
+    for delivery in same_bytes:
+        try:
+            taking.take(delivery, landed)
+        except FileRefused as error:
+            # Without its frames, which would keep all that was read of the file in memory.
+            refused.append(FileRefused(*error.problems))
+        else:
+            break
+    return refused
 
 
 def _commit(
-    taking: Intake, checked: "CheckResult", ingests: int, *, as_of: datetime, run: str
+    taking: Intake, checked: "CheckResult", numbers: Sequence[int], *, as_of: datetime, run: str
 ) -> None:
     """Publish what was staged, quarantine first; raises CommitLost when another ingest was first."""
     places, laws = taking.places, taking.laws()
@@ -211,14 +231,14 @@ def _commit(
         "check": checked.as_json(),
         "ignored_columns": taking.ignored_columns,
     }
-    _set_aside(places, taking.taken, quarantine, metadata)
+    _set_aside(taking, quarantine, numbers[1], metadata)
     failpoint("ingest.between_quarantine_and_silver")
     transactions = {application(delivery.sha256): 1 for delivery in taking.taken}
     commit = delta_tables.commit_staged(
         places.silver,
         silver,
         table_schema=silver_schema(places.table),
-        transactions={**transactions, SEQUENCE: ingests + 1},
+        transactions={**transactions, SEQUENCE: numbers[0] + 1},
         metadata=metadata,
     )
     failpoint("ingest.after_silver")
@@ -226,40 +246,49 @@ def _commit(
 
 
 def _set_aside(
-    places: Places,
-    deliveries: Sequence["Delivery"],
-    staged: Sequence["StagedFile"],
-    metadata: Mapping[str, object],
+    taking: Intake, staged: Sequence["StagedFile"], number: int, metadata: Mapping[str, object]
 ) -> None:
     """Put staged rows in quarantine in place of what an unfinished run set aside for the same files.
 
-    Written before silver; until silver holds the files, the next run does it again. Of two runs at
-    once the numbers let only one pass.
+    Written before silver, in one commit; until silver holds the files, the next run does it again.
+    ``number`` is quarantine's from before anything was read: an ingest that came between has taken
+    the next one, and then CommitLost is raised. Likewise where silver took the files meanwhile.
     """
-    quarantine = places.quarantine
-    number = delta_tables.transaction(quarantine, SEQUENCE) or 0
-    listed = ", ".join(delta_tables.quoted(delivery.sha256) for delivery in deliveries)
-    same_files = f"_sha256 in ({listed})"
+    quarantine, silver = taking.places.quarantine, taking.places.silver
+    digests = [delivery.sha256 for delivery in taking.taken]
+    if delta_tables.committed(silver, map(application, digests)):
+        raise lost(taking.places)
+    same_files = f"_sha256 in ({', '.join(map(delta_tables.quoted, digests))})"
+    transactions = {SEQUENCE: number + 1}
     if _left_behind(quarantine, same_files):
-        number += 1
         commit = delta_tables.commit_rows(
             quarantine,
-            quarantine_schema().empty_table(),
-            transactions={SEQUENCE: number},
+            _rows_of(staged),
+            transactions=transactions,
             metadata=metadata,
             replace=same_files,
         )
-        refuse_lost(commit, places)
-        failpoint("ingest.after_clearing_quarantine")
-    if staged:
+    elif staged:
         commit = delta_tables.commit_staged(
             quarantine,
             staged,
             table_schema=quarantine_schema(),
-            transactions={SEQUENCE: number + 1},
+            transactions=transactions,
             metadata=metadata,
         )
-        refuse_lost(commit, places)
+    else:
+        return
+    refuse_lost(commit, taking.places)
+
+
+def _rows_of(staged: Sequence["StagedFile"]) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = quarantine_schema()
+    return pa.concat_tables(
+        [schema.empty_table(), *(pq.read_table(file.path).cast(schema) for file in staged)]
+    )
 
 
 def _left_behind(quarantine: "Folder", same_files: str) -> bool:

@@ -203,8 +203,9 @@ def _moved(
 ) -> tuple[dict[str, Law], dict[str, Law]]:
     """Return, by delivery, the law of the rows that silver adds, and that of what quarantine drops."""
     added, dropped = {}, {}
+    laws = taking.laws()
     for delivery in taking.taken:
-        law = taking.laws()[delivery.name]
+        law = laws[delivery.name]
         account = opened.get(delivery.sha256)
         unparsed = account.law.unparsed if account else 0
         quarantined = account.law.quarantined if account else len(work.numbers(delivery))

@@ -54,7 +54,7 @@ def test_polls_tell_a_missing_feed_once_and_stay_green(settings: Settings) -> No
     for poll in range(6):
         as_of = (first + timedelta(minutes=30 * poll)).isoformat()
         ended = airflow_runs.run("readings__ingest", conf={"as_of": as_of})
-        assert (ended.state, ended.tasks) == ("success", {"ingest": "success"})
+        assert (ended.state, ended.tasks) == ("success", {"ingest": "success", "docs": "success"})
         missing = "MISSING 2026-03-02: expected by 20:00 UTC" in ended.returned["ingest"]["says"]
         assert missing == (poll > 2)  # grace ends at two
     (message,) = notifications.recent(settings, 10)
@@ -67,6 +67,6 @@ def test_a_failing_file_does_not_keep_a_missing_feed_from_being_told(settings: S
     land(settings, "1.csv", METERED)
     land(settings, "broken.csv", "one,two\n1,2\n")
     ended = airflow_runs.run("readings__ingest", conf={"as_of": "2026-03-03T03:00:00+00:00"})
-    assert ended.tasks == {"ingest": "failed"}
+    assert ended.tasks == {"ingest": "failed", "docs": "success"}
     titles = [message.title for message in notifications.recent(settings, 10)]
     assert titles.count("readings: 1 feed is not as expected") == 1
