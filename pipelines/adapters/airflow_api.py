@@ -141,8 +141,9 @@ class AirflowApi:
     def questions(self, dag_id: str = ANY, run_id: str = ANY) -> tuple[Question, ...]:
         """List the tasks that wait for a person's answer.
 
-        A question is seen before its task has come to rest, and Airflow loses a task whose answer
-        comes that early: so only those at rest are listed.
+        A question is seen before its task has come to rest, and an answer that early is lost: so
+        only those at rest are listed. Even so an answer within a second or two may cost the try,
+        whose retry asks again.
         """
         path = f"{_run_path(dag_id, run_id)}/hitlDetails"
         found = self._pages(path, "hitl_details", response_received="false")
