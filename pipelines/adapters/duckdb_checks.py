@@ -15,7 +15,7 @@ from pipelines.domain.quality import (
     failed_rows_schema,
     no_failed_rows,
 )
-from pipelines.domain.sql_text import literal, quoted
+from pipelines.domain.sql_text import literal, quoted, read_parquet
 from pipelines.errors import Problem, SuiteError
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def staged_rows(
             "CREATE MACRO regexp_like(text, pattern) AS regexp_matches(text, pattern)"
         )
         if files:
-            names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-            _create_view(connection, f"read_parquet([{names}])")
+            _create_view(connection, read_parquet(files))
         else:
             types = [f"{quoted(name)} {DUCKDB_TYPES[columns[name]]}" for name in columns]
             types += [f"{ROW_KEY[0]} VARCHAR", f"{ROW_KEY[1]} BIGINT"]

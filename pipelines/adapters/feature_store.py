@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.adapters import delta_tables
 from pipelines.adapters.object_store import Folder
 from pipelines.domain.features import AS_OF, FeatureView, KnownTables, compute_features
+from pipelines.domain.sql_text import delta_moment
 from pipelines.errors import NotEnoughData, Problem
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def _read(
     if not delta_tables.exists(table) or not blocks:
         return None
     low, high = min(start for start, _ in blocks), max(start for start, _ in blocks)
-    rows = delta_tables.read(
-        table,
-        where=f"{AS_OF} >= timestamp '{low.isoformat()}' and {AS_OF} <= timestamp '{high.isoformat()}'",
-    )
+    where = f"{AS_OF} >= {delta_moment(low)} and {AS_OF} <= {delta_moment(high)}"
+    rows = delta_tables.read(table, where=where)
     wanted = pa.array([start for start, _ in blocks], pa.timestamp("us", tz="UTC"))
     rows = rows.filter(pc.is_in(rows[AS_OF], wanted))
     order = [(AS_OF, "ascending"), *((name, "ascending") for name in view.entity.key)]
@@ -96,7 +95,7 @@ def _compute(
     }
     # A block that is replaced may have no rows left, and then loses those it had.
     filled = {start: rows for start, rows in described.items() if rows.num_rows or replace}
-    moments = ", ".join(_microseconds(start) for start in filled)
+    moments = ", ".join(delta_moment(start) for start in filled)
     if filled:
         delta_tables.commit_rows(
             table,
@@ -109,8 +108,3 @@ def _compute(
 
 def _application(start: datetime) -> str:
     return f"features:{start.isoformat()}"
-
-
-def _microseconds(moment: datetime) -> str:
-    """Return the moment as a predicate's literal; a plain one counts nanoseconds, and is refused."""
-    return f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"

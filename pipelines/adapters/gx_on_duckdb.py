@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipelines.adapters.duckdb_checks import not_evaluated
 from pipelines.domain import quality
-from pipelines.domain.check_plan import STAGED, RulePlan, observed_rows, observed_whole
+from pipelines.domain.check_plan import STAGED, RulePlan, judged, observed_rows, observed_whole
 from pipelines.domain.quality import ExpectationResult
 from pipelines.errors import Problem, SuiteError
 
@@ -179,16 +179,12 @@ def _result(rule: RulePlan, found: FromGx, batch: FromGx) -> ExpectationResult:
     else:
         evaluated, unexpected = metric_of("table.row_count", configuration, batch), 0
         observed = observed_whole(counts.get("observed_value"))
-    return ExpectationResult(
-        rule=rule.rule,
-        expectation_type=rule.expectation_type,
-        columns=rule.columns,
-        severity=rule.severity,
-        on_fail=rule.on_fail,
+    return judged(
+        rule,
         success=bool(found.success),
-        rows_evaluated=evaluated,
-        unexpected_count=unexpected,
-        observed=observed if evaluated else f"no row to judge; {observed}",
+        evaluated=evaluated,
+        failed=unexpected,
+        observed=observed,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pipelines.adapters import delta_tables
 from pipelines.adapters.object_store import Folder, StoreUrl
 from pipelines.adapters.store_outages import REQUEST, outage
+from pipelines.domain.sql_text import read_parquet
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Folde
         source = f"files of {name}"
         connection.register(source, delta_tables.dataset(path))
         connection.execute(f'create view {prefix}"{schema}"."{view}" as from "{source}"')
-    elif files := ", ".join(delta_tables.quoted(file) for file in delta_tables.files(path)):
-        source = f"read_parquet([{files}])"
+    elif files := delta_tables.files(path):
+        source = read_parquet(files)
         connection.execute(f'create view {prefix}"{schema}"."{view}" as from {source}')
     else:
         connection.register("no_rows", delta_tables.schema(path).empty_table())

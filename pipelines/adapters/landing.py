@@ -16,7 +16,7 @@ from pipelines.adapters.landed_folders import State
 from pipelines.adapters.object_store import Folder
 from pipelines.adapters.preflight import inspect, opened
 from pipelines.domain.contract import Files
-from pipelines.domain.delivery import Delivery, Inspected, LocalFile
+from pipelines.domain.delivery import Delivery, Inspected, LocalFile, landed_problem
 from pipelines.errors import FileRefused, Problem
 
 SIDECAR = landed_folders.SIDECAR
@@ -255,7 +255,7 @@ def _refused(name: str, expected: str, found: str, fix: str) -> FileRefused:
 
 
 def _problem(name: str, expected: str, found: str, fix: str) -> Problem:
-    return Problem(where=f"landing/{_shown(name)}", expected=expected, found=found, fix=fix)
+    return landed_problem(_shown(name), expected, found, fix)
 
 
 def _shown(name: str) -> str:

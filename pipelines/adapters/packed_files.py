@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Protocol, cast
 
-from pipelines.errors import FileRefused, Problem
+from pipelines.domain.delivery import landed_problem
+from pipelines.errors import FileRefused
 
 CHUNK_BYTES = 1 << 20
 """Most unpacked bytes in one piece."""
@@ -143,7 +144,7 @@ def _only_member(file: IO[bytes], name: str) -> zipfile.ZipInfo:
     ]
     if odd := [words for wrong, words in found if wrong]:
         expected = "a zip member that is a plain file, stored or deflated"
-        raise FileRefused(*(_problem(name, expected, words, ONE_MEMBER) for words in odd))
+        raise FileRefused(*(landed_problem(name, expected, words, ONE_MEMBER) for words in odd))
     return member
 
 
@@ -228,8 +229,4 @@ def _damaged(name: str, packing: str, found: str) -> FileRefused:
 
 
 def _refused(name: str, expected: str, found: str, fix: str) -> FileRefused:
-    return FileRefused(_problem(name, expected, found, fix))
-
-
-def _problem(name: str, expected: str, found: str, fix: str) -> Problem:
-    return Problem(where=f"landing/{name}", expected=expected, found=found, fix=fix)
+    return FileRefused(landed_problem(name, expected, found, fix))

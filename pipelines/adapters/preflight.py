@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from pipelines.adapters.packed_files import CHUNK_BYTES, is_packed, is_zip, pieces
 from pipelines.domain.contract import Files
-from pipelines.domain.delivery import Inspected
+from pipelines.domain.delivery import Inspected, landed_problem
 from pipelines.errors import FileRefused, Problem
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def inspect(stream: IO[bytes], name: str, source: Files) -> tuple[Inspected, Fil
         line = _line(stream, name, content.encoding, content.bad_from)
         expected, found = f"text in {content.encoding}", f"other bytes in line {line}"
         fix = "Deliver the file in the declared encoding, or declare the one it has."
-        problems.append(_problem(name, expected, found, fix))
+        problems.append(landed_problem(name, expected, found, fix))
     inspected = Inspected(
         sha256=hashed.digest.hexdigest(),
         unpacked_bytes=content.size,
@@ -115,18 +115,18 @@ def _refuse_large(size: int, name: str, source: Files) -> None:
     if size > source.maximum_bytes:
         expected = f"at most {source.maximum_bytes} bytes"
         fix = "Deliver smaller files, or raise maximum_bytes of the source."
-        raise FileRefused(_problem(name, expected, str(size), fix))
+        raise FileRefused(landed_problem(name, expected, str(size), fix))
 
 
 def _refuse_grown(unpacked_bytes: int, size: int, name: str, source: Files) -> None:
     if unpacked_bytes > source.maximum_bytes:
         expected = f"at most {source.maximum_bytes} bytes unpacked"
         fix = "Deliver smaller files, or raise maximum_bytes of the source."
-        raise FileRefused(_problem(name, expected, "more", fix))
+        raise FileRefused(landed_problem(name, expected, "more", fix))
     if unpacked_bytes > max(LEAST_RATIO_BYTES, size * source.maximum_ratio):
         expected = f"at most {source.maximum_ratio:g} times its {size} bytes unpacked"
         fix = "If the source is trusted to pack that well, raise maximum_ratio of the source."
-        raise FileRefused(_problem(name, expected, "more", fix))
+        raise FileRefused(landed_problem(name, expected, "more", fix))
 
 
 def _line(stream: IO[bytes], name: str, encoding: str, offset: int) -> int:
@@ -178,10 +178,12 @@ class _Text:
         if self.size == 0 or (self.size <= 4 and self._head in BYTE_ORDER_MARKS):
             self.bad_from = None
             expected, fix = self._no_records
-            return [_problem(self._name, expected, "an empty file", fix)]
+            return [landed_problem(self._name, expected, "an empty file", fix)]
         if self._last != "\n" and (self.bad_from is None or self._holds_ascii):
             expected = "a last line that ends with a newline"
-            return [_problem(self._name, expected, "a file cut in the middle of a line", AGAIN)]
+            return [
+                landed_problem(self._name, expected, "a file cut in the middle of a line", AGAIN)
+            ]
         return []
 
     def _decode(self, piece: bytes, *, final: bool = False) -> None:
@@ -226,7 +228,7 @@ class _Parquet:
             found = "one with a footer larger than the file"
         else:
             return []
-        return [_problem(self._name, "a whole Parquet file", found, AGAIN)]
+        return [landed_problem(self._name, "a whole Parquet file", found, AGAIN)]
 
 
 class _Hashed:
@@ -278,7 +280,3 @@ def _holds_ascii(encoding: str) -> bool:
         return ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
     except UnicodeError:
         return False
-
-
-def _problem(name: str, expected: str, found: str, fix: str) -> Problem:
-    return Problem(where=f"landing/{name}", expected=expected, found=found, fix=fix)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,7 +26,7 @@ from pipelines.domain.profile import (
     cut,
     quantiles_of,
 )
-from pipelines.domain.sql_text import literal, quoted
+from pipelines.domain.sql_text import literal, quoted, read_parquet
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,8 +103,7 @@ def _connected() -> "Iterator[duckdb.DuckDBPyConnection]":
 
 def _parquet(files: Sequence[str]) -> str:
     """Return the files as a relation; "" without any."""
-    listed = ", ".join(literal(file) for file in files)
-    return f"read_parquet([{listed}])" if listed else ""
+    return read_parquet(files) if files else ""
 
 
 def _profile(
@@ -227,20 +227,7 @@ def _deliveries(connection: "duckdb.DuckDBPyConnection", table: Table) -> Found:
 def _column(column: Column, first: Found, second: Found) -> ColumnProfile:
     name, kind, rows = column.name, column.type, first["", "rows"]
     given, present = first[name, "given"], first[name, "present"]
-    if not present:
-        return ColumnProfile(
-            name=name,
-            type=kind,
-            nullable=column.nullable,
-            rows=rows,
-            missing=rows - given,
-            most_missing=first.get((name, "most_missing"), 0.0),
-            not_finite=given - present,
-        )
-    counts, all_counted = _counts(column, first, second)
-    bins = _bins(column, first)
-    examples = dict.fromkeys(cut(value) for value in first[name, "examples"])
-    return ColumnProfile(
+    without_values = ColumnProfile(
         name=name,
         type=kind,
         nullable=column.nullable,
@@ -248,6 +235,14 @@ def _column(column: Column, first: Found, second: Found) -> ColumnProfile:
         missing=rows - given,
         most_missing=first.get((name, "most_missing"), 0.0),
         not_finite=given - present,
+    )
+    if not present:
+        return without_values
+    counts, all_counted = _counts(column, first, second)
+    bins = _bins(column, first)
+    examples = dict.fromkeys(cut(value) for value in first[name, "examples"])
+    return replace(
+        without_values,
         distinct=len(counts) if all_counted else min(first[name, "distinct"], present),
         distinct_is_exact=all_counted,
         minimum=cut(first[name, "minimum"]),

@@ -8,6 +8,7 @@ from pipelines.adapters import delta_tables
 from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
 from pipelines.domain.lineage import unrepeated
 from pipelines.domain.quality import ROW_KEY
+from pipelines.domain.sql_text import delta_moment, quoted, read_parquet
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,11 +86,7 @@ class Repeats:
 
     def _existing(self, silver: "Folder", columns: Sequence[str]) -> "pa.RecordBatchReader":
         assert self._span is not None  # noqa: S101 - rows were seen
-        # A plain literal is one of nanoseconds to delta-rs, which end in the year 2262.
-        low, high = (
-            f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-            for moment in self._span
-        )
+        low, high = map(delta_moment, self._span)
         where = f"{KNOWN_AT} >= {low} and {KNOWN_AT} <= {high}"
         return delta_tables.read_batches(silver, columns=columns, where=where)
 
@@ -145,13 +142,12 @@ class Repeats:
         import pyarrow as pa
 
         connection, schema = self._engine(), silver_schema(self._table)
-        columns = ", ".join(f'"{name}"' for name in schema.names)
+        columns = ", ".join(map(quoted, schema.names))
         if isinstance(rows, pa.RecordBatchReader):
             connection.register("seen", rows)
             source = "seen"
         else:
-            listed = ", ".join(delta_tables.quoted(str(path)) for path in rows)
-            source = f"read_parquet([{listed}])"
+            source = read_parquet(rows)
         connection.register("suspects", pa.table({"hash": suspects}))
         found = connection.sql(
             f"select {columns} from {source}"  # noqa: S608 - names come from the declaration, paths are quoted
@@ -175,5 +171,5 @@ def _without(rows: "pa.Table", kept: "pa.Table") -> "pa.Table":
 
 
 def _hash(table: Table) -> str:
-    columns = ", ".join(f'"{name}"' for name in (*table.key, KNOWN_AT))
+    columns = ", ".join(map(quoted, (*table.key, KNOWN_AT)))
     return f"hash({columns})"

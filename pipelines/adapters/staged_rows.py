@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import delta_tables
 from pipelines.adapters.staged_files import Staging
 from pipelines.domain.quality import ROW_KEY
+from pipelines.domain.sql_text import read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ def take_out(staging: Staging, names: "pa.Table") -> Iterator["pa.Table"]:
         with duckdb.connect(":memory:") as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.register("named", names.select(list(ROW_KEY)))
-            source = f"from read_parquet({delta_tables.quoted(str(file.path))}) staged"
+            source = f"from {read_parquet([file.path])} staged"
             here = f"exists (from named where {matches})"
             count = connection.sql(f"select count(*) {source} where {here}").fetchall()[0][0]
             if not count:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines.adapters import delta_tables, gx_suites
+from pipelines.adapters import gx_suites
 from pipelines.adapters.gx_suites import Suite
 from pipelines.adapters.unlanded import Staged
 from pipelines.domain.contract import Table
 from pipelines.domain.digest import digest_of
 from pipelines.domain.quality import CheckResult
-from pipelines.domain.sql_text import literal, quoted
+from pipelines.domain.sql_text import literal, quoted, read_parquet
 from pipelines.errors import SuiteError
 
 
@@ -75,12 +75,11 @@ def _failing_rows(suite: Suite, rules: Collection[str], staged: Staged) -> dict[
 def _rows(staged: Staged, numbers: Sequence[int], columns: Sequence[str]) -> list[FailingRow]:
     import duckdb
 
-    files = ", ".join(delta_tables.quoted(str(file)) for file in staged.files)
     names = ", ".join(quoted(name) for name in columns)
     wanted = ", ".join(literal(number) for number in numbers)
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.sql(
-            f"SELECT _row, {names} FROM read_parquet([{files}]) WHERE _row IN ({wanted}) ORDER BY 1"  # noqa: S608 - quoted above
+            f"SELECT _row, {names} FROM {read_parquet(staged.files)} WHERE _row IN ({wanted}) ORDER BY 1"  # noqa: S608 - quoted above
         ).to_arrow_table()
     return [FailingRow(row=row.pop("_row"), cells=row) for row in found.to_pylist()]

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.domain.sql_text import quoted, read_parquet
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -35,7 +37,7 @@ def same_rows(one: Path, other: Path) -> bool:
     with _connected() as connection:
         return all(
             not connection.sql(
-                f"select 1 from (from {_file(left)} except all from {_file(right)}) limit 1"  # noqa: S608 - paths are quoted
+                f"select 1 from (from {read_parquet([left])} except all from {read_parquet([right])}) limit 1"  # noqa: S608 - paths are quoted
             ).fetchall()
             for left, right in ((one, other), (other, one))
         )
@@ -53,12 +55,12 @@ def changed(new: Path, earlier: Sequence[Path], identity: Sequence[str]) -> "pa.
 
     if not earlier:
         return pa.arange(0, _count(new))
-    names = ", ".join(_name(name) for name in identity)
-    same = " and ".join(f"n.{_name(c)} is not distinct from o.{_name(c)}" for c in identity)
+    names = ", ".join(quoted(name) for name in identity)
+    same = " and ".join(f"n.{quoted(c)} is not distinct from o.{quoted(c)}" for c in identity)
     # A thing is looked for only from the lowest watermark of the new rows on: it stands last.
-    first, last = _file(new), _name(identity[-1])
+    first, last = read_parquet([new]), quoted(identity[-1])
     known = " union all ".join(
-        f"select *, {number} as _extract from {_file(path)} "  # noqa: S608 - names and paths are quoted
+        f"select *, {number} as _extract from {read_parquet([path])} "  # noqa: S608 - names and paths are quoted
         f"where {last} >= (select min({last}) from {first})"
         for number, path in enumerate(earlier)
     )
@@ -115,12 +117,3 @@ def _connected() -> Iterator[Any]:
         with duckdb.connect(":memory:", config=settings) as connection:
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             yield connection
-
-
-def _file(path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"read_parquet('{quoted}')"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -107,6 +107,13 @@ def judge(rule: RulePlan, numbers: Numbers) -> ExpectationResult:
     else:
         success = evaluated == 0 or (evaluated - failed) / evaluated >= rule.mostly
         observed = observed_rows(failed, evaluated, rule.mostly)
+    return judged(rule, success=success, evaluated=evaluated, failed=failed, observed=observed)
+
+
+def judged(
+    rule: RulePlan, *, success: bool, evaluated: int, failed: int, observed: str
+) -> ExpectationResult:
+    """Return what was found for a rule, whoever counted its rows."""
     return ExpectationResult(
         rule=rule.rule,
         expectation_type=rule.expectation_type,

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.errors import Problem
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -76,3 +78,8 @@ class ParsedFile:
 
     ignored_columns: Sequence[str]
     parts: Iterator[ParsedPart]
+
+
+def landed_problem(name: str, expected: str, found: str, fix: str) -> Problem:
+    """Return what is wrong with a landed file, named by its path below the landing folder."""
+    return Problem(where=f"landing/{name}", expected=expected, found=found, fix=fix)

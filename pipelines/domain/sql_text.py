@@ -1,5 +1,6 @@
-"""SQL text: names and values as DuckDB reads them."""
+"""SQL text: names, values and files as DuckDB reads them, and moments as delta-rs does."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 
@@ -34,6 +35,23 @@ def literal(value: object) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     raise TypeError(f"no SQL for a value of type {type(value).__name__}")
+
+
+def read_parquet(files: Iterable[object]) -> str:
+    """Return Parquet files, of which there is at least one, as a relation.
+
+    >>> read_parquet(["a.parquet", "it's.parquet"])
+    "read_parquet(['a.parquet', 'it''s.parquet'])"
+    """
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
+
+
+def delta_moment(moment: datetime) -> str:
+    """Return a moment with an offset as a literal of a predicate that delta-rs is given.
+
+    Its plain literal is one of nanoseconds: refused where rows are replaced, and none after 2262.
+    """
+    return f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
 def typed(value: object, column_type: str) -> object:

@@ -150,10 +150,8 @@ def _take_in(
     # What this run extracted was delivered after it began, and need not wait for the next one.
     due = [d for d in landed.deliveries if d.delivered_at <= as_of or d.name == extracted]
     # Numbers before contents: whatever another ingest commits after this, it is noticed.
-    numbers = [
-        delta_tables.transaction(t, SEQUENCE) or 0 for t in (places.silver, places.quarantine)
-    ]
-    new = _not_taken(places.silver, due)
+    set_aside = delta_tables.transaction(places.quarantine, SEQUENCE) or 0
+    ingests, new = _not_taken(places.silver, due)
     seen = TableIngested(
         table=places.table.name,
         already_taken=len(due) - len(new),
@@ -174,7 +172,7 @@ def _take_in(
         checked = taking.check(partial(records.keep, taking))
         laws = taking.laws()
         if taking.taken:
-            _commit(taking, checked, numbers, as_of=as_of, run=run)
+            _commit(taking, checked, (ingests, set_aside), as_of=as_of, run=run)
     version = delta_tables.version(places.silver)
     records.published(places.table.name, version)
     return replace(
@@ -188,13 +186,18 @@ def _take_in(
     )
 
 
-def _not_taken(silver: "Folder", due: Sequence["Delivery"]) -> list[list["Delivery"]]:
-    """Return the deliveries of each content that silver has not taken, first name first."""
+def _not_taken(silver: "Folder", due: Sequence["Delivery"]) -> tuple[int, list[list["Delivery"]]]:
+    """Return silver's number, and the deliveries of each content it had not taken by then.
+
+    Those of one content are sorted by when they were delivered, then by name.
+    """
     by_content: dict[str, list[Delivery]] = {}
     for delivery in sorted(due, key=lambda d: (d.delivered_at, d.name)):
         by_content.setdefault(delivery.sha256, []).append(delivery)
-    taken = delta_tables.committed(silver, [application(sha256) for sha256 in by_content])
-    return [same for sha256, same in by_content.items() if application(sha256) not in taken]
+    names = [SEQUENCE, *map(application, by_content)]
+    found = delta_tables.transaction_versions(silver, names)
+    new = [same for sha256, same in by_content.items() if application(sha256) not in found]
+    return found.get(SEQUENCE, 0), new
 
 
 def _take_first(
@@ -217,9 +220,12 @@ def _take_first(
 
 
 def _commit(
-    taking: Intake, checked: "CheckResult", numbers: Sequence[int], *, as_of: datetime, run: str
+    taking: Intake, checked: "CheckResult", numbers: tuple[int, int], *, as_of: datetime, run: str
 ) -> None:
-    """Publish what was staged, quarantine first; raises CommitLost when another ingest was first."""
+    """Publish what was staged, quarantine first; raises CommitLost when another ingest was first.
+
+    ``numbers`` are those of silver and of quarantine from before anything was read.
+    """
     places, laws = taking.places, taking.laws()
     silver, quarantine = taking.staged()
     metadata: dict[str, object] = {

@@ -9,6 +9,7 @@ from pipelines.adapters.feed_watch import watch
 from pipelines.adapters.settings import Settings
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
+from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.windows import block_name
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -85,7 +86,7 @@ def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Tabl
     path = lake.predictions(settings, use_case)
     if not delta_tables.exists(path):
         return None
-    where = f"slot = 'champion' and scored_for <= timestamp '{as_of.isoformat()}'"
+    where = f"slot = 'champion' and scored_for <= {delta_moment(as_of)}"
     rows = delta_tables.read(path, where=where)
     return rows.sort_by([("scored_for", "ascending")]) if rows.num_rows else None
 
