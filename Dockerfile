@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 # Airflow forks every task from the scheduler: what is imported before the fork costs a task
 # nothing. The same text that `headframe up` writes for the embedded platform.
 RUN install --directory /opt/preload \
-    && /opt/venv/bin/python -c "from pipelines.adapters.airflow_home import PRELOAD; print(PRELOAD)" \
+    && /opt/venv/bin/python -c "from pipelines.adapters.platform.airflow_home import PRELOAD; print(PRELOAD)" \
         > /opt/preload/airflow_local_settings.py
 
 FROM python:3.11-slim-bookworm

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Goal, Measured, publish
-from pipelines.adapters import airflow_api
+from pipelines.adapters.platform import airflow_api
 from pipelines.adapters.settings import Settings
 
 ROOT = Path(__file__).parent.parent

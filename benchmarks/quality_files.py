@@ -49,7 +49,7 @@ def make(folder: Path, rows: int, *, one_in: int) -> dict[str, list[int]]:
     import duckdb
     import pyarrow as pa
 
-    from pipelines.adapters.staged_files import Staging
+    from pipelines.adapters.delta.staged_files import Staging
 
     schema = arrow_schema().append(pa.field("_file", pa.string()))
     staging = Staging(folder, schema.append(pa.field("_row", pa.int64())))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters.stores.object_store import StoreUrl
 from tests import stores
 from tests.postgres import program
 

@@ -11,9 +11,11 @@ from sqlite3 import connect
 
 import pyarrow as pa
 
-from pipelines.adapters import delta_tables, lake, mlflow_registry
-from pipelines.adapters.object_store import Folder
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import mlflow_registry
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
 
 SCHEMA = pa.schema([("number", pa.int64())])
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.ingest import ingest
 from pipelines.stages.promote import promote

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.adapters import delta_tables, lake
-from pipelines.adapters.object_store import local
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from pipelines.stages.ingest import TableIngested, ingest
 from pipelines.use_case import Column, Files, Table, UseCase
 

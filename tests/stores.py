@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pipelines.adapters.ports import HIGHEST_PORT, LOOPBACK, LOWEST_PORT, is_free
+from pipelines.adapters.platform.ports import HIGHEST_PORT, LOOPBACK, LOWEST_PORT, is_free
 
 BUCKET = "lake"
 SECRET = "canary-of-a-secret-key"  # noqa: S105 - of a server that lives for one test session

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.ingest_peers.flights import COLUMNS
 from benchmarks.quality_peers.suite import DETAILS, PARTS, suite_path, write_suites
-from pipelines.adapters.gx_suites import load_suite, verify
+from pipelines.adapters.suites.gx_suites import load_suite, verify
 
 
 def main() -> None:

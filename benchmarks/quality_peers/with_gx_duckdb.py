@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.ingest_peers.flights import COLUMNS
 from benchmarks.ingest_peers.task import answer, asked
 from benchmarks.quality_peers.gx_results import judged
-from pipelines.adapters import duckdb_checks, gx_on_duckdb
+from pipelines.adapters.suites import duckdb_checks, gx_on_duckdb
 
 
 def main() -> None:

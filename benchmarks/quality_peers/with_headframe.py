@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.ingest_peers.flights import COLUMNS
 from benchmarks.ingest_peers.task import answer, asked
 from benchmarks.quality_peers.suite import PARTS, suite_path, told
-from pipelines.adapters.gx_suites import check, load_suite
+from pipelines.adapters.suites.gx_suites import check, load_suite
 
 if TYPE_CHECKING:
     import pyarrow as pa

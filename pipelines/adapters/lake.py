@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import delta_tables, object_store
-from pipelines.adapters.object_store import Folder, StoreUrl
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.domain.contract import Table, silver_schema
 
 if TYPE_CHECKING:

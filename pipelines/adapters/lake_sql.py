@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import delta_tables
-from pipelines.adapters.object_store import Folder, StoreUrl
-from pipelines.adapters.store_outages import REQUEST, outage
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.stores.object_store import Folder, StoreUrl
+from pipelines.adapters.stores.store_outages import REQUEST, outage
 from pipelines.domain.sql_text import read_parquet
 from pipelines.errors import LakeError, Problem
 

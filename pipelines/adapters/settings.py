@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipelines.adapters.object_store import Folder, folder_of
+from pipelines.adapters.stores.object_store import Folder, folder_of
 
 
 class Settings(BaseSettings):

@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.status import Status
 
-from pipelines.adapters import airflow_api, object_store, process_state, processes
-from pipelines.adapters.airflow_answers import Question, Run
 from pipelines.adapters.examples import flight_delays as example
+from pipelines.adapters.platform import airflow_api, process_state, processes
+from pipelines.adapters.platform.airflow_answers import Question, Run
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import object_store
 from pipelines.cli import demo_summary, platform
 from pipelines.cli.demo_summary import Kind, StepTime
 from pipelines.cli.terminal import console, fail_on

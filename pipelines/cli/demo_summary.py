@@ -9,16 +9,12 @@ from typing import Any, Literal, get_args
 from rich.panel import Panel
 from rich.table import Table as Grid
 
-from pipelines.adapters import (
-    decisions,
-    delta_tables,
-    lake,
-    mlflow_registry,
-    prediction_store,
-    process_state,
-)
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import decisions, mlflow_registry, prediction_store
+from pipelines.adapters.platform import process_state
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.whole_files import write_whole
+from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.cli import platform
 from pipelines.cli.terminal import console
 from pipelines.domain.evidence import Evidence

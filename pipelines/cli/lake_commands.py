@@ -11,8 +11,11 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.adapters import known, lake, lake_audit, lake_sql, object_store, stale_results
+from pipelines.adapters import lake, lake_sql
+from pipelines.adapters.models import known
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import lake_audit, stale_results
+from pipelines.adapters.stores import object_store
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
 from pipelines.use_case import UseCase, load, load_all
@@ -161,7 +164,7 @@ def _query_problems(use_case: UseCase) -> list[Problem]:
 
 def _suite_problems(use_case: UseCase, folder: Path) -> list[Problem]:
     """Return every problem of the use case's suites, with GX's own opinion of each expectation."""
-    from pipelines.adapters import gx_suites
+    from pipelines.adapters.suites import gx_suites
 
     problems = []
     tables = {table.name: table for table in use_case.tables}

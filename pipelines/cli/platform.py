@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.adapters import (
+from pipelines.adapters.platform import (
     airflow_home,
     machine,
     notifications,
@@ -25,7 +25,7 @@ from pipelines.adapters import (
     processes,
     users,
 )
-from pipelines.adapters.ports import Ports
+from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, Problem
 

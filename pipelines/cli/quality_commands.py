@@ -11,9 +11,10 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.adapters import profiles, unlanded
+from pipelines.adapters.landing import unlanded
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.whole_files import write_whole
+from pipelines.adapters.stores.whole_files import write_whole
+from pipelines.adapters.suites import profiles
 from pipelines.cli import profile_grid
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.tables import find_table
@@ -28,8 +29,8 @@ from pipelines.use_case import UseCase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipelines.adapters.gx_suites import Suite
-    from pipelines.adapters.trials import FailingRow, Trial
+    from pipelines.adapters.suites.gx_suites import Suite
+    from pipelines.adapters.suites.trials import FailingRow, Trial
 
 STYLES = {"holds": "green", "flag": "yellow", "quarantine": "yellow", "refuse": "bold red"}
 """How each consequence of a rule is shown."""
@@ -68,7 +69,7 @@ def profile(
     with fail_on(HeadframeError):
         found = _profile(settings, *find_table(settings, table, use_case), as_of, file)
         if page is not None:
-            from pipelines.adapters import profile_page
+            from pipelines.adapters.suites import profile_page
 
             _write(page, profile_page.render(found))
     if as_json:
@@ -127,7 +128,7 @@ def try_suite(
 
     Exit status 1 when ingest would refuse the file.
     """
-    from pipelines.adapters import gx_suites, trials
+    from pipelines.adapters.suites import gx_suites, trials
 
     settings = Settings()
     with fail_on(HeadframeError):
@@ -162,7 +163,7 @@ def _profile(
 
 def _checked(found: Suggestions, table: Table) -> str:
     """Return the suggested suite as a file's text, after GX accepted every rule of it."""
-    from pipelines.adapters import gx_suites
+    from pipelines.adapters.suites import gx_suites
 
     if not found.expectations:
         reasons = "; ".join(f"{column.column}: {column.reason}" for column in found.left_out)

@@ -9,8 +9,9 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.adapters import lake, quarantined
+from pipelines.adapters import lake
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import quarantined
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.tables import find_table, use_cases
 from pipelines.cli.terminal import console, fail_on

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.adapters import delta_tables, lake, process_state, processes
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.platform import process_state, processes
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, fail_on
 from pipelines.errors import HeadframeError, PlatformError, Problem
@@ -59,7 +61,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy this home, which may be in use, to DESTINATION: a home of its own, checked."""
-    from pipelines.adapters import backups
+    from pipelines.adapters.stores import backups
 
     with fail_on(HeadframeError):
         taken = backups.backup(Settings(), destination, now=datetime.now(UTC))
@@ -68,7 +70,7 @@ def backup(
 
 def upgrade(*, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Bring every table to this release's format; the platform must be stopped."""
-    from pipelines.adapters import table_formats
+    from pipelines.adapters.delta import table_formats
 
     settings = Settings()
     with fail_on(HeadframeError), _stopped(settings, wanted=not dry_run):

@@ -3,7 +3,7 @@
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from pipelines.adapters.connections import url_of
+from pipelines.adapters.databases.connections import url_of
 
 
 def look_up(name: str) -> str | None:

@@ -10,9 +10,9 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
-from pipelines.adapters import decisions, mlflow_registry
+from pipelines.adapters.models import decisions, mlflow_registry
+from pipelines.adapters.platform.users import read_users
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.users import read_users
 from pipelines.dag_factory import runs
 from pipelines.dag_factory.evidence_page import evidence_page
 from pipelines.dag_factory.run_code import refuse_changed_code, tries_key

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from airflow.sdk.configuration import conf
 
-from pipelines.adapters import notifications
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import FAILURE

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from pipelines.adapters import notifications
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import StageTask

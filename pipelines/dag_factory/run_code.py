@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.adapters import code_archive
+from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.runs import Context
 from pipelines.errors import CodeChanged, Problem

@@ -6,8 +6,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipelines.adapters import feed_ledger, notifications
-from pipelines.adapters.connections import resolver
+from pipelines.adapters.databases.connections import resolver
+from pipelines.adapters.landing import feed_ledger
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import airflow_connections, assets, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code

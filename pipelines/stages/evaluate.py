@@ -5,17 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import champion as champions
-from pipelines.adapters import (
-    code_archive,
-    decisions,
-    feature_store,
-    known,
-    lake,
-    mlflow_registry,
-)
-from pipelines.adapters.decisions import Decision, Recorded
-from pipelines.adapters.mlflow_registry import ModelVersion
+from pipelines.adapters import lake
+from pipelines.adapters.models import champion as champions
+from pipelines.adapters.models import code_archive, decisions, feature_store, known, mlflow_registry
+from pipelines.adapters.models.decisions import Decision, Recorded
+from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence, build_blocks, build_metrics
 from pipelines.domain.features import AS_OF, KnownTables, feature_digest

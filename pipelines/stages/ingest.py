@@ -7,16 +7,17 @@ from functools import partial, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import delta_tables, landing
-from pipelines.adapters.connections import resolver
-from pipelines.adapters.extracts import extract
+from pipelines.adapters.databases.connections import resolver
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.schema_gate import refuse_other_schema
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.feed_watch import watch
-from pipelines.adapters.intake import Intake, Places, intake
-from pipelines.adapters.publishing import SEQUENCE, application, lost, refuse_lost, restarted
-from pipelines.adapters.quality_records import RunRecords
-from pipelines.adapters.schema_gate import refuse_other_schema
+from pipelines.adapters.landing import landing
+from pipelines.adapters.landing.extracts import extract
+from pipelines.adapters.landing.feed_watch import watch
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver.intake import Intake, Places, intake
+from pipelines.adapters.silver.publishing import SEQUENCE, application, lost, refuse_lost, restarted
+from pipelines.adapters.suites.quality_records import RunRecords
 from pipelines.domain.contract import Files, Table, quarantine_schema, silver_schema
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.lineage import NOTHING, Law
@@ -26,8 +27,8 @@ from pipelines.use_case import UseCase
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.adapters.object_store import Folder
-    from pipelines.adapters.staged_files import StagedFile
+    from pipelines.adapters.delta.staged_files import StagedFile
+    from pipelines.adapters.stores.object_store import Folder
     from pipelines.domain.delivery import Delivery
     from pipelines.domain.quality import CheckResult
 

@@ -5,19 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pipelines.adapters import (
-    data_pins,
-    delta_tables,
-    lake,
-    leftovers,
-    object_store,
-    table_upkeep,
-)
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables, leftovers, table_upkeep
+from pipelines.adapters.delta.leftovers import Leftover
+from pipelines.adapters.delta.table_upkeep import Compacted
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.leftovers import Leftover
-from pipelines.adapters.object_store import Folder
+from pipelines.adapters.models import data_pins
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.table_upkeep import Compacted
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import HeadframeError, LakeError, Problem
 
 NOT_IN_A_STORE = (

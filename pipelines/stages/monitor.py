@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.adapters import delta_tables, known, label_ledger, lake
-from pipelines.adapters.feed_watch import watch
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.landing.feed_watch import watch
+from pipelines.adapters.models import known, label_ledger
 from pipelines.adapters.settings import Settings
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pipelines.adapters import champion, decisions, mlflow_registry
-from pipelines.adapters.decisions import Decision, Recorded
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.mlflow_registry import ModelVersion
+from pipelines.adapters.models import champion, decisions, mlflow_registry
+from pipelines.adapters.models.decisions import Decision, Recorded
+from pipelines.adapters.models.mlflow_registry import ModelVersion
+from pipelines.adapters.platform.users import read_users
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.users import read_users
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.verdict import promotable
 from pipelines.errors import Problem, PromotionRefused

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.adapters.docs_pages import Listed, home_page, use_case_page
-from pipelines.adapters.quality_records import read_record, record_files, recorded_tables
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.whole_files import write_whole
+from pipelines.adapters.stores.whole_files import write_whole
+from pipelines.adapters.suites.docs_pages import Listed, home_page, use_case_page
+from pipelines.adapters.suites.quality_records import read_record, record_files, recorded_tables
 from pipelines.domain.quality_record import QualityRecord
 
 KEPT = 100
@@ -78,7 +78,7 @@ def docs_folder(settings: Settings) -> Path:
 
 def _write_page(page: Path, file: Path, record: QualityRecord) -> bool:
     """Write a record's page and its result in GX's JSON, unless they are newer than the record."""
-    from pipelines.adapters import data_docs
+    from pipelines.adapters.suites import data_docs
 
     since = max(file.stat().st_mtime, data_docs.newest_change())
     if page.exists() and page.stat().st_mtime >= since:

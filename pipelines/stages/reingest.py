@@ -7,25 +7,20 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import (
-    delta_tables,
-    kept_rows,
-    landing,
-    recorded_files,
-    seen_files,
-    stale_marks,
-)
-from pipelines.adapters.commit_entries import Account, accounts
+from pipelines.adapters.delta import delta_tables, recorded_files
+from pipelines.adapters.delta.commit_entries import Account, accounts
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.intake import Intake, Places, intake
-from pipelines.adapters.publishing import SEQUENCE, refuse_lost, restarted
+from pipelines.adapters.landing import landing, seen_files
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import kept_rows, stale_marks
+from pipelines.adapters.silver.intake import Intake, Places, intake
+from pipelines.adapters.silver.publishing import SEQUENCE, refuse_lost, restarted
 from pipelines.domain.contract import quarantine_schema, silver_schema
 from pipelines.domain.lineage import NOTHING, Law
 from pipelines.errors import FileRefused, LakeError, Problem
 
 if TYPE_CHECKING:
-    from pipelines.adapters.object_store import Folder
+    from pipelines.adapters.stores.object_store import Folder
     from pipelines.domain.delivery import Delivery
     from pipelines.domain.quality import CheckResult
     from pipelines.use_case import UseCase

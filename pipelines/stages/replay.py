@@ -7,12 +7,14 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import delta_tables, landing, quarantined, stale_marks
-from pipelines.adapters.commit_entries import Account, accounts
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.commit_entries import Account, accounts
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.intake import Intake, Places, intake
-from pipelines.adapters.publishing import SEQUENCE, application, refuse_lost, restarted
+from pipelines.adapters.landing import landing
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import quarantined, stale_marks
+from pipelines.adapters.silver.intake import Intake, Places, intake
+from pipelines.adapters.silver.publishing import SEQUENCE, application, refuse_lost, restarted
 from pipelines.domain.contract import quarantine_schema, silver_schema
 from pipelines.domain.lineage import NOTHING, Law
 from pipelines.errors import FileRefused

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.adapters import champion as champions
-from pipelines.adapters import feature_store, known, lake, prediction_store
-from pipelines.adapters.champion import Champion
+from pipelines.adapters import lake
+from pipelines.adapters.models import champion as champions
+from pipelines.adapters.models import feature_store, known, prediction_store
+from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import AS_OF, EVENT_TIME, feature_digest, rows_digest

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import code_archive, feature_store, known, lake, mlflow_registry
-from pipelines.adapters import delta_tables as delta
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables as delta
+from pipelines.adapters.models import code_archive, feature_store, known, mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import AS_OF, feature_digest, feature_names, rows_digest
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from pipelines.adapters.mlflow_registry import ModelVersion
+    from pipelines.adapters.models.mlflow_registry import ModelVersion
 
 THREADS = "1"
 """OpenMP threads of a fit: one, so that a rebuilt model has the same predictions."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.landing import Landed, deliveries, local_file
-from pipelines.adapters.preflight import inspect
+from pipelines.adapters.landing.landing import Landed, deliveries, local_file
+from pipelines.adapters.landing.preflight import inspect
 from pipelines.domain.contract import Files
 from pipelines.errors import FileRefused
 from tests.goldens import assert_golden

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.adapters.gx_suites import Suite, load_suite
+from pipelines.adapters.suites.gx_suites import Suite, load_suite
 from pipelines.domain import quality
 
 COLUMNS = {

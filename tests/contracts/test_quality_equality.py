@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from pipelines.adapters import check_plans
-from pipelines.adapters.gx_suites import check, verify
+from pipelines.adapters.suites import check_plans
+from pipelines.adapters.suites.gx_suites import check, verify
 from pipelines.domain.contract import arrow_type
 from pipelines.domain.quality import ExpectationResult
 from pipelines.errors import SuiteError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import code_archive
+from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
 from tests.goldens import REWRITE
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import decisions
+from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
 from pipelines.stages.promote import Approval, record_answer
 from pipelines.use_case import load

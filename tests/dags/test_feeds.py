@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import notifications
-from pipelines.adapters.object_store import local
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from tests.dags import airflow_runs
 from tests.dags.conftest import use_home
 

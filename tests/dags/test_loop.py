@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters import decisions
 from pipelines.adapters.examples import flight_delays as example
-from pipelines.adapters.object_store import local
+from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from tests.dags.airflow_runs import Answer, Ended, events, run, unpause, waiting_dags
 from tests.dags.conftest import REPOSITORY, use_home
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import decisions, delta_tables, notifications
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import decisions
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from tests import lakes
 from tests.dags import airflow_runs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters import notifications
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from tests import shop
 from tests.dags.airflow_runs import Ended, run

@@ -1,6 +1,6 @@
 """Stage tasks fail, retry and report by the type of the error."""
 
-from pipelines.adapters import notifications
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from tests.dags.airflow_runs import run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from pipelines.adapters.connections import resolver
+from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.airflow_connections import look_up
 from pipelines.dag_factory.failure_message import failure_message

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pipelines.adapters.quality_records import read_record
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.suites.quality_records import read_record
 from pipelines.errors import QualityRefused
 from pipelines.stages.ingest import ingest
 from pipelines.stages.quality_docs import quality_docs

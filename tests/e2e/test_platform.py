@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import pipelines
-from pipelines.adapters import airflow_api, airflow_home, ports, process_state, processes
-from pipelines.adapters.airflow_api import AirflowApi
-from pipelines.adapters.ports import Ports
+from pipelines.adapters.platform import airflow_api, airflow_home, ports, process_state, processes
+from pipelines.adapters.platform.airflow_api import AirflowApi
+from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, ServiceUnavailable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import profile_page, profiles
+from pipelines.adapters.suites import profile_page, profiles
 from pipelines.domain.profile import Frequent, Profile
 from tests import shop
 from tests.e2e.browser import Page, chromium

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines.adapters.failpoints import ARMED, REACHED
-from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from tests import shop
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,9 +26,10 @@ for day in range(1, days + 1):
 NAIVE = """
 import sys
 from pathlib import Path
-from pipelines.adapters import delta_tables, lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters import lake
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.landing import deliveries, local_file
+from pipelines.adapters.landing.landing import deliveries, local_file
 from pipelines.adapters.sources.csv import read
 from pipelines.domain.contract import conform, silver_schema
 from pipelines.domain.lineage import stamp

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 
-from pipelines.adapters import code_archive, decisions, delta_tables, failpoints, lake
-from pipelines.adapters.object_store import Folder
+from pipelines.adapters import failpoints, lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.stages.promote import Approval, promote
 from pipelines.stages.score import score
 from pipelines.stages.train import train

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import delta_tables
+from pipelines.adapters.delta import delta_tables
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -16,7 +16,7 @@ COMMIT = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from pipelines.adapters import delta_tables
+from pipelines.adapters.delta import delta_tables
 table, rows = Path(sys.argv[1]), pa.table({"number": [1]})
 if sys.argv[2] == "staged":
     with delta_tables.stage(table, rows.schema) as staging:

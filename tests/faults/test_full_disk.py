@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables
-from pipelines.adapters.delta_tables import Commit
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.delta_tables import Commit
 from pipelines.errors import LakeError
 
 MEBIBYTES = 6

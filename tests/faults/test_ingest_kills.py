@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.object_store import local
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from tests import shop
 from tests.faults import kills
 from tests.faults.kills import INGEST, NAIVE, commits, contents, deliver, reached, run, run_whole

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import delta_tables, lake, object_store
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.errors import CommitLost, ServiceUnavailable
 from tests import shop
 from tests.shop import at, order, take_in

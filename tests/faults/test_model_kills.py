@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.adapters import champion, decisions, delta_tables, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import champion, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved
 from pipelines.stages.evaluate import evaluate
@@ -40,7 +42,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a home for every start: what is there before the stage that is killed."""
     folder = tmp_path_factory.mktemp("starts")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.adapters.code_archive.PACKAGE", folder / "no_library")
+        patch.setattr("pipelines.adapters.models.code_archive.PACKAGE", folder / "no_library")
         ingested = machines.build_template(folder / "train")
         promotable = machines.build_promoted(ingested, folder / "promote")
         governed = _judged_governed(ingested, folder / "promote_governed")
@@ -121,7 +123,7 @@ def test_between_two_champions_nothing_is_scored(
     place: str, starts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = machines.copy_template(starts["promote"], tmp_path)
-    monkeypatch.setattr("pipelines.adapters.code_archive.PACKAGE", tmp_path / "no_library")
+    monkeypatch.setattr("pipelines.adapters.models.code_archive.PACKAGE", tmp_path / "no_library")
     assert run(tmp_path, "promote", kill_at=place).killed
     with pytest.raises(ChampionUnresolved, match="the promotion of version 2 to be finished"):
         champion.resolve(settings, "machines")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import lake, lake_audit
+from pipelines.adapters import lake
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import lake_audit
 from tests import shop
 from tests.faults.kills import contents, deliver, reached, run, run_whole
 
@@ -20,7 +21,8 @@ MENDED = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from pipelines.adapters import delta_tables, lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters import lake
 from pipelines.adapters.failpoints import failpoint
 from pipelines.use_case import UseCase
 from tests import shop

@@ -10,9 +10,10 @@ import pytest
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
 
-from pipelines.adapters import delta_commits, delta_tables, object_store
-from pipelines.adapters.delta_tables import Change, Commit
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters.delta import delta_commits, delta_tables
+from pipelines.adapters.delta.delta_tables import Change, Commit
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.errors import ServiceUnavailable
 from tests.stores import Fault, Proxy, proxied
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from pipelines.adapters import delta_tables, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.settings import Settings
 from pipelines.stages.maintain import Retention, maintain
@@ -41,7 +42,7 @@ BACKUP = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from pipelines.adapters.backups import backup
+from pipelines.adapters.stores.backups import backup
 from tests.lakes import settings_in
 backup(settings_in(Path(sys.argv[1])), Path(sys.argv[2]), now=datetime.now(UTC))
 """
@@ -50,7 +51,7 @@ UPGRADE = """
 import sys
 from pathlib import Path
 from pipelines.adapters import lake
-from pipelines.adapters.table_formats import upgrade
+from pipelines.adapters.delta.table_formats import upgrade
 from tests.integration.test_upgrade import FROM_ZERO
 from tests.lakes import settings_in
 upgrade(lake.table_paths(settings_in(Path(sys.argv[1]))), [FROM_ZERO])

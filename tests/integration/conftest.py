@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import code_archive
+from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
 from pipelines.use_case import UseCase, load
 from tests import machines

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import decisions
-from pipelines.adapters.decisions import Decision, Recorded
+from pipelines.adapters.models import decisions
+from pipelines.adapters.models.decisions import Decision, Recorded
 from pipelines.adapters.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,18 +13,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.adapters import (
-    backups,
-    champion,
-    decisions,
-    delta_tables,
-    lake,
-    mlflow_registry,
-    plain_copies,
-)
-from pipelines.adapters.backups import Backup, backup
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import champion, decisions, mlflow_registry
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import backups, plain_copies
+from pipelines.adapters.stores.backups import Backup, backup
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.cli import app
 from pipelines.errors import LakeError, PlatformError
 from pipelines.use_case import UseCase

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters import check_plans
-from pipelines.adapters.gx_suites import check, load_suite, verify
+from pipelines.adapters.suites import check_plans
+from pipelines.adapters.suites.gx_suites import check, load_suite, verify
 from pipelines.domain.check_plan import CheckPlan, plan_as_json, plan_from_json
 
 # GX imports two modules of regular expressions that the standard library renamed.
@@ -46,7 +46,7 @@ EXPECTATIONS: list[dict[str, Any]] = [
 CHILD = """
 import json, sys
 from pathlib import Path
-from pipelines.adapters.gx_suites import check, load_suite
+from pipelines.adapters.suites.gx_suites import check, load_suite
 folder = Path(sys.argv[1])
 suite = load_suite(folder / "suite.json", json.loads(sys.argv[2]))
 result = check(suite, [folder / "rows.parquet"], cache=folder / "cache")

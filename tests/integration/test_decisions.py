@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.adapters import champion, decisions, delta_tables, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import champion, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved, HeadframeError, LakeError
 from pipelines.stages.promote import promote

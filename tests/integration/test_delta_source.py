@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pipelines.adapters.extracts import Extracted, extract, last_asked
+from pipelines.adapters.landing.extracts import Extracted, extract, last_asked
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import Column, DeltaFolder, Table
 from pipelines.errors import DeclarationError, ServiceUnavailable

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from pipelines.adapters import delta_commits, delta_tables, delta_transactions
-from pipelines.adapters.delta_tables import Change, Commit
+from pipelines.adapters.delta import delta_commits, delta_tables, delta_transactions
+from pipelines.adapters.delta.delta_tables import Change, Commit
 from pipelines.errors import CommitLost, LakeError
 from tests.goldens import assert_golden
 

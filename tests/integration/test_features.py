@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipelines.adapters import delta_tables, feature_store, known, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.examples import flight_delays
-from pipelines.adapters.object_store import Folder, local
+from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder, local
 from pipelines.domain.contract import STAMPS, Table
 from pipelines.domain.features import (
     FeatureView,

@@ -15,12 +15,15 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from pipelines.adapters import delta_tables, feed_ledger, lake, notifications
-from pipelines.adapters.delivery_counts import arrived, counts
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.examples import flight_delays as example
-from pipelines.adapters.extracts import last_asked
-from pipelines.adapters.object_store import local
+from pipelines.adapters.landing import feed_ledger
+from pipelines.adapters.landing.delivery_counts import arrived, counts
+from pipelines.adapters.landing.extracts import last_asked
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import DeltaFolder
 from pipelines.domain.feed_slots import Arrived, slots
 from pipelines.domain.feeds import FeedFinding, findings
@@ -262,7 +265,7 @@ def test_many_deliveries_become_few_files(settings: Settings) -> None:
 BRING_UP_TO_DATE = """
 import sys
 from pathlib import Path
-from pipelines.adapters.delivery_counts import counts
+from pipelines.adapters.landing.delivery_counts import counts
 from pipelines.adapters.settings import Settings
 print(len(counts(Settings(home=Path(sys.argv[1])), "till", "sales")))
 """

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters.gx_suites import Suite, check, load_suite, verify
+from pipelines.adapters.suites.gx_suites import Suite, check, load_suite, verify
 from pipelines.domain.quality import CheckResult, ExpectationResult, split_rows
 from pipelines.errors import SuiteError
 

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.adapters import delta_tables, intake, lake
-from pipelines.adapters.object_store import local
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import intake
+from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import KNOWN_AT, Table
 from pipelines.domain.delivery import LocalFile, ParsedFile
 from pipelines.domain.features import KnownTables

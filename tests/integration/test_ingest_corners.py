@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters import delta_tables, lake, staged_files, table_upkeep
-from pipelines.adapters.object_store import local
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables, staged_files, table_upkeep
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import Column
 from pipelines.errors import LakeError, QualityRefused
 from pipelines.stages import ingest as ingest_stage

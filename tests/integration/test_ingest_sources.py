@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters import delta_tables, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.domain.contract import Column, Files, Table
 from pipelines.domain.lineage import Law

@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables, label_ledger, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import label_ledger
 from pipelines.adapters.settings import Settings
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters import delta_tables, lake, lake_audit
-from pipelines.adapters.lake_audit import LakeAudit
-from pipelines.adapters.publishing import SEQUENCE
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import lake_audit
+from pipelines.adapters.silver.lake_audit import LakeAudit
+from pipelines.adapters.silver.publishing import SEQUENCE
 from pipelines.domain.contract import quarantine_schema
 from pipelines.stages.replay import replay
 from tests import shop

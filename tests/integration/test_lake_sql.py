@@ -5,8 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables, lake, lake_sql
-from pipelines.adapters.object_store import Folder
+from pipelines.adapters import lake, lake_sql
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import LakeError
 from tests import shop
 from tests.goldens import assert_golden

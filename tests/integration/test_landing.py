@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import delta_tables, seen_files
-from pipelines.adapters.landing import Landed, deliveries, known, local_file
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.landing import seen_files
+from pipelines.adapters.landing.landing import Landed, deliveries, known, local_file
 from pipelines.domain.contract import Files
 from pipelines.domain.delivery import Delivery, LocalFile
 from pipelines.errors import FileRefused

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import object_store
-from pipelines.adapters.landing import Landed, deliveries, known, local_file
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters.landing.landing import Landed, deliveries, known, local_file
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.domain.contract import Files
 from pipelines.errors import FileRefused
 

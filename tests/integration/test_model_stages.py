@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.adapters import code_archive, decisions, delta_tables, lake
-from pipelines.adapters.object_store import local
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
 from pipelines.errors import (
     ChampionUnresolved,
     CodeChanged,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.notifications import NOT_SENT, notify, recent
+from pipelines.adapters.platform.notifications import NOT_SENT, notify, recent
 from pipelines.adapters.settings import Settings
 
 # Apprise's own: it goes with the last Python that has the module.

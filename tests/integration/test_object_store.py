@@ -9,10 +9,12 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pipelines.adapters import delta_tables, lake, lake_sql, object_store
-from pipelines.adapters.delta_tables import Commit
-from pipelines.adapters.object_store import StoreUrl, folder_of
+from pipelines.adapters import lake, lake_sql
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.delta_tables import Commit
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl, folder_of
 from pipelines.errors import HeadframeError, LakeError, ServiceUnavailable, SettingsError
 from tests import stores
 from tests.stores import environment, proxied

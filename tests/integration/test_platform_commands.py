@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipelines.adapters import machine, process_logs, process_state
+from pipelines.adapters.platform import machine, process_logs, process_state
 from pipelines.cli import platform
 from pipelines.errors import PlatformError
 

@@ -17,15 +17,15 @@ import psutil
 import pytest
 
 import pipelines
-from pipelines.adapters import ports, process_logs, process_state, processes
-from pipelines.adapters.process_state import ChildState, SupervisorState
+from pipelines.adapters.platform import ports, process_logs, process_state, processes
+from pipelines.adapters.platform.process_state import ChildState, SupervisorState
 from pipelines.errors import PlatformError
 
 SUPERVISOR = """
 import json, sys
 from pathlib import Path
-from pipelines.adapters.processes import ChildSpec
-from pipelines.adapters.supervisor import RestartPolicy, supervise
+from pipelines.adapters.platform.processes import ChildSpec
+from pipelines.adapters.platform.supervisor import RestartPolicy, supervise
 
 root, commands = Path(sys.argv[1]), json.loads(sys.argv[2])
 specs = [ChildSpec(name=n, command=tuple(c), environment={}) for n, c in commands.items()]

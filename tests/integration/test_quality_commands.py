@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.adapters import profiles, unlanded
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters.landing import unlanded
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import StoreUrl
+from pipelines.adapters.suites import profiles
 from pipelines.cli import app, terminal
 from pipelines.domain.contract import silver_schema
 from pipelines.domain.profile import ColumnProfile, Frequent

@@ -16,9 +16,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.adapters import delta_tables, lake, lake_sql, quality_records
-from pipelines.adapters.data_docs import as_gx_json, page
+from pipelines.adapters import lake, lake_sql
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.suites import quality_records
+from pipelines.adapters.suites.data_docs import as_gx_json, page
 from pipelines.cli import app
 from pipelines.domain.quality import ExpectationResult
 from pipelines.domain.quality_record import QualityRecord, record_as_json, record_from_json
@@ -475,7 +477,7 @@ def test_the_result_is_that_of_gx_on_pandas() -> None:
 def test_gx_is_imported_only_when_a_page_is_missing(
     home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.adapters import data_docs
+    from pipelines.adapters.suites import data_docs
 
     expect(home, "warning")
     land_orders(home, "a.csv", [order(1)], at(1))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import delta_tables, lake
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.cli import terminal
 from tests import shop

@@ -18,12 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters import connections, extract_files, extracts, lake, object_store
-from pipelines.adapters.extracts import Extracted, extract, last_asked
+from pipelines.adapters import lake
+from pipelines.adapters.databases import connections
 from pipelines.adapters.failpoints import ARMED, REACHED
-from pipelines.adapters.landing import SIDECAR
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters.landing import extract_files, extracts
+from pipelines.adapters.landing.extracts import Extracted, extract, last_asked
+from pipelines.adapters.landing.landing import SIDECAR
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.domain.contract import Column, Query, Table
 from pipelines.errors import (
     CommitLost,
@@ -572,8 +575,8 @@ def test_an_extract_whose_sidecar_is_lost_stops_the_next(settings: Settings) -> 
 EXTRACT = """
 import sys
 from pathlib import Path
-from pipelines.adapters import connections
-from pipelines.adapters.extracts import extract
+from pipelines.adapters.databases import connections
+from pipelines.adapters.landing.extracts import extract
 from pipelines.adapters.settings import Settings
 from tests.integration.test_query_source import OVERLAPPING, SALES
 table = {"SALES": SALES, "OVERLAPPING": OVERLAPPING}[sys.argv[2]]
@@ -583,7 +586,8 @@ extract(Settings(home=Path(sys.argv[1])), "shop", table, connections=connections
 NAIVE = """
 import sys
 from pathlib import Path
-from pipelines.adapters import connections, extract_files
+from pipelines.adapters.databases import connections
+from pipelines.adapters.landing import extract_files
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.sources import query
 from tests.integration.test_query_source import SALES

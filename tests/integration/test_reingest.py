@@ -9,9 +9,11 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables, lake, lake_audit
-from pipelines.adapters.object_store import local
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import lake_audit
+from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import Column, Files, Table
 from pipelines.domain.lineage import Law
 from pipelines.errors import CommitLost, FileRefused, LakeError

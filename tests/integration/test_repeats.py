@@ -7,9 +7,10 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables, repeats
-from pipelines.adapters.repeats import Repeats
-from pipelines.adapters.staged_files import Staging
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.staged_files import Staging
+from pipelines.adapters.silver import repeats
+from pipelines.adapters.silver.repeats import Repeats
 from pipelines.domain.contract import Column, Files, Table, silver_schema
 from pipelines.domain.lineage import unrepeated
 

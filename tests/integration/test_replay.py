@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.adapters import delta_tables, lake
-from pipelines.adapters.commit_entries import accounts
-from pipelines.adapters.object_store import local
-from pipelines.adapters.publishing import SEQUENCE
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.commit_entries import accounts
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver.publishing import SEQUENCE
+from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import KNOWN_AT, Column, Files
 from pipelines.domain.lineage import Law
 from pipelines.errors import CommitLost, FileRefused

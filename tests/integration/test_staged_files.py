@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters import staged_files
-from pipelines.adapters.staged_files import Staging
-from pipelines.adapters.staged_rows import take_out
+from pipelines.adapters.delta import staged_files
+from pipelines.adapters.delta.staged_files import Staging
+from pipelines.adapters.delta.staged_rows import take_out
 from pipelines.errors import LakeError
 
 SCHEMA = pa.schema(

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.adapters import delta_tables, feature_store, known, lake, stale_marks, stale_results
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import stale_marks, stale_results
 from pipelines.domain.features import FeatureView, KnownTables
 from pipelines.domain.labels import Label
 from pipelines.stages.reingest import reingest

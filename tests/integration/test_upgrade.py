@@ -8,10 +8,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from typer.testing import CliRunner
 
-from pipelines.adapters import delta_tables, process_state, table_formats
-from pipelines.adapters.object_store import Folder
+from pipelines.adapters.delta import delta_tables, table_formats
+from pipelines.adapters.delta.table_formats import Migration, planned, upgrade
+from pipelines.adapters.platform import process_state
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.table_formats import Migration, planned, upgrade
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.cli import app
 from pipelines.errors import LakeError
 from tests import lakes

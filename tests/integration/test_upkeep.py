@@ -11,18 +11,13 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from typer.testing import CliRunner
 
-from pipelines.adapters import (
-    data_pins,
-    decisions,
-    delta_handles,
-    delta_tables,
-    lake,
-    object_store,
-    table_upkeep,
-)
-from pipelines.adapters.object_store import StoreUrl
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_handles, delta_tables, table_upkeep
+from pipelines.adapters.delta.table_upkeep import Compacted
+from pipelines.adapters.models import data_pins, decisions
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.table_upkeep import Compacted
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.cli import app
 from pipelines.errors import LakeError, ServiceUnavailable
 from pipelines.stages.maintain import NOT_IN_A_STORE, Maintained, Retention, maintain

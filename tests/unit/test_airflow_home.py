@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters import airflow_home
-from pipelines.adapters.ports import Ports
+from pipelines.adapters.platform import airflow_home
+from pipelines.adapters.platform.ports import Ports
+from pipelines.adapters.platform.users import User, read_users
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.users import User, read_users
 from pipelines.errors import PlatformError, SettingsError
 
 PORTS = Ports(airflow=20001, mlflow=20002, worker_logs=20003, triggerer_logs=20004)

@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipelines.adapters import airflow_home
-from pipelines.adapters.ports import Ports
+from pipelines.adapters.platform import airflow_home
+from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
 
 REPOSITORY: Final = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from pipelines.adapters.connections import from_environment, resolver, url_of
+from pipelines.adapters.databases.connections import from_environment, resolver, url_of
 from pipelines.errors import SettingsError
 
 PASSWORD = "canary/s3cr3t@:%"  # noqa: S105 - made up; it must never show

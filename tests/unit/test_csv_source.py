@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.adapters.parsing.utf8_text import Utf8Text
 from pipelines.adapters.sources import csv as csv_source
 from pipelines.adapters.sources.csv import read
-from pipelines.adapters.utf8_text import Utf8Text
 from pipelines.domain.contract import Column, Files, Table, arrow_schema
 from pipelines.errors import FileRefused
 from tests.bad_inputs.reading import Found, local_file, read_whole, set_aside

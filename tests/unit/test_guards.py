@@ -38,27 +38,27 @@ PACKAGE = ROOT / "pipelines"
 
 IMPORTERS = {
     "deltalake": {
-        "adapters/delta_commits.py",
-        "adapters/delta_handles.py",
-        "adapters/delta_tables.py",
-        "adapters/delta_transactions.py",
-        "adapters/foreign_tables.py",
-        "adapters/live_files.py",
-        "adapters/table_formats.py",
-        "adapters/table_upkeep.py",
+        "adapters/delta/delta_commits.py",
+        "adapters/delta/delta_handles.py",
+        "adapters/delta/delta_tables.py",
+        "adapters/delta/delta_transactions.py",
+        "adapters/delta/foreign_tables.py",
+        "adapters/delta/live_files.py",
+        "adapters/delta/table_formats.py",
+        "adapters/delta/table_upkeep.py",
     },
-    "obstore": {"adapters/object_store.py", "adapters/store_outages.py"},
+    "obstore": {"adapters/stores/object_store.py", "adapters/stores/store_outages.py"},
 }
 """Library -> the only modules that may import it."""
 
 WRITERS = {
-    "write_deltalake": {"adapters/delta_tables.py"},
-    "create_write_transaction": {"adapters/delta_tables.py"},
+    "write_deltalake": {"adapters/delta/delta_tables.py"},
+    "create_write_transaction": {"adapters/delta/delta_tables.py"},
     "create_table_with_add_actions": set(),
     "convert_to_deltalake": set(),
-    "create_checkpoint": {"adapters/delta_commits.py", "adapters/table_upkeep.py"},
-    "optimize": {"adapters/table_upkeep.py"},
-    "alter": {"adapters/table_formats.py", "adapters/table_upkeep.py"},
+    "create_checkpoint": {"adapters/delta/delta_commits.py", "adapters/delta/table_upkeep.py"},
+    "optimize": {"adapters/delta/table_upkeep.py"},
+    "alter": {"adapters/delta/table_formats.py", "adapters/delta/table_upkeep.py"},
     "cleanup_metadata": set(),
     "compact_logs": set(),
 }
@@ -114,8 +114,10 @@ def test_only_the_named_modules_reach_tables_and_stores(name: str, allowed: set[
     ],
 )
 def test_the_guard_finds_a_planted_offender(tmp_path: Path, name: str, planted: str) -> None:
-    (tmp_path / "adapters").mkdir()
-    (tmp_path / "adapters" / "delta_tables.py").write_text("from deltalake import write_deltalake")
+    (tmp_path / "adapters" / "delta").mkdir(parents=True)
+    (tmp_path / "adapters" / "delta" / "delta_tables.py").write_text(
+        "from deltalake import write_deltalake"
+    )
     (tmp_path / "adapters" / "offender.py").write_text(planted)
-    allowed = {"adapters/delta_tables.py"}
+    allowed = {"adapters/delta/delta_tables.py"}
     assert offenders(name, allowed, tmp_path) == {"adapters/offender.py"}

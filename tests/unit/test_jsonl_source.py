@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.adapters import json_lines
+from pipelines.adapters.parsing import json_lines
 from pipelines.adapters.sources import jsonl as jsonl_source
 from pipelines.adapters.sources.jsonl import read
 from pipelines.domain.contract import Column, Files, Table

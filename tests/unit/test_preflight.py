@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.adapters import packed_files
-from pipelines.adapters.preflight import inspect, unpacked
+from pipelines.adapters.landing import packed_files
+from pipelines.adapters.landing.preflight import inspect, unpacked
 from pipelines.domain.contract import Files
 from pipelines.domain.delivery import Inspected
 from pipelines.errors import FileRefused
@@ -257,7 +257,7 @@ def test_one_read_holds_little_in_memory(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from pipelines.adapters.preflight import inspect, opened\n"
+        "from pipelines.adapters.landing.preflight import inspect, opened\n"
         "from pipelines.domain.contract import Files\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "with opened(Path(sys.argv[1])) as file:\n"

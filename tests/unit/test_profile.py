@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.adapters import profile_page
+from pipelines.adapters.suites import profile_page
 from pipelines.domain.profile import (
     DAY,
     MOST_BINS,

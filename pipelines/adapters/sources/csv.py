@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import csv_header
-from pipelines.adapters.csv_records import CsvLayout, all_texts, parse
-from pipelines.adapters.preflight import unpacked
-from pipelines.adapters.set_aside import (
+from pipelines.adapters.landing.preflight import unpacked
+from pipelines.adapters.parsing import csv_header
+from pipelines.adapters.parsing.csv_records import CsvLayout, all_texts, parse
+from pipelines.adapters.parsing.set_aside import (
     as_json,
     cast_texts,
     changed_column,
@@ -17,7 +17,7 @@ from pipelines.adapters.set_aside import (
     unfit,
     unparsed,
 )
-from pipelines.adapters.utf8_text import Utf8Text
+from pipelines.adapters.parsing.utf8_text import Utf8Text
 from pipelines.domain.contract import Files, Table, arrow_schema
 from pipelines.domain.delivery import LocalFile, ParsedFile, ParsedPart
 from pipelines.domain.header import match_header

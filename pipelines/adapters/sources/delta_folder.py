@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import foreign_tables
+from pipelines.adapters.delta import foreign_tables
 from pipelines.domain.contract import DeltaFolder
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
-from pipelines.adapters.json_lines import (
+from pipelines.adapters.landing.preflight import unpacked
+from pipelines.adapters.parsing.json_lines import (
     NO_OBJECT,
     Judged,
     Shape,
@@ -15,8 +16,7 @@ from pipelines.adapters.json_lines import (
     shape_of,
     typed,
 )
-from pipelines.adapters.preflight import unpacked
-from pipelines.adapters.set_aside import changed_column, unparsed
+from pipelines.adapters.parsing.set_aside import changed_column, unparsed
 from pipelines.domain.contract import Table, arrow_schema
 from pipelines.domain.delivery import LocalFile, ParsedFile, ParsedPart
 from pipelines.domain.header import match_header

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.set_aside import as_json, changed_column, nothing, rejected, unfit
+from pipelines.adapters.parsing.set_aside import as_json, changed_column, nothing, rejected, unfit
 from pipelines.domain.contract import Table, arrow_type
 from pipelines.domain.delivery import LocalFile, ParsedFile, ParsedPart
 from pipelines.domain.header import match_header

@@ -5,8 +5,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipelines.adapters.postgres_failures import failure_of
-from pipelines.adapters.postgres_types import ResultColumn, array_of, arrow_type, read_as_text
+from pipelines.adapters.databases.postgres_failures import failure_of
+from pipelines.adapters.databases.postgres_types import (
+    ResultColumn,
+    array_of,
+    arrow_type,
+    read_as_text,
+)
 from pipelines.domain.contract import Query
 from pipelines.domain.header import normal
 from pipelines.domain.sql_select import why_not_one_select, without_end

@@ -1,0 +1,1 @@
+"""Databases: their addresses, and what their types and errors mean to us."""

@@ -1,0 +1,1 @@
+"""Delta Lake: tables, their commits, their files and their upkeep."""

@@ -1,0 +1,205 @@
+"""Delta handles: opening and creating tables, and what delta-rs needs to be told about each."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.delta import durable
+from pipelines.adapters.delta.schema_gate import plain
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import Folder, StoreUrl
+from pipelines.adapters.stores.store_outages import REQUEST, outage
+from pipelines.errors import LakeError, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+
+FORMAT = "1"
+"""Value of the table property ``headframe.format`` that this code writes and reads."""
+
+PROPERTIES = {"headframe.format": FORMAT, "delta.enableExpiredLogCleanup": "false"}
+"""Properties of a new table. By itself delta-rs deletes log entries older than 30 days, and with
+them the metadata of stage runs and the versions that models were trained on."""
+
+DEPTH = 3
+"""Folders between a table and the lake's own, at most: ``gold/features/<use_case>``."""
+
+DELTA_RETRIES = 50
+"""Commit attempts inside delta-rs for appends that do not conflict (its default of 15 was hit)."""
+
+_SAFE: set[tuple[str, int]] = set()
+"""Stores that this process found to keep commits apart."""
+
+FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded")
+"""What delta-rs says when a local disk takes no more."""
+
+
+def exists(table: Folder) -> bool:
+    """Tell whether ``table`` is a Delta table; a log that a kill left without a commit is none."""
+    from deltalake import DeltaTable
+
+    with answers(table):
+        return bool(DeltaTable.is_deltatable(address(table), options(table)))
+
+
+def opened(table: Folder, at_version: int | None = None) -> "DeltaTable":
+    """Return a handle on ``table`` (at a version). Raises LakeError if absent or not ours."""
+    handle = opened_if_exists(table, at_version)
+    if handle is None:
+        fix = "Run the stage that writes it first."
+        raise LakeError(problem(table, "a Delta table", "none yet", fix))
+    return handle
+
+
+def opened_if_exists(table: Folder, at_version: int | None = None) -> "DeltaTable | None":
+    """Return a handle on ``table``, None if absent. Raises LakeError for one that is not ours."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    try:
+        with answers(table):
+            handle = DeltaTable(address(table), version=at_version, storage_options=options(table))
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        wanted = "a log that can be read" if at_version is None else f"version {at_version}"
+        fix = "Ask for a version that `headframe history` lists, or restore the folder."
+        raise LakeError(problem(table, wanted, str(error).split("\n", 1)[0], fix)) from error
+    found = handle.metadata().configuration.get("headframe.format")
+    if found != FORMAT:
+        wanted, told = f"Headframe table format {FORMAT}", f"format {found}"
+        fix = "Use the Headframe release that wrote the table, or move the folder away."
+        raise LakeError(problem(table, wanted, told, fix))
+    return handle
+
+
+def refuse_unsafe(table: Folder) -> None:
+    """Raise SettingsError for a store that would lose commits; each is probed once per process."""
+    if isinstance(table, Path):
+        return
+    store = table.root, object_store.surroundings()
+    if store not in _SAFE:
+        object_store.refuse_unsafe(table)
+        _SAFE.add(store)
+
+
+def create(table: Folder, table_schema: "pa.Schema") -> None:
+    """Create ``table``, unless another writer has just done so."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    if isinstance(table, Path):
+        table.mkdir(parents=True, exist_ok=True)
+    with suppress(CommitFailedError), answers(table):
+        DeltaTable.create(
+            address(table),
+            table_schema,
+            mode="ignore",
+            configuration=PROPERTIES,
+            raise_if_key_not_exists=False,
+            storage_options=options(table),
+        )
+    if isinstance(table, Path):
+        durable.settle_commit(table, 0)
+        durable.settle(table.parents[:DEPTH])
+
+
+def arrow_schema(handle: "DeltaTable") -> "pa.Schema":
+    """Return the schema of the table that ``handle`` is on."""
+    import pyarrow as pa
+
+    found = pa.schema(handle.schema().to_arrow())
+    return pa.schema([pa.field(field.name, plain(field.type)) for field in found])
+
+
+def properties(
+    transactions: Mapping[str, int],
+    metadata: Mapping[str, object],
+    *,
+    retries: int = DELTA_RETRIES,
+) -> "CommitProperties":
+    """Return what a commit carries: its transactions and its metadata, named ``headframe.*``."""
+    from deltalake import CommitProperties, Transaction
+
+    values = {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, value in metadata.items()
+    }
+    return CommitProperties(
+        app_transactions=[Transaction(name, number) for name, number in transactions.items()],
+        custom_metadata={f"headframe.{name}": value for name, value in values.items()},
+        max_commit_retries=retries,
+    )
+
+
+def no_hooks() -> "PostCommitHookProperties":
+    """Return what keeps delta-rs from looking for checkpoints to write and entries to delete."""
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+@contextmanager
+def answers(table: Folder) -> Iterator[None]:
+    """Turn what delta-rs says about a silent store or a full disk into our errors.
+
+    Its text about a store is dropped, since it may hold a signed URL.
+    """
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (OSError, DeltaError, ValueError) as error:  # Arrow's errors are ValueErrors
+        text = str(error)
+        if isinstance(table, StoreUrl) and _is_outage(error, text):
+            raise outage(table.root, text) from None
+        if isinstance(table, Path) and any(words in text for words in FULL_DISK):
+            fix = "Free some space and run the stage again: nothing of it was committed."
+            raise LakeError(
+                problem(table, "room on the disk for its files", "a full disk", fix)
+            ) from error
+        raise
+
+
+def address(table: Folder) -> str:
+    """Return the folder as delta-rs takes it. Raises LakeError for a path that it misreads."""
+    path = str(table)
+    # delta-rs encodes a URL's path twice, so only what needs no encoding is found again.
+    misread = (
+        {
+            sign
+            for sign in table.path
+            if not (sign.isascii() and (sign.isalnum() or sign in "/._-="))
+        }
+        if isinstance(table, StoreUrl)
+        else set("%*[]") & set(path)
+    )
+    if misread:
+        fix = "Move HEADFRAME_HOME or HEADFRAME_LAKE to a path without these characters."
+        wanted = "a path that delta-rs can read"
+        raise LakeError(problem(table, wanted, " ".join(sorted(misread)), fix))
+    return path
+
+
+def options(table: Folder) -> dict[str, str] | None:
+    """Return delta-rs's options for a store; addresses and credentials it takes from the environment."""
+    if isinstance(table, Path):
+        return None
+    object_store.refuse_no_address()
+    return {
+        "max_retries": str(object_store.MOST_RETRIES),
+        "retry_timeout": f"{object_store.RETRY_SECONDS}s",
+    }
+
+
+def problem(table: Folder, expected: str, found: str, fix: str) -> Problem:
+    """Return a problem with ``table``, named by its last two folders."""
+    where = f"table {table.parent.name}/{table.name}"
+    return Problem(where=where, expected=expected, found=found, fix=fix)
+
+
+def _is_outage(error: Exception, text: str) -> bool:
+    return isinstance(error, OSError) or REQUEST in text

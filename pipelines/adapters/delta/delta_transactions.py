@@ -1,0 +1,90 @@
+"""Delta transactions: which ones a table's log holds, found in one pass over it."""
+
+import json
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.delta import delta_handles
+from pipelines.adapters.stores import object_store
+from pipelines.adapters.stores.object_store import Folder
+from pipelines.errors import LakeError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+FEW = 4
+"""Transactions that are asked for one by one: delta-rs goes through the log for each, which takes
+4 ms after 10,000 commits (measured, 1.6.6), as against 30 ms for all of them here."""
+
+AT_ONCE = 16
+"""Log entries fetched at the same time from a store."""
+
+
+def versions(table: Folder, handle: "DeltaTable", names: Collection[str]) -> dict[str, int]:
+    """Return the last version of each transaction of ``names`` that ``handle`` holds; absent: none."""
+    every = _every(table, int(handle.version())) if len(names) > FEW else None
+    if every is not None:
+        return {name: every[name] for name in names if name in every}
+    found = {name: handle.transaction_version(name) for name in names}
+    return {name: int(number) for name, number in found.items() if number is not None}
+
+
+def beginning(table: Folder, handle: "DeltaTable", prefix: str) -> list[str]:
+    """Return the names of the transactions that ``handle`` holds and that begin with ``prefix``."""
+    every = _every(table, int(handle.version()))
+    if every is None:
+        fix = "Run `headframe maintain`, which writes a checkpoint, or restore the table's log."
+        raise LakeError(
+            delta_handles.problem(table, "a log as delta-rs lays it out", "another", fix)
+        )
+    return sorted(name for name in every if name.startswith(prefix))
+
+
+def _every(table: Folder, version: int) -> dict[str, int] | None:
+    """Return all transactions up to a version; None where the log is not laid out as delta-rs does."""
+    log = table / "_delta_log"
+    try:
+        start, found = _checkpoint(log, version)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            entries = [log / f"{number:020}.json" for number in range(start + 1, version + 1)]
+            for entry in pool.map(_content, entries):
+                found |= _committed(entry)
+    except (FileNotFoundError, _OtherLayout):
+        return None
+    return found
+
+
+def _checkpoint(log: Folder, version: int) -> tuple[int, dict[str, int]]:
+    """Return the version of the newest checkpoint and its transactions; (-1, none) without one."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        last = json.loads(_content(log / "_last_checkpoint"))
+    except FileNotFoundError:
+        return -1, {}
+    # In several parts, of the second kind, or newer than the version asked for.
+    if last.get("parts") or last.get("v2Checkpoint") or last["version"] > version:
+        raise _OtherLayout
+    content = _content(log / f"{last['version']:020}.checkpoint.parquet")
+    held = pq.read_table(BytesIO(content), columns=["txn"])["txn"].drop_null()
+    names, numbers = (pc.struct_field(held, name).to_pylist() for name in ("appId", "version"))
+    return last["version"], dict(zip(names, numbers, strict=True))
+
+
+def _committed(entry: bytes) -> dict[str, int]:
+    """Return the transactions of one log entry."""
+    actions = (json.loads(line) for line in entry.splitlines() if b'"txn"' in line)
+    found = [action["txn"] for action in actions if "txn" in action]
+    return {transaction["appId"]: int(transaction["version"]) for transaction in found}
+
+
+def _content(path: Folder) -> bytes:
+    return path.read_bytes() if isinstance(path, Path) else object_store.read_bytes(path)
+
+
+class _OtherLayout(Exception):  # noqa: N818 - never leaves this module
+    """A log that this module does not read."""

@@ -1,0 +1,1 @@
+"""Landing: what was delivered, when, whether it is whole, and what is missing."""

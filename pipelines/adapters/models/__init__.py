@@ -1,0 +1,1 @@
+"""Models: feature rows, labels, candidates, the champion, decisions and predictions."""

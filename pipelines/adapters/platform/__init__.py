@@ -1,0 +1,1 @@
+"""Platform: Airflow's and MLflow's processes, users, and what a person is told."""

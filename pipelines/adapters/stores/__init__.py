@@ -1,0 +1,1 @@
+"""Stores: files and objects, on this machine and in a bucket."""

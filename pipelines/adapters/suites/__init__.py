@@ -1,0 +1,1 @@
+"""Suites: Great Expectations' language compiled, run and recorded; profiles and pages."""
