@@ -80,6 +80,11 @@ def child(root: Path, name: str) -> ChildState:
     return next(child for child in state.children if child.name == name)
 
 
+def reports(root: Path) -> list[str]:
+    file = root / "reports"
+    return file.read_text().splitlines() if file.exists() else []
+
+
 def pid_of(root: Path, name: str) -> int:
     pid = child(root, name).pid
     assert pid is not None
@@ -112,7 +117,8 @@ def test_a_killed_child_is_started_again_and_counted(root: Path) -> None:
     assert pid_of(root, "web") != first
     assert child(root, "web").exit_code == -signal.SIGKILL
     assert child(root, "idle") == idle
-    assert (root / "reports").read_text() == "web died and is started again\n"
+    wait_until(lambda: bool(reports(root)), "a report")
+    assert reports(root) == ["web died and is started again"]
 
 
 def test_what_a_dead_child_forked_dies_with_it(root: Path) -> None:
@@ -131,7 +137,9 @@ def test_a_child_that_keeps_dying_is_given_up_and_says_why(root: Path) -> None:
     assert child(root, "idle").state == "running"
     log = process_logs.log_file(root, "broken")
     assert process_logs.tail(log, 10).splitlines() == ["no configuration"] * 3
-    assert (root / "reports").read_text().splitlines() == [
+    # The state is told first, the report right after it.
+    wait_until(lambda: len(reports(root)) == 3, "three reports")
+    assert reports(root) == [
         "broken died and is started again",
         "broken died and is started again",
         "broken keeps dying and is not started again",
