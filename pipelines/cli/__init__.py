@@ -8,6 +8,7 @@ import typer
 from pipelines.cli import (
     demo,
     docs_commands,
+    incident_commands,
     lake_commands,
     platform,
     quality_commands,
@@ -33,6 +34,7 @@ upkeep_commands.register(app)
 quality_commands.register(app)
 docs_commands.register(app)
 quarantine_commands.register(app)
+incident_commands.register(app)
 
 
 def main() -> None:

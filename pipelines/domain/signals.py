@@ -1,0 +1,130 @@
+"""Signals: which findings of the platform are alarms, how grave each is, and what it is about."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pipelines.domain.feeds import FeedFinding
+from pipelines.domain.incidents import Severity, Signal
+from pipelines.domain.verdict import Verdict
+
+FEED_KINDS = ("missing", "empty", "volume")
+"""Kinds of findings about a feed; each is cleared by itself."""
+
+NO_ALARM = ("BeatsChampion",)
+"""Gates whose refusal is an everyday answer: the champion is as good, and stays."""
+
+PAGING_STAGES = ("ingest", "score")
+"""DAGs whose failure breaks a promise to somebody outside: rows or predictions are not there."""
+
+
+def table(name: str) -> str:
+    """Return the subject that a table is."""
+    return f"table:{name}"
+
+
+def dag(name: str) -> str:
+    """Return the subject that a DAG is."""
+    return f"dag:{name}"
+
+
+def of_feed(
+    use_case: str,
+    findings: Iterable[FeedFinding],
+    *,
+    owner: str,
+    at: datetime,
+    paging: bool,
+    runbook: str,
+) -> list[Signal]:
+    """Return an alarm for each finding about a feed.
+
+    A delivery that is missing or empty pages only where ``paging`` says that nothing is scored
+    without it; an unusual volume never does.
+    """
+    return [
+        Signal(
+            use_case=use_case,
+            kind=f"feed {finding.kind}",
+            about=(table(finding.table),),
+            severity="PAGE" if paging and finding.kind != "volume" else "WARN",
+            owner=owner,
+            text=f"{finding.table}: {finding.text}",
+            at=at,
+            since=finding.since,
+            runbook=runbook,
+        )
+        for finding in findings
+    ]
+
+
+def feeds_cleared(
+    use_case: str, tables: Iterable[str], findings: Sequence[FeedFinding]
+) -> list[str]:
+    """Return what to clear of the feeds that were looked at: every kind of finding not found."""
+    found = {(finding.table, finding.kind) for finding in findings}
+    return [
+        f"{use_case}/feed {kind}:{table(name)}"
+        for name in tables
+        for kind in FEED_KINDS
+        if (name, kind) not in found
+    ]
+
+
+def of_run(
+    use_case: str,
+    dag_id: str,
+    *,
+    about: Sequence[str],
+    owner: str,
+    at: datetime,
+    reason: str,
+    runbook: str,
+) -> Signal:
+    """Return the alarm of a failed run. ``about`` names what its reason is about, if it says."""
+    stage = dag_id.rpartition("__")[2]
+    severity: Severity = "PAGE" if stage in PAGING_STAGES else "WARN"
+    return Signal(
+        use_case=use_case,
+        kind="run",
+        about=(dag(dag_id), *about),
+        severity=severity,
+        owner=owner,
+        text=f"{dag_id} failed: {reason}",
+        at=at,
+        runbook=runbook,
+    )
+
+
+def run_cleared(use_case: str, dag_id: str) -> str:
+    """Return what to clear when a run of a DAG went well."""
+    return f"{use_case}/run:{dag(dag_id)}"
+
+
+def of_gates(
+    use_case: str,
+    version: str,
+    verdicts: Iterable[Verdict],
+    *,
+    owner: str,
+    at: datetime,
+    runbook: str,
+) -> Signal | None:
+    """Return the alarm of gates that a challenger failed; None when none did that is one."""
+    failed = [v for v in verdicts if v.outcome == "failed" and v.gate not in NO_ALARM]
+    if not failed:
+        return None
+    return Signal(
+        use_case=use_case,
+        kind="gates",
+        about=("training",),
+        severity="WARN",
+        owner=owner,
+        text=f"candidate {version} failed {', '.join(v.gate for v in failed)}: {failed[0].reason}",
+        at=at,
+        runbook=runbook,
+    )
+
+
+def gates_cleared(use_case: str) -> str:
+    """Return what to clear when the gates let a challenger through, or found it merely no better."""
+    return f"{use_case}/gates:training"

@@ -1,0 +1,233 @@
+"""Incidents: what becomes one story, what ends it, and its times."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from pipelines.domain.feeds import FeedFinding
+from pipelines.domain.incidents import (
+    Event,
+    EventKind,
+    Incident,
+    Severity,
+    Signal,
+    events_of,
+    stories,
+    untold,
+)
+from pipelines.domain.postmortem import draft
+from pipelines.domain.signals import (
+    feeds_cleared,
+    gates_cleared,
+    of_feed,
+    of_gates,
+    of_run,
+    run_cleared,
+)
+from pipelines.domain.verdict import Outcome, Verdict
+
+
+def at(hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 3, 1, hour, minute, tzinfo=UTC)
+
+
+def alarm(
+    kind: str,
+    *about: str,
+    hour: int = 9,
+    use_case: str = "till",
+    severity: Severity = "WARN",
+    since: datetime | None = None,
+) -> Signal:
+    return Signal(
+        use_case=use_case,
+        kind=kind,
+        about=about,
+        severity=severity,
+        owner="shop",
+        text=kind,
+        at=at(hour),
+        since=since,
+    )
+
+
+def told(*steps: tuple[list[Signal], list[str], datetime]) -> dict[int, Incident]:
+    """Return the incidents after each step reported its signals and what it cleared."""
+    events: list[Event] = []
+    for signals, cleared, when in steps:
+        events += events_of(signals, cleared, list(stories(events).values()), at=when)
+    return stories(events)
+
+
+def by_person(incident: int, kind: EventKind, hour: int, minute: int = 0) -> Event:
+    return Event(incident=incident, kind=kind, at=at(hour, minute), actor="ada", text="looks")
+
+
+def test_alarms_that_share_a_subject_are_one_incident() -> None:
+    late = alarm("feed missing", "table:orders", since=at(6))
+    failed = alarm("run", "dag:till__score", "table:orders", hour=10, severity="PAGE")
+    (one,) = told(([late], [], at(9)), ([failed], [], at(10))).values()
+    assert (one.severity, one.began_at, one.detected_at) == ("PAGE", at(6), at(9))
+    assert [event.kind for event in one.events] == ["opened", "signal"]
+    assert one.time_to_detect == timedelta(hours=3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        alarm("feed missing", "table:prices"),
+        alarm("feed missing", "table:orders", use_case="bakery"),
+    ],
+)
+def test_another_table_or_use_case_is_another_incident(other: Signal) -> None:
+    found = told(([alarm("feed missing", "table:orders"), other], [], at(9)))
+    assert [one.use_case for one in found.values()] == ["till", other.use_case]
+
+
+def test_the_same_alarm_again_adds_nothing_until_it_is_worse() -> None:
+    warned = alarm("volume", "predictions")
+    again = alarm("volume", "predictions", hour=10)
+    paged = alarm("volume", "predictions", hour=11, severity="PAGE")
+    (one,) = told(
+        ([warned], [], at(9)), ([again], [], at(10)), ([paged], [], at(11)), ([paged], [], at(12))
+    ).values()
+    assert [(event.kind, event.at) for event in one.events] == [
+        ("opened", at(9)),
+        ("signal", at(11)),
+    ]
+    assert one.severity == "PAGE"
+
+
+def test_a_warning_ends_by_itself_when_its_last_signal_is_cleared() -> None:
+    two = [alarm("feed missing", "table:orders"), alarm("feed volume", "table:orders")]
+    first = ["till/feed missing:table:orders"]
+    second = ["till/feed volume:table:orders", "till/feed missing:table:prices"]
+    (half,) = told((two, [], at(9)), ([], first, at(10))).values()
+    (whole,) = told((two, [], at(9)), ([], first, at(10)), ([], second, at(11))).values()
+    assert (half.state, half.standing) == ("open", (two[1],))
+    assert (whole.state, whole.mitigated_at, whole.resolved_at) == ("resolved", at(11), at(11))
+    assert whole.time_to_recover == timedelta(hours=2)
+
+
+def test_a_page_that_ended_waits_for_a_person_to_close_it() -> None:
+    paged = alarm("run", "dag:till__score", severity="PAGE")
+    (one,) = told(([paged], [], at(9)), ([], ["till/run:dag:till__score"], at(11))).values()
+    assert (one.state, one.mitigated_at, one.resolved_at) == ("mitigated", at(11), None)
+
+
+def test_what_comes_back_before_it_was_closed_is_the_same_incident_and_not_over() -> None:
+    paged = alarm("run", "dag:till__score", severity="PAGE")
+    back = alarm("run", "dag:till__score", severity="PAGE", hour=12)
+    cleared = ["till/run:dag:till__score"]
+    (one,) = told(([paged], [], at(9)), ([], cleared, at(11)), ([back], [], at(12))).values()
+    assert (one.state, one.mitigated_at, one.time_to_recover) == ("open", None, None)
+
+
+def test_what_comes_back_after_it_was_closed_is_a_new_incident() -> None:
+    warned, back = alarm("volume", "predictions"), alarm("volume", "predictions", hour=12)
+    found = told(
+        ([warned], [], at(9)), ([], ["till/volume:predictions"], at(10)), ([back], [], at(12))
+    )
+    assert [one.state for one in found.values()] == ["resolved", "open"]
+
+
+def test_a_signal_is_not_cleared_by_the_run_that_saw_it() -> None:
+    warned = alarm("volume", "predictions")
+    (one,) = told(([warned], ["till/volume:predictions"], at(9))).values()
+    assert one.standing == (warned,)
+
+
+def test_the_times_of_a_persons_work_are_the_first_ones() -> None:
+    events = events_of([alarm("run", "dag:x", since=at(8, 30))], [], [], at=at(9))
+    events += [by_person(1, "acknowledged", 9, 10), by_person(1, "acknowledged", 9, 50)]
+    events += [by_person(1, "mitigated", 10), by_person(1, "resolved", 12)]
+    (one,) = stories(events).values()
+    assert one.time_to_detect == timedelta(minutes=30)
+    assert one.time_to_acknowledge == timedelta(minutes=10)
+    assert one.time_to_recover == timedelta(minutes=90)
+    assert one.state == "resolved"
+
+
+def test_somebody_is_told_once_and_again_only_when_it_becomes_worse() -> None:
+    events = events_of([alarm("volume", "predictions")], [], [], at=at(9))
+    note = Event(incident=1, kind="told", at=at(9), actor="headframe", text="told")
+    worse = alarm("harm", "predictions", hour=10, severity="PAGE")
+    before = stories(events)[1]
+    after = stories([*events, note])[1]
+    raised = events_of([worse], [], [after], at=at(10))
+    assert (untold(before), untold(after)) == (True, False)
+    assert untold(stories([*events, note, *raised])[1])
+    assert not untold(stories([*events, note, *raised, note])[1])
+
+
+FINDING = FeedFinding(
+    table="orders", kind="missing", slot="2026-03-01", since=at(6), text="MISSING 2026-03-01"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "paging", "severity"),
+    [
+        ("missing", True, "PAGE"),
+        ("empty", True, "PAGE"),
+        ("volume", True, "WARN"),
+        ("missing", False, "WARN"),
+    ],
+)
+def test_a_missing_delivery_pages_where_nothing_is_scored_without_it(
+    kind: Literal["missing", "empty", "volume"],
+    paging: bool,  # noqa: FBT001 - a table of cases
+    severity: str,
+) -> None:
+    finding = FeedFinding(table="orders", kind=kind, slot="d", since=at(6), text="t")
+    (found,) = of_feed("till", [finding], owner="shop", at=at(9), paging=paging, runbook="r")
+    assert (found.severity, found.since, found.about) == (severity, at(6), ("table:orders",))
+
+
+def test_only_what_was_looked_at_and_not_found_is_cleared() -> None:
+    assert feeds_cleared("till", ["orders"], [FINDING]) == [
+        "till/feed empty:table:orders",
+        "till/feed volume:table:orders",
+    ]
+
+
+def test_a_failed_run_is_cleared_by_the_next_good_one() -> None:
+    failed = of_run(
+        "till",
+        "till__ingest",
+        about=["table:orders"],
+        owner="shop",
+        at=at(9),
+        reason="r",
+        runbook="",
+    )
+    assert failed.severity == "PAGE"
+    assert f"till/{failed.key}" == run_cleared("till", "till__ingest")
+
+
+def verdict(gate: str, outcome: Outcome) -> Verdict:
+    return Verdict(gate=gate, outcome=outcome, reason="worse by 0.1", figures={})
+
+
+def test_a_challenger_that_is_merely_no_better_is_no_alarm() -> None:
+    verdicts = [verdict("BeatsBaseline", "passed"), verdict("BeatsChampion", "failed")]
+    assert of_gates("till", "7", verdicts, owner="shop", at=at(9), runbook="") is None
+
+
+def test_any_other_gate_that_failed_is_a_warning() -> None:
+    verdicts = [verdict("BeatsBaseline", "failed"), verdict("BeatsChampion", "failed")]
+    found = of_gates("till", "7", verdicts, owner="shop", at=at(9), runbook="")
+    assert found is not None
+    assert found.text == "candidate 7 failed BeatsBaseline: worse by 0.1"
+    assert f"till/{found.key}" == gates_cleared("till")
+
+
+def test_the_draft_of_a_post_mortem_tells_the_facts_and_leaves_the_questions_open() -> None:
+    (one,) = told(([alarm("feed missing", "table:orders", since=at(6))], [], at(9))).values()
+    text = draft(one)
+    assert "# Incident 1: feed missing" in text
+    assert "| time to detect | 3 h |" in text
+    assert "| time to recover | not yet |" in text
+    assert "- 2026-03-01 09:00 **opened** by headframe: feed missing" in text
+    assert text.count("<!--") == 4
