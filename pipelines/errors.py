@@ -8,12 +8,17 @@ MOST_PROBLEMS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One broken expectation, in words that tell the reader what to do next."""
+    """One broken expectation, in words that tell the reader what to do next.
+
+    ``about`` names the one thing it concerns, such as ``table:schedule``, where that is known: alarms
+    about the same thing are one incident.
+    """
 
     where: str
     expected: str
     found: str
     fix: str
+    about: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: expected {self.expected}; found {self.found}.\n  {self.fix}"
@@ -33,6 +38,11 @@ class HeadframeError(Exception):
         if len(problems) > MOST_PROBLEMS_SHOWN:
             shown.append(f"... and {len(problems) - MOST_PROBLEMS_SHOWN} more.")
         super().__init__("\n".join(shown))
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What its problems concern, each once, as far as they say."""
+        return tuple(dict.fromkeys(problem.about for problem in self.problems if problem.about))
 
 
 class DeclarationError(HeadframeError):
@@ -81,6 +91,14 @@ class ChampionUnresolved(HeadframeError):  # noqa: N818 - names the state
 
 class PromotionRefused(HeadframeError):  # noqa: N818 - names the outcome
     """A model that may not become the champion."""
+
+
+class PromiseBroken(HeadframeError):  # noqa: N818 - names what happened
+    """Predictions that break what was promised to their consumers; they are not published."""
+
+
+class OutputRefused(HeadframeError):  # noqa: N818 - reads as what happened to the output
+    """An output that could not be delivered as declared."""
 
 
 class CodeChanged(HeadframeError):  # noqa: N818 - names what happened

@@ -1,14 +1,17 @@
-"""The failure message: what one failed run tells a person, once."""
+"""The failure message: a failed run becomes part of an incident, which tells a person, once."""
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from airflow.sdk.configuration import conf
 
-from pipelines.adapters.platform import notifications
+from pipelines.adapters.platform import incident_ledger
 from pipelines.adapters.settings import Settings
+from pipelines.dag_factory import runs
 from pipelines.dag_factory.runs import Context
-from pipelines.dag_factory.stage_task import FAILURE
+from pipelines.dag_factory.stage_task import FAILURE, FAILURE_ABOUT
+from pipelines.domain.signals import of_run, run_area
 from pipelines.use_case import UseCase
 
 REASON_LINES = 12
@@ -21,32 +24,69 @@ logger = logging.getLogger(__name__)
 
 
 def failure_message(use_case: UseCase) -> Callable[[Context], None]:
-    """Return what Airflow calls once for each failed run, in the process that reads DAG files."""
+    """Return what Airflow calls for each failed task and each failed run.
+
+    A task that fails says why in its own process; one that was killed, or a run that never began
+    its task, is told of by the process that reads DAG files, which may know no reason. Whichever
+    comes second adds nothing: it is the same alarm.
+    """
 
     def tell(context: Context) -> None:
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         task = context.get("ti")
-        page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
-        lines = [
-            f"use case {use_case.name}, owner {use_case.owner}",
-            f"run {run_id}",
-            f"failed task {task.task_id if task else 'unknown'}",
-            *_reason(context),
-            f"Run: {page}/runs/{run_id}" + (f"/tasks/{task.task_id}" if task else ""),
-            f"Runbook: {page}, button Dag Docs",
-        ]
-        notifications.notify(Settings(), f"{dag_id} failed", "\n".join(lines))
+        page = runbook_page(dag_id)
+        first, *more = _reason(context)
+        signal = of_run(
+            use_case.name,
+            dag_id,
+            about=_about(context),
+            owner=use_case.owner,
+            at=runs.as_of(context),
+            reason=first,
+            details=[
+                *more,
+                f"run {run_id}",
+                f"failed task {task.task_id if task else 'unknown'}",
+                f"Run: {page}/runs/{run_id}" + (f"/tasks/{task.task_id}" if task else ""),
+            ],
+            runbook=f"{page}, button Dag Docs",
+        )
+        incident_ledger.report(Settings(), at=signal.at, signals=[signal])
 
     return tell
 
 
+def success_message(use_case: UseCase) -> Callable[[Context], None]:
+    """Return what Airflow calls once for each run that went well: what failed before no longer does."""
+
+    def tell(context: Context) -> None:
+        area = run_area(use_case.name, context["dag"].dag_id)
+        incident_ledger.report(Settings(), at=runs.as_of(context), looked_at=[area])
+
+    return tell
+
+
+def runbook_page(dag_id: str) -> str:
+    """Return the address of a DAG's page, which holds its runbook."""
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
+
+
 def _reason(context: Context) -> list[str]:
-    task = context.get("ti")
-    try:
-        kept = task.xcom_pull(task_ids=task.task_id, key=FAILURE) if task else None
-    except Exception:  # noqa: BLE001 - a message without a reason is better than none
-        logger.warning("The reason of the failure could not be read.")
-        kept = UNREAD_REASON
-    lines = str(kept or NO_REASON).splitlines()
+    lines = str(_kept(context, FAILURE, UNREAD_REASON) or NO_REASON).splitlines()
     more = [f"... and {len(lines) - REASON_LINES} more lines in the task's log."]
     return lines[:REASON_LINES] + (more if len(lines) > REASON_LINES else [])
+
+
+def _about(context: Context) -> list[str]:
+    return [str(name) for name in _kept(context, FAILURE_ABOUT, None) or []]
+
+
+def _kept(context: Context, key: str, otherwise: str | None) -> Any:  # noqa: ANN401 - of an XCom
+    task = context.get("ti")
+    try:
+        # Of this part alone, where the task is one of many parts.
+        own = {"task_ids": task.task_id, "map_indexes": task.map_index} if task else {}
+        return task.xcom_pull(**own, key=key) if task else None
+    except Exception:  # noqa: BLE001 - a message without a reason is better than none
+        logger.warning("The reason of the failure could not be read.")
+        return otherwise

@@ -4,6 +4,8 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -15,6 +17,9 @@ from pipelines.errors import HeadframeError
 
 FAILURE = "failure"
 """XCom key under which a failed try leaves its reason, for the run's failure message."""
+
+FAILURE_ABOUT = "failure_about"
+"""XCom key under which it leaves what the reason is about, as a list."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,32 @@ class ModelTask(StageTask):
     """A stage task about one MLflow run, named by ``run_id`` in its return value."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PartWork:
+    """What every part task of a DAG does. Airflow writes it down by its name alone."""
+
+    name: str
+    do: Callable[[Context, int], Any]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class PartTask(StageTask):
+    """A stage task that does part number ``part`` of the work; mapped, one task for each number."""
+
+    def __init__(self, *, work: PartWork, part: int, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
+        super().__init__(work=partial(_do_part, work, part), **options)
+        self.part = part
+
+
+def say(text: str) -> str:
+    """Log ``text``, a line each, and return it."""
+    for line in text.splitlines():
+        logger.info("%s", line)
+    return text
+
+
 @contextmanager
 def failing_by_type(context: Context) -> Iterator[None]:
     """Turn an error into Airflow's answer to it, with the reason kept for the failure message.
@@ -50,13 +81,18 @@ def failing_by_type(context: Context) -> Iterator[None]:
     except AirflowException:
         raise
     except HeadframeError as error:
-        _keep_reason(context, str(error))
+        _keep(context, FAILURE, str(error))
+        _keep(context, FAILURE_ABOUT, list(error.about))
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(str(error)) from None
     except Exception as error:
         # Only the type: the text of an unforeseen error may quote a row.
-        _keep_reason(context, f"{type(error).__name__}; its text is in the task's log.")
+        _keep(context, FAILURE, f"{type(error).__name__}; its text is in the task's log.")
         raise
+
+
+def _do_part(work: PartWork, part: int, context: Context) -> Any:  # noqa: ANN401 - whatever the stage says
+    return work.do(context, part)
 
 
 @contextmanager
@@ -69,8 +105,8 @@ def _without_noise() -> Iterator[None]:
         yield
 
 
-def _keep_reason(context: Context, reason: str) -> None:
+def _keep(context: Context, key: str, value: object) -> None:
     try:
-        context["ti"].xcom_push(FAILURE, reason)
+        context["ti"].xcom_push(key, value)
     except Exception:  # noqa: BLE001 - the error being reported matters more
         logger.warning("The reason could not be kept for the failure message.")

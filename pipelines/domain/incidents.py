@@ -36,12 +36,19 @@ class Signal:
     text: str
     at: datetime
     since: datetime | None = None
+    details: tuple[str, ...] = ()
+    which: str = ""
     runbook: str = ""
+
+    @property
+    def area(self) -> str:
+        """Where it was looked for: whoever looks there again sees whether it still holds."""
+        return f"{self.use_case}/{self.kind}:{self.about[0]}"
 
     @property
     def key(self) -> str:
         """What is the same when the same thing is seen again."""
-        return f"{self.kind}:{self.about[0]}"
+        return f"{self.area}:{self.which}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +118,20 @@ def stories(events: Iterable[Event]) -> dict[int, Incident]:
 
 def events_of(
     signals: Sequence[Signal],
-    cleared: Sequence[str],
+    looked_at: Sequence[str],
     incidents: Sequence[Incident],
     *,
     at: datetime,
 ) -> list[Event]:
-    """Return what signals and cleared subjects add to the incidents there are; often nothing.
+    """Return what the signals found in the areas looked at add to the incidents; often nothing.
 
     A signal joins the unresolved incident of its use case that shares a subject with it, or opens
-    one. Seen again unchanged, it adds nothing. ``cleared`` names signals as ``<use_case>/<key>``:
-    what they said no longer holds. An incident whose last signal is cleared is mitigated, and resolved
+    one. Seen again unchanged, it adds nothing. A signal that stood in one of the areas and is not
+    among ``signals`` is cleared. An incident whose last signal is cleared is mitigated, and resolved
     as well when it never was more than a warning: a person closes only what paged one.
     """
     numbered = {incident.number: incident for incident in incidents}
+    present = {signal.key for signal in signals}
     added: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -148,7 +156,9 @@ def events_of(
         )
     for incident in list(numbered.values()):
         over = [
-            s for s in incident.standing if f"{incident.use_case}/{s.key}" in cleared and s.at < at
+            signal
+            for signal in incident.standing
+            if signal.area in looked_at and signal.key not in present and signal.at < at
         ]
         for signal in over:
             tell(

@@ -7,9 +7,6 @@ from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Severity, Signal
 from pipelines.domain.verdict import Verdict
 
-FEED_KINDS = ("missing", "empty", "volume")
-"""Kinds of findings about a feed; each is cleared by itself."""
-
 NO_ALARM = ("BeatsChampion",)
 """Gates whose refusal is an everyday answer: the champion is as good, and stays."""
 
@@ -44,7 +41,8 @@ def of_feed(
     return [
         Signal(
             use_case=use_case,
-            kind=f"feed {finding.kind}",
+            kind="feed",
+            which=f"{finding.kind} {finding.slot}",
             about=(table(finding.table),),
             severity="PAGE" if paging and finding.kind != "volume" else "WARN",
             owner=owner,
@@ -57,17 +55,9 @@ def of_feed(
     ]
 
 
-def feeds_cleared(
-    use_case: str, tables: Iterable[str], findings: Sequence[FeedFinding]
-) -> list[str]:
-    """Return what to clear of the feeds that were looked at: every kind of finding not found."""
-    found = {(finding.table, finding.kind) for finding in findings}
-    return [
-        f"{use_case}/feed {kind}:{table(name)}"
-        for name in tables
-        for kind in FEED_KINDS
-        if (name, kind) not in found
-    ]
+def feed_area(use_case: str, name: str) -> str:
+    """Return the area of everything about the feed of a table."""
+    return f"{use_case}/feed:{table(name)}"
 
 
 def of_run(
@@ -78,6 +68,7 @@ def of_run(
     owner: str,
     at: datetime,
     reason: str,
+    details: Sequence[str] = (),
     runbook: str,
 ) -> Signal:
     """Return the alarm of a failed run. ``about`` names what its reason is about, if it says."""
@@ -91,12 +82,13 @@ def of_run(
         owner=owner,
         text=f"{dag_id} failed: {reason}",
         at=at,
+        details=tuple(details),
         runbook=runbook,
     )
 
 
-def run_cleared(use_case: str, dag_id: str) -> str:
-    """Return what to clear when a run of a DAG went well."""
+def run_area(use_case: str, dag_id: str) -> str:
+    """Return the area of a DAG's runs; one that went well has nothing in it."""
     return f"{use_case}/run:{dag(dag_id)}"
 
 
@@ -125,6 +117,6 @@ def of_gates(
     )
 
 
-def gates_cleared(use_case: str) -> str:
-    """Return what to clear when the gates let a challenger through, or found it merely no better."""
+def gates_area(use_case: str) -> str:
+    """Return the area of what the gates say of challengers."""
     return f"{use_case}/gates:training"

@@ -1,6 +1,8 @@
 """Stage tasks fail, retry and report by the type of the error."""
 
-from pipelines.adapters.platform import notifications
+from datetime import timedelta
+
+from pipelines.adapters.platform import incident_ledger, notifications
 from pipelines.adapters.settings import Settings
 from tests.dags.airflow_runs import run
 
@@ -38,17 +40,36 @@ def test_a_retry_with_other_code_is_refused(settings: Settings) -> None:
     assert "expected the code it began with" in ended.reasons["work"]
 
 
-def test_a_failed_run_sends_one_message_that_leads_to_its_runbook(settings: Settings) -> None:
+def test_a_failed_run_is_an_incident_whose_message_leads_to_its_runbook(settings: Settings) -> None:
     ended = run("troubles__refused")
     (message,) = notifications.recent(settings, 10)
-    assert message.title == "troubles__refused failed"
-    lines = message.body.splitlines()
-    assert lines[:3] == [
+    assert message.title == (
+        "WARN, incident 1: troubles__refused failed: here: expected peace; found trouble."
+    )
+    (incident,) = incident_ledger.incidents(settings).values()
+    assert (incident.owner, incident.state) == ("plant", "open")
+    assert message.body.splitlines() == [
         "use case troubles, owner plant",
+        "troubles__refused failed: here: expected peace; found trouble.",
+        "  Do something.",
         f"run {ended.run_id}",
         "failed task work",
-    ]
-    assert lines[-2:] == [
         f"Run: http://airflow.test/dags/troubles__refused/runs/{ended.run_id}/tasks/work",
+        f"began {incident.began_at:%Y-%m-%d %H:%M} UTC, seen {incident.began_at:%Y-%m-%d %H:%M} UTC",
         "Runbook: http://airflow.test/dags/troubles__refused, button Dag Docs",
+        "headframe incident show 1",
     ]
+
+
+def test_a_run_that_fails_again_tells_nobody_and_one_that_goes_well_ends_it(
+    settings: Settings,
+) -> None:
+    for _ in range(2):
+        run("troubles__refused", conf={"as_of": "2026-03-01T09:00:00Z"})
+    (standing,) = incident_ledger.incidents(settings).values()
+    assert len(notifications.recent(settings, 10)) == 1
+    assert standing.subjects == {"dag:troubles__refused", "table:t"}
+    run("troubles__refused", conf={"as_of": "2026-03-01T10:00:00Z", "mended": True})
+    (ended,) = incident_ledger.incidents(settings).values()
+    assert ended.state == "resolved"
+    assert ended.time_to_recover == timedelta(hours=1)

@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.airflow_connections import look_up
-from pipelines.dag_factory.failure_message import failure_message
+from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.run_code import remember_code
 from pipelines.dag_factory.stage_task import ModelTask, StageTask
 from pipelines.domain.contract import Column, Files, Table
@@ -18,11 +18,14 @@ from pipelines.use_case import UseCase
 
 table = Table(name="t", source=Files(pattern="*.csv"), columns=[Column("a", "int64")], key=("a",))
 troubles = UseCase(name="troubles", owner="plant", tables=[table])
-trouble = Problem(where="here", expected="peace", found="trouble", fix="Do something.")
+trouble = Problem(
+    where="here", expected="peace", found="trouble", fix="Do something.", about="table:t"
+)
 
 
 def refused(context: Any) -> None:  # noqa: ANN401 - Airflow is untyped here
-    raise FileRefused(trouble)
+    if not context["params"].get("mended"):
+        raise FileRefused(trouble)
 
 
 def lost(context: Any) -> None:  # noqa: ANN401 - Airflow is untyped here
@@ -51,8 +54,10 @@ for work in (refused, lost, fault, third_time, other_code):
         f"troubles__{work.__name__}",
         schedule=None,
         start_date=datetime(2000, 1, 1, tzinfo=UTC),
-        default_args={"retries": 2},
+        default_args={"retries": 2, "on_failure_callback": failure_message(troubles)},
         on_failure_callback=failure_message(troubles),
+        on_success_callback=success_message(troubles),
+        params={"as_of": None, "mended": False},
     ):
         StageTask(task_id="work", work=work)
 

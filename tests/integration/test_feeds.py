@@ -1,4 +1,4 @@
-"""Feeds through the stages: what is missing is said by ingest and monitor, and told once."""
+"""Feeds through the stages: what is missing is said by ingest and monitor, and is an incident."""
 
 import csv
 import gzip
@@ -18,15 +18,15 @@ from deltalake import write_deltalake
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.examples import flight_delays as example
-from pipelines.adapters.landing import feed_ledger
 from pipelines.adapters.landing.delivery_counts import arrived, counts
 from pipelines.adapters.landing.extracts import last_asked
-from pipelines.adapters.platform import notifications
+from pipelines.adapters.platform import incident_ledger, notifications
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.domain.contract import DeltaFolder
 from pipelines.domain.feed_slots import Arrived, slots
 from pipelines.domain.feeds import FeedFinding, findings
+from pipelines.domain.signals import feed_area, of_feed
 from pipelines.stages.ingest import describe, ingest
 from pipelines.use_case import Column, Files, Table, UseCase, load
 
@@ -158,18 +158,32 @@ def test_nothing_is_missing_after_the_data_end(settings: Settings) -> None:
     assert found(settings, 40)[0] == ("sales", "missing", "03-03")
 
 
-def test_each_finding_is_told_once_however_often_ingest_polls(settings: Settings) -> None:
+def report(settings: Settings, day: int) -> None:
+    """Report what is found on a day, as the task of an ingest does."""
+    found = of_feed("till", feed(settings, day), owner="shop", at=at(day), paging=False, runbook="")
+    areas = [feed_area("till", name) for name in ("sales", "returns")]
+    incident_ledger.report(settings, at=at(day), signals=found, looked_at=areas)
+
+
+def test_a_missing_feed_is_one_incident_however_often_ingest_polls(settings: Settings) -> None:
     for name in ("sales", "returns"):
         land(settings, name, 1)
     for day in (2, 2, 3, 4):
-        feed_ledger.tell(settings, "till", feed(settings, day), as_of=at(day))
-    assert told(settings) == ["till: 2 feeds are not as expected"]
-    land(settings, "sales", 5)
+        report(settings, day)
+    assert [title[:40] for title in told(settings)] == [
+        "WARN, incident 1: sales: MISSING 2026-03",
+        "WARN, incident 2: returns: MISSING 2026-",
+    ]
+    for day in (2, 3, 4, 5):
+        land(settings, "sales", day)
+    report(settings, 5)
+    states = {one.title[:7]: one.state for one in incident_ledger.incidents(settings).values()}
+    assert states == {"sales: ": "resolved", "returns": "open"}
     land(settings, "sales", 7)
-    feed_ledger.tell(settings, "till", feed(settings, 7), as_of=at(7))
-    assert told(settings)[1:] == ["till: 1 feed is not as expected"]
-    (_, last) = notifications.recent(settings, 2)
-    assert last.body.startswith("as of 2026-03-07T23:00:00+00:00\nsales: MISSING 2026-03-06: ")
+    report(settings, 7)
+    assert [title[:41] for title in told(settings)[2:]] == [
+        "WARN, incident 3: sales: MISSING 2026-03-"
+    ]
 
 
 def test_a_source_that_was_asked_and_had_nothing_new_is_not_missing(

@@ -53,19 +53,26 @@ def test_reporting_again_changes_nothing_and_tells_nobody(home: Settings) -> Non
     before = incident_ledger.incidents(home)
     assert incident_ledger.report(home, at=at(10), signals=[alarm("table:orders", hour=10)]) == []
     assert incident_ledger.incidents(home) == before
-    assert titles(home) == ["WARN till: incident 1", "WARN till: incident 2"]
+    assert titles(home) == [
+        "WARN, incident 1: table:orders is missing",
+        "WARN, incident 2: table:prices is missing",
+    ]
 
 
 def test_an_incident_that_becomes_worse_is_told_once_more(home: Settings) -> None:
     for hour, severity in STEPS:
         worse = [alarm("table:orders", hour=hour, severity=severity)]
         incident_ledger.report(home, at=at(hour), signals=worse)
-    assert titles(home) == ["WARN till: incident 1", "PAGE till: incident 1 became worse"]
+    assert titles(home) == [
+        "WARN, incident 1: table:orders is missing",
+        "PAGE now, incident 1: table:orders is missing",
+    ]
     (last,) = notifications.recent(home, 1)
     assert last.body.splitlines() == [
+        "use case till, owner shop",
         "table:orders is missing",
         "also: table:orders is missing",
-        "owner shop; began 2026-03-01 06:00 UTC, seen 2026-03-01 09:00 UTC",
+        "began 2026-03-01 06:00 UTC, seen 2026-03-01 09:00 UTC",
         "Runbook: the button Dag Docs",
         "headframe incident show 1",
     ]
@@ -110,7 +117,10 @@ def test_a_kill_never_keeps_a_message_back_for_good(
     assert reached.read_text() == f"{failpoint}\n"
     incident_ledger.report(home, at=at(10))
     assert len(titles(home)) == messages
-    assert set(titles(home)) == {"WARN till: incident 1", "WARN till: incident 2"}
+    assert set(titles(home)) == {
+        "WARN, incident 1: table:orders is missing",
+        "WARN, incident 2: table:prices is missing",
+    }
     assert len(incident_ledger.incidents(home)) == 2
 
 

@@ -1,5 +1,6 @@
 """Incidents: what becomes one story, what ends it, and its times."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -18,12 +19,12 @@ from pipelines.domain.incidents import (
 )
 from pipelines.domain.postmortem import draft
 from pipelines.domain.signals import (
-    feeds_cleared,
-    gates_cleared,
+    feed_area,
+    gates_area,
     of_feed,
     of_gates,
     of_run,
-    run_cleared,
+    run_area,
 )
 from pipelines.domain.verdict import Outcome, Verdict
 
@@ -53,10 +54,10 @@ def alarm(
 
 
 def told(*steps: tuple[list[Signal], list[str], datetime]) -> dict[int, Incident]:
-    """Return the incidents after each step reported its signals and what it cleared."""
+    """Return the incidents after each step reported its signals and the areas it looked at."""
     events: list[Event] = []
-    for signals, cleared, when in steps:
-        events += events_of(signals, cleared, list(stories(events).values()), at=when)
+    for signals, areas, when in steps:
+        events += events_of(signals, areas, list(stories(events).values()), at=when)
     return stories(events)
 
 
@@ -65,7 +66,7 @@ def by_person(incident: int, kind: EventKind, hour: int, minute: int = 0) -> Eve
 
 
 def test_alarms_that_share_a_subject_are_one_incident() -> None:
-    late = alarm("feed missing", "table:orders", since=at(6))
+    late = alarm("feed", "table:orders", since=at(6))
     failed = alarm("run", "dag:till__score", "table:orders", hour=10, severity="PAGE")
     (one,) = told(([late], [], at(9)), ([failed], [], at(10))).values()
     assert (one.severity, one.began_at, one.detected_at) == ("PAGE", at(6), at(9))
@@ -76,12 +77,12 @@ def test_alarms_that_share_a_subject_are_one_incident() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        alarm("feed missing", "table:prices"),
-        alarm("feed missing", "table:orders", use_case="bakery"),
+        alarm("feed", "table:prices"),
+        alarm("feed", "table:orders", use_case="bakery"),
     ],
 )
 def test_another_table_or_use_case_is_another_incident(other: Signal) -> None:
-    found = told(([alarm("feed missing", "table:orders"), other], [], at(9)))
+    found = told(([alarm("feed", "table:orders"), other], [], at(9)))
     assert [one.use_case for one in found.values()] == ["till", other.use_case]
 
 
@@ -99,15 +100,21 @@ def test_the_same_alarm_again_adds_nothing_until_it_is_worse() -> None:
     assert one.severity == "PAGE"
 
 
-def test_a_warning_ends_by_itself_when_its_last_signal_is_cleared() -> None:
-    two = [alarm("feed missing", "table:orders"), alarm("feed volume", "table:orders")]
-    first = ["till/feed missing:table:orders"]
-    second = ["till/feed volume:table:orders", "till/feed missing:table:prices"]
-    (half,) = told((two, [], at(9)), ([], first, at(10))).values()
-    (whole,) = told((two, [], at(9)), ([], first, at(10)), ([], second, at(11))).values()
-    assert (half.state, half.standing) == ("open", (two[1],))
+def test_a_warning_ends_by_itself_when_its_last_signal_is_over() -> None:
+    late, odd = alarm("feed", "table:orders"), alarm("volume", "predictions", "table:orders")
+    (half,) = told(([late, odd], [], at(9)), ([], [late.area], at(10))).values()
+    (whole,) = told(
+        ([late, odd], [], at(9)), ([], [late.area], at(10)), ([], [odd.area], at(11))
+    ).values()
+    assert (half.state, half.standing) == ("open", (odd,))
     assert (whole.state, whole.mitigated_at, whole.resolved_at) == ("resolved", at(11), at(11))
     assert whole.time_to_recover == timedelta(hours=2)
+
+
+def test_what_is_still_found_where_it_was_looked_for_is_not_over() -> None:
+    slots = [replace(alarm("feed", "table:orders"), which=slot) for slot in ("03-01", "03-02")]
+    (one,) = told((slots, [], at(9)), (slots[1:], [slots[0].area], at(10))).values()
+    assert one.standing == (slots[1],)
 
 
 def test_a_page_that_ended_waits_for_a_person_to_close_it() -> None:
@@ -161,11 +168,6 @@ def test_somebody_is_told_once_and_again_only_when_it_becomes_worse() -> None:
     assert not untold(stories([*events, note, *raised, note])[1])
 
 
-FINDING = FeedFinding(
-    table="orders", kind="missing", slot="2026-03-01", since=at(6), text="MISSING 2026-03-01"
-)
-
-
 @pytest.mark.parametrize(
     ("kind", "paging", "severity"),
     [
@@ -185,11 +187,10 @@ def test_a_missing_delivery_pages_where_nothing_is_scored_without_it(
     assert (found.severity, found.since, found.about) == (severity, at(6), ("table:orders",))
 
 
-def test_only_what_was_looked_at_and_not_found_is_cleared() -> None:
-    assert feeds_cleared("till", ["orders"], [FINDING]) == [
-        "till/feed empty:table:orders",
-        "till/feed volume:table:orders",
-    ]
+def test_a_finding_about_a_feed_lies_in_the_area_of_its_table() -> None:
+    finding = FeedFinding(table="orders", kind="missing", slot="d", since=at(6), text="t")
+    (found,) = of_feed("till", [finding], owner="shop", at=at(9), paging=False, runbook="r")
+    assert found.area == feed_area("till", "orders")
 
 
 def test_a_failed_run_is_cleared_by_the_next_good_one() -> None:
@@ -203,7 +204,7 @@ def test_a_failed_run_is_cleared_by_the_next_good_one() -> None:
         runbook="",
     )
     assert failed.severity == "PAGE"
-    assert f"till/{failed.key}" == run_cleared("till", "till__ingest")
+    assert failed.area == run_area("till", "till__ingest")
 
 
 def verdict(gate: str, outcome: Outcome) -> Verdict:
@@ -220,14 +221,14 @@ def test_any_other_gate_that_failed_is_a_warning() -> None:
     found = of_gates("till", "7", verdicts, owner="shop", at=at(9), runbook="")
     assert found is not None
     assert found.text == "candidate 7 failed BeatsBaseline: worse by 0.1"
-    assert f"till/{found.key}" == gates_cleared("till")
+    assert found.area == gates_area("till")
 
 
 def test_the_draft_of_a_post_mortem_tells_the_facts_and_leaves_the_questions_open() -> None:
-    (one,) = told(([alarm("feed missing", "table:orders", since=at(6))], [], at(9))).values()
+    (one,) = told(([alarm("feed", "table:orders", since=at(6))], [], at(9))).values()
     text = draft(one)
-    assert "# Incident 1: feed missing" in text
+    assert "# Incident 1: feed" in text
     assert "| time to detect | 3 h |" in text
     assert "| time to recover | not yet |" in text
-    assert "- 2026-03-01 09:00 **opened** by headframe: feed missing" in text
+    assert "- 2026-03-01 09:00 **opened** by headframe: feed" in text
     assert text.count("<!--") == 4

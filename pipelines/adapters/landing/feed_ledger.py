@@ -1,4 +1,4 @@
-"""The feed ledger: since when a feed without deliveries is waited for, and what was told of feeds."""
+"""The feed ledger: since when a feed without deliveries is waited for."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
-from pipelines.domain.feeds import FeedFinding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,26 +26,6 @@ def waited_for_since(settings: Settings, use_case: str, table: str, as_of: datet
     _append(settings, use_case, [row])
     since = {found["key"]: found["at"] for found in _rows(settings, use_case)}
     return cast("datetime", since[key])
-
-
-def tell(
-    settings: Settings, use_case: str, findings: Sequence[FeedFinding], *, as_of: datetime
-) -> list[FeedFinding]:
-    """Send one message with the findings that were never told, remember them, and return them.
-
-    The message goes out first: killed in between, this tells them twice rather than never.
-    """
-    told = {row["key"] for row in _rows(settings, use_case)} if findings else set()
-    news = [finding for finding in findings if finding.key not in told]
-    if not news:
-        return []
-    count = len(news)
-    title = f"{use_case}: {count} feed{'s are' if count > 1 else ' is'} not as expected"
-    lines = [f"as of {as_of.isoformat()}", *(f"{found.table}: {found.text}" for found in news)]
-    notifications.notify(settings, title, "\n".join(lines))
-    rows = [{"key": f.key, "kind": f.kind, "at": as_of, "text": f.text} for f in news]
-    _append(settings, use_case, rows)
-    return news
 
 
 def _append(settings: Settings, use_case: str, rows: Sequence[dict[str, Any]]) -> None:

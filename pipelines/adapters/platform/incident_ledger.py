@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SEQUENCE = "incidents"
 
+TITLE_CHARACTERS = 100
+"""Of what a message's title says; its body says all."""
+
 
 def incidents(settings: Settings) -> dict[int, Incident]:
     """Return every incident by number, oldest first."""
@@ -37,20 +41,21 @@ def report(
     *,
     at: datetime,
     signals: Sequence[Signal] = (),
-    cleared: Sequence[str] = (),
+    looked_at: Sequence[str] = (),
 ) -> list[Incident]:
     """Record what is wrong and what no longer is; return the incidents that this changed.
 
-    ``cleared`` holds ``<use_case>/<key>`` of signals, ``at`` (UTC) is when that was seen. What was
-    recorded before is not recorded again. One message goes out for each incident that is new or
+    ``looked_at`` holds areas (``Signal.area``) that were looked at as a whole: what was wrong there
+    and is not among ``signals`` is over. ``at`` (UTC) is when that was seen. What was recorded
+    before is not recorded again. One message goes out for each incident that is new or
     became worse, after it is in the ledger; one that a kill kept back goes out with the next
     report, and a kill between message and note sends it twice rather than never.
     """
 
     def decide(so_far: dict[int, Incident]) -> list[Event]:
-        return events_of(signals, cleared, list(so_far.values()), at=at)
+        return events_of(signals, looked_at, list(so_far.values()), at=at)
 
-    added = append(settings, decide) if signals or cleared else []
+    added = append(settings, decide) if signals or looked_at else []
     for incident in incidents(settings).values():
         if untold(incident):
             _tell(settings, incident, at)
@@ -91,8 +96,8 @@ def _tell(settings: Settings, incident: Incident, at: datetime) -> None:
     failpoint("incident.before_message")
     notifications.notify(
         settings,
-        f"{incident.severity} {incident.use_case}: incident {incident.number}"
-        + ("" if first else " became worse"),
+        f"{incident.severity}{'' if first else ' now'}, incident {incident.number}: "
+        + shorten(incident.title, TITLE_CHARACTERS, placeholder=" ..."),
         _message(incident),
     )
     failpoint("incident.between_message_and_note")
@@ -108,10 +113,13 @@ def _tell(settings: Settings, incident: Incident, at: datetime) -> None:
 
 
 def _message(incident: Incident) -> str:
+    first, *others = incident.seen
     lines = [
-        incident.title,
-        *(f"also: {signal.text}" for signal in incident.seen[1:]),
-        f"owner {incident.owner}; began {incident.began_at:%Y-%m-%d %H:%M} UTC, "
+        f"use case {incident.use_case}, owner {incident.owner}",
+        first.text,
+        *first.details,
+        *(line for signal in others for line in (f"also: {signal.text}", *signal.details)),
+        f"began {incident.began_at:%Y-%m-%d %H:%M} UTC, "
         f"seen {incident.detected_at:%Y-%m-%d %H:%M} UTC",
         *dict.fromkeys(f"Runbook: {s.runbook}" for s in incident.seen if s.runbook),
         f"headframe incident show {incident.number}",
@@ -138,9 +146,10 @@ def _event(row: dict[str, Any]) -> Event:
     signal = None
     if row["signal"] is not None:
         plain = json.loads(row["signal"])
+        plain |= {name: tuple(plain[name]) for name in ("about", "details")}
         for name in ("at", "since"):
             plain[name] = plain[name] and datetime.fromisoformat(plain[name])
-        signal = Signal(**{**plain, "about": tuple(plain["about"])})
+        signal = Signal(**plain)
     return Event(
         incident=row["incident"],
         kind=row["kind"],

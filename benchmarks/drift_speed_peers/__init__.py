@@ -1,0 +1,1 @@
+"""One module per system of the drift speed benchmark; each runs in a process of its own."""

@@ -1,0 +1,161 @@
+"""Block scores: how far a window is from the other blocks, on a scale that all families share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+LARGEST_SCORE = 3.0
+"""Scores beyond it are cut in windows of several blocks, so that one odd block is no window."""
+
+RIDGE = 0.1
+"""Added to the variances of a family's components before they are made alike (decision; tuned on
+the flights of EWR)."""
+
+CLEARLY_DEPENDENT = 2.5
+"""Standard errors from which on the dependence of neighbouring blocks is corrected for."""
+
+MOST_TAKEN_AWAY = 0.5
+"""Bound of that correction, for short references."""
+
+LEAST_VARIANCE = 1e-18
+"""Below it a statistic is constant, and rounding is all that is left of its variance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Components:
+    """One family's components: ``scores`` (blocks, components), uncorrelated over the blocks.
+
+    ``trace`` is the sum of their variances, and ``freedom`` the degrees of freedom of a chi-square
+    with the first two moments of their summed squares; both are 0 for a family that is constant.
+    """
+
+    scores: "Floats"
+    trace: float
+    freedom: float
+
+
+def normal_scores(values: "Floats") -> "Floats":
+    """Return the normal scores of every column's ranks over the blocks, ties sharing theirs.
+
+    Columns have mean 0 and variance 1; a constant one is all 0. An unknown value counts as the
+    mean of the column's others.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    known = np.where(np.isfinite(values), values, np.nan)
+    unknown = np.isnan(known)
+    if unknown.any():
+        number = np.maximum((~unknown).sum(axis=0), 1)
+        known = np.where(unknown, np.nansum(known, axis=0) / number, known)
+    scores = ndtri((_ranks(known) - 0.5) / len(known))
+    scores -= scores.mean(axis=0)
+    spread = scores.std(axis=0)
+    varies = spread**2 > LEAST_VARIANCE
+    alike: Floats = np.divide(scores, spread, out=np.zeros_like(scores), where=varies)
+    return alike
+
+
+def components_of(scores: "Floats", *, window: int) -> Components:
+    """Return the components of one family's normal scores, made alike up to the RIDGE."""
+    import numpy as np
+
+    own = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE) if window > 1 else scores
+    variances, directions = np.linalg.eigh(own.T @ own / len(own))
+    variances = np.maximum(variances, 0.0)
+    if own.shape[1] > 1:
+        own = (own @ directions) / np.sqrt(variances + RIDGE)
+        variances /= variances + RIDGE
+    trace = float(variances.sum())
+    freedom = trace**2 / float((variances**2).sum()) if trace > LEAST_VARIANCE else 0.0
+    return Components(scores=own, trace=trace if freedom else 0.0, freedom=freedom)
+
+
+def log_tails(sums: "Floats", freedom: "Floats") -> "Floats":
+    """Return the logarithm of the tail probability of scaled chi-squares with mean 1.
+
+    The cube root of a chi-square is nearly normal (Wilson and Hilferty, 1931). A family with no
+    degree of freedom has the tail 1.
+
+    >>> import numpy as np
+    >>> tails = log_tails(np.array([[3.841, 1.0]]), np.array([1.0, 0.0]))
+    >>> np.exp(tails).round(2).tolist()
+    [[0.05, 1.0]]
+    """
+    import numpy as np
+    from scipy.special import log_ndtr
+
+    spread = 2.0 / (9.0 * np.where(freedom > 0, freedom, 1.0))
+    tails = log_ndtr((1.0 - spread - np.cbrt(sums)) / np.sqrt(spread))
+    return np.where(freedom > 0, tails, 0.0)
+
+
+def inflations(parts: "Sequence[Components]", *, reference: int, window: int) -> "Floats":
+    """Return by how much dependence between blocks inflates the variance of each family's mean.
+
+    With r(k) the correlation of the first ``reference`` blocks at lag k, the mean of L blocks has
+    1 + 2 * sum of (1 - k / L) r(k), k < L, times the variance of independent ones (Bartlett, 1946).
+    A family is corrected where this is CLEARLY_DEPENDENT standard errors above 1 when pooled over
+    its components, or over those of all families: what is weak in each is clear in all. It is then
+    that of the most dependent component, since the window may move where the reference never did:
+    raised by what estimating the mean from the same blocks takes away.
+    """
+    import numpy as np
+
+    if window == 1 or reference <= 2 * window:
+        return np.ones(len(parts))
+    weights = 2.0 * (1.0 - np.arange(1, window) / window)
+    found = [_extra(part, weights, reference) for part in parts]
+    pooled, worst = np.asarray(found).T
+    freedom = np.asarray([part.freedom for part in parts])
+    error = np.sqrt((weights**2).sum() / reference / np.maximum(freedom, LEAST_VARIANCE))
+    clear = pooled > CLEARLY_DEPENDENT * error
+    every = freedom.sum()
+    if every and (pooled @ freedom) / every > CLEARLY_DEPENDENT * np.sqrt(
+        (weights**2).sum() / reference / every
+    ):
+        clear = freedom > 0
+    taken_away = min(MOST_TAKEN_AWAY, 2.0 * (window - 1) / reference)
+    return np.where(clear, (1.0 + np.maximum(worst, 0.0)) / (1.0 - taken_away), 1.0)
+
+
+def _extra(of: Components, weights: "Floats", reference: int) -> tuple[float, float]:
+    """Return what lagged products add to the variance, pooled and of the worst component."""
+    import numpy as np
+
+    # About the reference's own mean, or a shift of the window would look like dependence.
+    own = of.scores[:reference] - of.scores[:reference].mean(axis=0)
+    total = (own**2).sum(axis=0)
+    varies = total > LEAST_VARIANCE * reference
+    if not of.freedom or not varies.any():
+        return 0.0, 0.0
+    own, total = own[:, varies], total[varies]
+    lags = range(1, len(weights) + 1)
+    extra = weights @ np.stack([(own[lag:] * own[:-lag]).sum(axis=0) for lag in lags])
+    return float(extra.sum() / total.sum()), float((extra / total).max())
+
+
+def _ranks(values: "Floats") -> "Floats":
+    """Return the ranks of every column from 1, ties sharing their mean.
+
+    scipy.stats has it too, and takes a second to import.
+    """
+    import numpy as np
+
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    place = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
+    edge = np.ones((1, values.shape[1]), bool)
+    differs = ordered[1:] != ordered[:-1]
+    first = np.maximum.accumulate(np.where(np.vstack([edge, differs]), place, 0), axis=0)
+    ends = np.where(np.vstack([differs, edge]), place, len(values))
+    last = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2.0 + 1.0, axis=0)
+    return ranks

@@ -1,0 +1,233 @@
+"""Column edges: into which bins the values of every column are counted, fixed by the reference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pipelines.errors import HeadframeError, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+MOST_CUTS = 49
+"""Cuts between the bins of a number: 50 bins of about one mass, 2 % of the reference each."""
+
+MOST_LEVELS = 30
+"""Levels of a category with a count of their own; rarer known ones are counted together."""
+
+RANK_STEPS = 10_000
+"""Steps of a rank: whole numbers, so that sums of products are exact and merge in any order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumericEdges:
+    """Bins of a number: bin i holds [cuts[i - 1], cuts[i]), the first and last are open.
+
+    ``minimum`` and ``maximum`` are those of the reference; ``centre`` and ``scale`` (its mean and
+    standard deviation) are what moments are counted about. ``ranks`` is the middle rank of each
+    bin in the reference, from -RANK_STEPS / 2 to RANK_STEPS / 2.
+    """
+
+    column: str
+    cuts: tuple[float, ...]
+    minimum: float
+    maximum: float
+    centre: float
+    scale: float
+    ranks: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Counts kept: the bins, and the missing values."""
+        return len(self.cuts) + 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryEdges:
+    """Levels of a category, most frequent first, and the ``others`` that the reference knows."""
+
+    column: str
+    levels: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Counts kept: the levels, the others, values never seen, and the missing ones."""
+        return len(self.levels) + 3
+
+
+Edges: TypeAlias = NumericEdges | CategoryEdges
+
+
+@dataclass(frozen=True)  # no slots: cached properties live in the instance
+class ReferenceEdges:
+    """All columns of a profile, made once from the reference and never changed.
+
+    ``ranked`` names the numbers whose rank correlations with each other are kept, ``segments`` the
+    categories of which every level has counts of its own. The counts of all columns lie one after
+    the other in a vector of ``width`` whole numbers. Raises HeadframeError for a name that is not
+    among the columns or is of the other kind.
+    """
+
+    columns: tuple[Edges, ...]
+    ranked: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        found = {edges.column: type(edges) for edges in self.columns}
+        problems = [
+            Problem(
+                where=f"profile of {name!r}",
+                expected=f"a {what} column of the profile to keep its {part}",
+                found=kind.__name__ if (kind := found.get(name)) else "no such column",
+                fix=f"Choose from {', '.join(n for n, k in found.items() if k is wanted)}.",
+            )
+            for names, wanted, what, part in (
+                (self.ranked, NumericEdges, "numeric", "rank correlations"),
+                (self.segments, CategoryEdges, "text", "segments"),
+            )
+            for name in names
+            if found.get(name) is not wanted
+        ]
+        if problems:
+            raise HeadframeError(*problems)
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where the counts of each column lie in the vector of all counts."""
+        found, start = {}, 0
+        for edges in self.columns:
+            found[edges.column] = slice(start, start + edges.width)
+            start += edges.width
+        return found
+
+    @cached_property
+    def width(self) -> int:
+        """Return the length of the vector of all counts."""
+        return sum(edges.width for edges in self.columns)
+
+    @cached_property
+    def segment_names(self) -> tuple[tuple[str, str], ...]:
+        """Return (column, level) of every segment: the levels with a count of their own."""
+        return tuple(
+            (edges.column, level)
+            for edges in self.columns
+            if isinstance(edges, CategoryEdges) and edges.column in self.segments
+            for level in edges.levels
+        )
+
+    def of(self, column: str) -> Edges:
+        """Return the edges of one column. Raises KeyError."""
+        return {edges.column: edges for edges in self.columns}[column]
+
+
+def edges_of(
+    rows: "pa.Table",
+    *,
+    columns: Sequence[str],
+    ranked: Sequence[str] = (),
+    segments: Sequence[str] = (),
+) -> ReferenceEdges:
+    """Return the edges of the named columns as the reference ``rows`` have them.
+
+    Cuts are quantiles that are values of the reference (inverse of the empirical distribution), so
+    a number with few values has a bin for each. Raises HeadframeError for a column that is neither
+    numbers (or booleans) nor text.
+
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"miles": [1.0, 2.0, 3.0, 4.0], "origin": ["EWR", "JFK", "EWR", None]})
+    >>> edges = edges_of(rows, columns=["miles", "origin"])
+    >>> edges.of("miles").cuts, edges.of("origin").levels
+    ((1.0, 2.0, 3.0, 4.0), ('EWR', 'JFK'))
+    """
+    found: list[Edges] = []
+    for name in columns:
+        values = rows[name].combine_chunks()
+        found.append(_category(name, values) if is_text(values.type) else _number(name, values))
+    return ReferenceEdges(tuple(found), tuple(ranked), tuple(segments))
+
+
+def is_text(kind: "pa.DataType") -> bool:
+    """Tell whether a column of this Arrow type is counted by levels."""
+    import pyarrow as pa
+
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_string(value)
+        or pa.types.is_large_string(value)
+        or pa.types.is_string_view(value)
+    )
+
+
+def as_numbers(name: str, values: "pa.Array") -> "NDArray[np.float64]":
+    """Return numbers or booleans as float64, missing ones as NaN. Raises HeadframeError."""
+    import numpy as np
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        values = values.cast(pa.float64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise HeadframeError(
+            Problem(
+                where=f"profile of {name!r}",
+                expected="numbers, booleans or text",
+                found=str(kind),
+                fix="Leave the column out, or make a number or text of it in the feature function.",
+            )
+        )
+    numbers: NDArray[np.float64] = values.to_numpy(zero_copy_only=False).astype(
+        np.float64, copy=False
+    )
+    return numbers
+
+
+def _number(name: str, values: "pa.Array") -> NumericEdges:
+    import numpy as np
+
+    every = as_numbers(name, values)
+    finite = np.sort(every[np.isfinite(every)])
+    if not len(finite):
+        return NumericEdges(
+            column=name, cuts=(), minimum=0.0, maximum=0.0, centre=0.0, scale=1.0, ranks=(0,)
+        )
+    shares = np.arange(1, MOST_CUTS + 1) / (MOST_CUTS + 1)
+    cuts = np.unique(np.quantile(finite, shares, method="inverted_cdf"))
+    rows_in = np.diff(np.r_[0, np.searchsorted(finite, cuts, side="left"), len(finite)])
+    middle = (np.cumsum(rows_in) - rows_in / 2) / len(finite)
+    return NumericEdges(
+        column=name,
+        cuts=tuple(cuts.tolist()),
+        minimum=float(finite[0]),
+        maximum=float(finite[-1]),
+        centre=float(finite.mean()),
+        scale=float(finite.std()) or 1.0,
+        ranks=tuple(np.rint((middle - 0.5) * RANK_STEPS).astype(int).tolist()),
+    )
+
+
+def _category(name: str, values: Any) -> CategoryEdges:  # noqa: ANN401 - an Arrow array
+    import numpy as np
+
+    encoded = as_codes(values)
+    codes = encoded.indices.drop_null().to_numpy(zero_copy_only=False)
+    levels = encoded.dictionary.to_pylist()
+    rows_of = np.bincount(codes, minlength=len(levels)).tolist()
+    seen = sorted(
+        ((level, rows) for level, rows in zip(levels, rows_of, strict=True) if rows),
+        key=lambda pair: (-pair[1], pair[0]),
+    )
+    names = tuple(level for level, _ in seen)
+    return CategoryEdges(
+        column=name, levels=names[:MOST_LEVELS], others=tuple(sorted(names[MOST_LEVELS:]))
+    )
+
+
+def as_codes(values: Any) -> Any:  # noqa: ANN401 - an Arrow array
+    """Return an array of text as dictionary codes; one that has them is returned as it is."""
+    import pyarrow as pa
+
+    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()

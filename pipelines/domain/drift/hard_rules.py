@@ -1,0 +1,250 @@
+"""The drift test without statistics: what is broken by any standard, found in one block."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+from pipelines.domain.drift.block_profile import NUMBER, SQUARES, SUM, BlockProfile
+from pipelines.domain.drift.column_edges import CategoryEdges, NumericEdges, ReferenceEdges
+from pipelines.domain.drift.drift_result import ColumnShift, DriftEvidence, DriftResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+UNITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "miles to kilometres": (1.609344, 0.0),
+        "kilometres to miles": (1 / 1.609344, 0.0),
+        "inches to centimetres": (2.54, 0.0),
+        "centimetres to inches": (1 / 2.54, 0.0),
+        "pounds to kilograms": (0.45359237, 0.0),
+        "kilograms to pounds": (1 / 0.45359237, 0.0),
+        "Fahrenheit to Celsius": (5 / 9, -160 / 9),
+        "Celsius to Fahrenheit": (9 / 5, 32.0),
+        "times 10": (10.0, 0.0),
+        "times 100": (100.0, 0.0),
+        "times 1000": (1000.0, 0.0),
+        "divided by 10": (0.1, 0.0),
+        "divided by 100": (0.01, 0.0),
+        "divided by 1000": (0.001, 0.0),
+    }
+)
+"""Change of unit as (a, b): new value = a times the old one + b."""
+
+FAR = 6.0
+"""Distance from the usual mean and spread, in those of blocks, from which a unit is in question."""
+
+NEAR = 3.0
+"""Distance within which a block is what another unit would have made of the usual ones."""
+
+LEAST_SPREAD = 0.05
+"""Least variation of block means and log spreads allowed for, in reference standard deviations."""
+
+FEW_BLOCKS_SPREAD = 0.2
+"""The same while fewer than FEW_BLOCKS blocks say how blocks vary."""
+
+FEW_BLOCKS = 8
+OF_MAD = 1.4826
+"""What makes a standard deviation of normal values out of a median absolute deviation."""
+
+FAMILIES = ("unseen", "missing", "outside", "units")
+
+
+@dataclass(frozen=True, slots=True)
+class HardRules:
+    """Find what is broken in the newest block alone: rules that need no statistics.
+
+    Each asks of a column whether it
+
+    ``unseen``: has a share of at least ``unseen_share`` of values the reference never had;
+    ``missing``: misses ``missing_jump`` more of its values, as a share, than usual blocks;
+    ``outside``: has a share of at least ``outside_share`` beyond the reference's range;
+    ``units``: has the mean and spread that the usual ones have in another unit: near (NEAR) to a
+    factor or an affine change of UNITS, and far (FAR) from what they were. Factors are exact by
+    definition (International Yard and Pound Agreement, 1959; Celsius: BIPM, "The International
+    System of Units", 2019).
+
+    No rule needs a number of reference blocks: these are what is left while others are learning.
+    A block is told only if it is worse than every block of the reference by the same measure,
+    rules and columns together. Where the reference has m blocks that are exchangeable with it, that
+    has probability at most 1 / (m + 1), whatever the thresholds are; they make it far less.
+
+    Volume and freshness are told by feeds and performance.
+
+    >>> HardRules().problems()
+    ()
+    """
+
+    _: KW_ONLY
+    unseen_share: float = 0.02
+    missing_jump: float = 0.2
+    outside_share: float = 0.05
+    minimum_blocks: int = 0
+
+    def problems(self) -> tuple[str, ...]:
+        """Everything wrong with the arguments; empty when the test can judge."""
+        return tuple(
+            f"{name} {value!r} is not a share in (0, 1]"
+            for name, value in (
+                ("unseen_share", self.unseen_share),
+                ("missing_jump", self.missing_jump),
+                ("outside_share", self.outside_share),
+            )
+            if not 0 < value <= 1
+        )
+
+    def judge(self, evidence: DriftEvidence) -> DriftResult:
+        """Judge the newest current block; "not_tested" without profiles or with an empty block."""
+        import numpy as np
+
+        reference = [evidence.profiles[row] for row in evidence.reference if evidence.profiles]
+        newest = [evidence.profiles[row] for row in evidence.current[-1:] if evidence.profiles]
+        edges = evidence.edges
+        if edges is None or not newest or not newest[0].rows:
+            return _result("not_tested", "Not tested: the newest block has no rows.", 0, ())
+        measured = self._measured([*reference, *newest], edges)
+        worst = measured.severity.max(axis=(1, 2))
+        broken = np.argwhere(measured.severity[-1] >= 1)
+        standing = int(np.count_nonzero(worst[:-1] >= 1))
+        record = not reference or bool(worst[-1] > worst[:-1].max())
+        shifts = sorted(
+            (_shift(edges, measured, column, family) for column, family in broken.tolist()),
+            key=lambda shift: (FAMILIES.index(shift.family), shift.column),
+        )
+        if not shifts:
+            told = "No rule is broken by the newest block."
+        else:
+            told = "; ".join(_told(shift, measured.unit_of) for shift in shifts[:3])
+            told = f"In the newest block {told}{', and more' if len(shifts) > 3 else ''}."
+        if shifts and not record:
+            told += " The reference holds a block that is as bad, so this is not new."
+        outcome = "drifted" if shifts and record else "quiet"
+        return _result(outcome, told, len(reference), tuple(shifts), standing)
+
+    def _measured(self, profiles: Sequence[BlockProfile], edges: ReferenceEdges) -> "_Measured":
+        """Return what every rule finds in every block, by measures that treat all blocks alike."""
+        import numpy as np
+
+        counts = np.stack([profile.counts for profile in profiles]).astype(np.float64)
+        outside = np.stack([profile.outside for profile in profiles]).astype(np.float64)
+        moments = np.stack([profile.moments for profile in profiles])
+        found = np.zeros((len(profiles), len(edges.columns), len(FAMILIES)))
+        severity = np.zeros_like(found)
+        unit_of: dict[str, str] = {}
+        for number, column in enumerate(edges.columns):
+            own = counts[:, edges.places[column.column]]
+            rows, missing = np.maximum(own.sum(axis=1), 1), own[:, -1]
+            present = np.maximum(rows - missing, 1)
+            found[:, number, 1] = missing / rows - _usual(missing / rows)
+            severity[:, number, 1] = found[:, number, 1] / self.missing_jump
+            if isinstance(column, CategoryEdges):
+                found[:, number, 0] = own[:, -2] / present
+                severity[:, number, 0] = found[:, number, 0] / self.unseen_share
+            else:
+                found[:, number, 2] = outside[:, number].sum(axis=1) / present
+                severity[:, number, 2] = found[:, number, 2] / self.outside_share
+                away, unit = _other_unit(column, moments[:, number])
+                found[:, number, 3] = away
+                severity[:, number, 3] = away / FAR
+                unit_of[column.column] = unit
+        return _Measured(found=found, severity=severity, unit_of=unit_of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Measured:
+    """``found`` and ``severity`` (blocks, columns, rules); 1 is the threshold of a severity."""
+
+    found: "Floats"
+    severity: "Floats"
+    unit_of: Mapping[str, str]
+
+
+def _usual(shares: "Floats") -> float:
+    """Return the median over the blocks, the newest among them; of one block alone, nothing."""
+    import numpy as np
+
+    return float(np.median(shares)) if len(shares) > 1 else 0.0
+
+
+def _other_unit(edges: NumericEdges, moments: "Floats") -> "tuple[Floats, str]":
+    """Return each block's distance from the usual if another unit explains it, else 0.
+
+    The unit is that of the newest block; "" when none explains it.
+    """
+    import numpy as np
+
+    away, unit = np.zeros(len(moments)), ""
+    number = moments[:, NUMBER]
+    if len(number) < 1 or edges.minimum == edges.maximum:
+        return away, unit
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = moments[:, SUM] / number
+        variance = moments[:, SQUARES] / number - score**2
+        spread = 0.5 * np.log(np.maximum(variance, 1e-12))
+    known = np.isfinite(score) & (number > 1)
+    if len(moments) > FEW_BLOCKS and known.any():
+        usual_score, usual_spread = (float(np.median(of[known])) for of in (score, spread))
+        of_score, of_spread = (
+            max(OF_MAD * float(np.median(np.abs(values[known] - usual))), LEAST_SPREAD)
+            for values, usual in ((score, usual_score), (spread, usual_spread))
+        )
+    else:
+        usual_score = usual_spread = 0.0
+        of_score = of_spread = FEW_BLOCKS_SPREAD
+    far = np.hypot((score - usual_score) / of_score, (spread - usual_spread) / of_spread)
+    nearest = np.full(len(moments), NEAR)
+    for name, (factor, offset) in UNITS.items():
+        # The usual mean in the other unit, on the scale of scores.
+        mean = factor * (edges.centre + edges.scale * usual_score) + offset
+        there = (mean - edges.centre) / edges.scale
+        near = np.hypot(
+            (score - there) / (factor * of_score),
+            (spread - usual_spread - np.log(factor)) / of_spread,
+        )
+        explained = known & (near <= nearest)
+        nearest = np.where(explained, near, nearest)
+        away = np.where(explained, far, away)
+        unit = name if explained[-1] else unit
+    return away, unit
+
+
+def _shift(edges: ReferenceEdges, measured: _Measured, column: int, family: int) -> ColumnShift:
+    return ColumnShift(
+        column=edges.columns[column].column,
+        family=FAMILIES[family],
+        effect=float(measured.found[-1, column, family]),
+        p_value=None,
+        direction="changed" if FAMILIES[family] == "units" else "up",
+    )
+
+
+def _told(shift: ColumnShift, unit_of: Mapping[str, str]) -> str:
+    share = f"{100 * shift.effect:.3g} %"
+    return {
+        "unseen": f"{share} of {shift.column} are values never seen before",
+        "missing": f"{share} more of {shift.column} are missing than usual",
+        "outside": f"{share} of {shift.column} are outside the reference's range",
+        "units": f"{shift.column} looks converted: {unit_of.get(shift.column)}",
+    }[shift.family]
+
+
+def _result(
+    outcome: str, reason: str, reference: int, shifts: tuple[ColumnShift, ...], standing: int = 0
+) -> DriftResult:
+    return DriftResult(
+        test="HardRules",
+        outcome="drifted"
+        if outcome == "drifted"
+        else "quiet"
+        if outcome == "quiet"
+        else "not_tested",
+        reason=reason,
+        window_blocks=0 if outcome == "not_tested" else 1,
+        reference_blocks=reference,
+        per_column=shifts,
+        figures={"reference_blocks_broken": float(standing)},
+    )

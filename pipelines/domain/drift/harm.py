@@ -1,0 +1,234 @@
+"""The drift test that asks whether the model's risk rose by more than the declared tolerance."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from pipelines.domain.drift.drift_result import (
+    MINIMUM_BLOCKS,
+    ColumnShift,
+    DriftEvidence,
+    DriftResult,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+LOSS_OF_A_COIN = {"log_loss": 0.6931471805599453, "brier": 0.25}
+"""Loss of always saying one half: ln 2 nats, and a quarter. A block's loss counts up to it."""
+
+RISES = (0.5, 1.0, 2.0)
+"""Increases that the bettors are best at, in standard deviations of the reference's blocks."""
+
+LARGEST_STAKE = 0.9
+"""Share of the capital that is staked at most, so that no single block takes all."""
+
+GUESSED_VARIANCE = 0.01
+"""Variance of block losses, on their scale of [0, 1], before the first one was seen."""
+
+LARGEST_LOG = 600.0
+"""Logarithm at which capital is cut: far beyond any level, and still a finite number."""
+
+BISECTIONS = 30
+LEAST_SPREAD = 1e-6
+
+START_EVERY = 7
+"""Bettors start at the first block and at every seventh after it, to find harm that begins late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Find that the mean loss of blocks rose by more than ``tolerance`` (unit of the loss).
+
+    H0: the risk on the target is at most that on the source plus the tolerance. It is rejected when
+    a time-uniform lower bound on the target's passes an upper bound on the source's (Podkopaev and
+    Ramdas, ICLR 2022, "Tracking the risk of a deployed model and detecting harmful distribution
+    shifts"). Both bounds are by betting (Waudby-Smith and Ramdas, 2023): against "the mean is at
+    most m" the capital
+
+        K_t(m) = mean over stakes g and starts s of  product over i in s..t of 1 + g (x_i - m)
+
+    is a nonnegative martingale or shrinks, so it ever reaches 2 / ``delta`` with probability at
+    most ``delta`` / 2 (Ville, 1939). With the source's bound, P(ever a false alarm) <= ``delta``
+    however often one looks and however late labels come, over a window that begins once per
+    ``horizon`` blocks. Blocks may depend on each other: what is asked of the target is that no
+    block's loss is *expected* above m, given those before. The source's blocks count as
+    independent, as a held-out window of days does.
+
+    x is the mean loss of a block, counted up to that of a coin and divided by it; a block enters
+    once its labels are final. Direction "up" is worse.
+
+    >>> Harm("log_loss", tolerance=0.02).problems()
+    ()
+    """
+
+    metric: str = "log_loss"
+    _: KW_ONLY
+    tolerance: float = 0.02
+    delta: float = 0.05
+    horizon: int = 90
+    minimum_blocks: int = MINIMUM_BLOCKS
+
+    def problems(self) -> tuple[str, ...]:
+        """Everything wrong with the arguments; empty when the test can judge."""
+        found = (
+            (self.metric in LOSS_OF_A_COIN, f"metric {self.metric!r} is no loss of a probability"),
+            (self.tolerance >= 0, f"tolerance {self.tolerance!r} is below 0"),
+            (0 < self.delta < 1, f"delta {self.delta!r} is not strictly between 0 and 1"),
+            (self.horizon >= 1, f"horizon {self.horizon!r} is not at least one block"),
+        )
+        return tuple(problem for sound, problem in found if not sound)
+
+    def judge(self, evidence: DriftEvidence) -> DriftResult:
+        """Judge all current blocks since the window began, oldest first."""
+        import numpy as np
+
+        losses = evidence.losses
+        if losses is None:
+            return _without(0, 0, "not_tested", "Not tested: no block has final labels.")
+        source = losses.loss[list(evidence.reference)]
+        target = losses.loss[list(evidence.current)]
+        source, target = source[np.isfinite(source)], target[np.isfinite(target)]
+        if len(source) < self.minimum_blocks:
+            return _without(
+                len(target),
+                len(source),
+                "learning",
+                f"Not tested: {len(source)} reference blocks have final labels;"
+                f" {self.minimum_blocks} are needed.",
+            )
+        if not len(target):
+            return _without(0, len(source), "not_tested", "Not tested: no label is final yet.")
+        most = LOSS_OF_A_COIN[self.metric]
+        before, after = (np.minimum(side / most, 1.0) for side in (source, target))
+        upper = upper_bound(before, self.delta / 2)
+        tolerated = upper + self.tolerance / most
+        bettors = Bettors(spread=float(before.std(ddof=1)), horizon=self.horizon)
+        wealth = bettors.capital(after, tolerated) if tolerated < 1 else 0.0
+        lower = bettors.lower_bound(after, self.delta / 2)
+        harmed = wealth >= 2 / self.delta
+        return DriftResult(
+            test="Harm",
+            outcome="drifted" if harmed else "quiet",
+            reason=(
+                f"Over {len(target)} blocks the mean {self.metric} is {target.mean():.4g}, at least"
+                f" {lower * most:.4g}; of the reference it is {source.mean():.4g}, at most"
+                f" {upper * most:.4g}: {'above' if harmed else 'not above'} the tolerated increase"
+                f" of {self.tolerance:.4g} at {1 - self.delta:.4g} confidence at any time."
+            ),
+            window_blocks=len(target),
+            reference_blocks=len(source),
+            p_value=min(1.0, 2 / wealth) if wealth > 0 else 1.0,
+            alpha=self.delta,
+            per_column=(
+                ColumnShift(
+                    column=self.metric,
+                    family="loss",
+                    effect=float(target.mean() - source.mean()),
+                    p_value=None,
+                    direction="up" if target.mean() > source.mean() else "down",
+                ),
+            ),
+            figures={
+                "source": float(source.mean()),
+                "source_at_most": upper * most,
+                "target": float(target.mean()),
+                "target_at_least": lower * most,
+                "tolerance": self.tolerance,
+                "capital": wealth,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bettors:
+    """Who bets against "the mean is at most m"; all of it is settled before the first value.
+
+    ``spread`` is the standard deviation of blocks to expect, on the scale of the values in [0, 1].
+    """
+
+    spread: float
+    horizon: int
+
+    def capital(self, values: "Floats", mean: float) -> float:
+        """Return the greatest capital that was reached on the way, from 1.
+
+        Half of the money bets from the first block, the other half begins in equal parts at every
+        seventh block of the horizon; what has not begun is kept. Nobody begins after it.
+        """
+        import numpy as np
+
+        if not len(values):
+            return 1.0
+        steps = np.log1p(self._stakes(mean)[:, None] * (values - mean))
+        grown = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
+        later = range(START_EVERY, self.horizon, START_EVERY)
+        first = 0.5 if later else 1.0
+        total = np.zeros(grown.shape[1])
+        for start in (0, *later):
+            of_start = np.ones(grown.shape[1])
+            if start < grown.shape[1]:
+                won = np.minimum(grown[:, start:] - grown[:, [start]], LARGEST_LOG)
+                of_start[start:] = np.exp(won).mean(axis=0)
+            total += of_start * (0.5 / len(later) if start else first)
+        return float(total[1:].max())
+
+    def lower_bound(self, values: "Floats", alpha: float) -> float:
+        """Return the greatest mean in [0, 1] that the bettors have ruled out at level ``alpha``.
+
+        At all times it is below the mean to expect, with probability 1 - ``alpha``.
+        """
+        low, high = 0.0, 1.0
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            ruled_out = self.capital(values, middle) >= 1 / alpha
+            low, high = (middle, high) if ruled_out else (low, middle)
+        return low
+
+    def _stakes(self, mean: float) -> "Floats":
+        """Return the stakes that are best (Kelly, 1956) at each of RISES."""
+        import numpy as np
+
+        rises = np.asarray(RISES) * max(self.spread, LEAST_SPREAD)
+        best = rises / (max(self.spread, LEAST_SPREAD) ** 2 + rises**2)
+        stakes: Floats = np.minimum(best, LARGEST_STAKE / max(mean, LEAST_SPREAD))
+        return stakes
+
+
+def upper_bound(values: "Floats", alpha: float) -> float:
+    """Return the least mean in [0, 1] that independent values rule out from above.
+
+    The capital is the product of 1 - g (x - m), each stake g chosen from the values before it for
+    the narrowest interval at this number of values.
+    """
+    import numpy as np
+
+    number = np.arange(1, len(values) + 1)
+    running = np.cumsum(values) / number
+    squares = np.cumsum((values - running) ** 2)
+    variance = (GUESSED_VARIANCE + np.concatenate([[0.0], squares[:-1]])) / number
+    best = np.sqrt(2 * np.log(1 / alpha) / (len(values) * variance))
+
+    def ruled_out(mean: float) -> bool:
+        stakes = np.minimum(best, LARGEST_STAKE / (1 - mean))
+        return bool(np.cumsum(np.log1p(stakes * (mean - values))).max() >= np.log(1 / alpha))
+
+    low, high = 0.0, 1.0 - LEAST_SPREAD
+    if not ruled_out(high):
+        return 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if ruled_out(middle) else (middle, high)
+    return high
+
+
+def _without(window: int, reference: int, outcome: str, reason: str) -> DriftResult:
+    return DriftResult(
+        test="Harm",
+        outcome="learning" if outcome == "learning" else "not_tested",
+        reason=reason,
+        window_blocks=window,
+        reference_blocks=reference,
+    )

@@ -1,0 +1,145 @@
+"""Hard rules: what is broken in one block is named, and nothing else is."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.stats import binom
+
+from pipelines.domain.drift.block_profile import scan
+from pipelines.domain.drift.column_edges import ReferenceEdges, edges_of
+from pipelines.domain.drift.drift_result import DriftEvidence, DriftResult
+from pipelines.domain.drift.hard_rules import UNITS, HardRules
+
+ROWS = 400
+
+
+def block(rng: np.random.Generator, factor: float = 1.0, offset: float = 0.0) -> pa.Table:
+    """One block whose level is its own; ``height`` is then in another unit."""
+    height = rng.normal(66, 4, ROWS) + rng.normal(0, 0.3)
+    return pa.table(
+        {
+            "height": height * factor + offset,
+            "income": rng.lognormal(3 + rng.normal(0, 0.05), 0.5, ROWS),
+            "origin": rng.choice(["EWR", "JFK", "LGA"], ROWS),
+        }
+    )
+
+
+def with_column(rows: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    place = rows.column_names.index(name)
+    return rows.set_column(place, name, pa.array(values, rows[name].type))
+
+
+RNG = np.random.default_rng(41)
+EDGES = edges_of(
+    pa.concat_tables([block(RNG) for _ in range(20)]), columns=["height", "income", "origin"]
+)
+QUIET = [block(RNG) for _ in range(40)]
+
+
+def judged(
+    newest: pa.Table, reference: list[pa.Table] | None = None, edges: ReferenceEdges = EDGES
+) -> DriftResult:
+    before = QUIET if reference is None else reference
+    profiles = [
+        scan(rows.to_batches(), edges, block=str(number))
+        for number, rows in enumerate([*before, newest])
+    ]
+    return HardRules().judge(
+        DriftEvidence(
+            reference=tuple(range(len(before))),
+            current=(len(before),),
+            profiles=tuple(profiles),
+            edges=edges,
+        )
+    )
+
+
+def told(result: DriftResult) -> list[tuple[str, str]]:
+    return [(shift.column, shift.family) for shift in result.per_column]
+
+
+@pytest.mark.parametrize("reference", [0, 3, 40])
+def test_a_usual_block_breaks_no_rule(reference: int) -> None:
+    result = judged(block(np.random.default_rng(42)), QUIET[:reference])
+    assert (result.outcome, told(result)) == ("quiet", [])
+
+
+@pytest.mark.parametrize("reference", [0, 3, 40])
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_change_of_unit_is_named(unit: str, reference: int) -> None:
+    factor, offset = UNITS[unit]
+    result = judged(block(np.random.default_rng(43), factor, offset), QUIET[:reference])
+    assert result.outcome == "drifted"
+    assert ("height", "units") in told(result)
+    assert f"height looks converted: {unit}" in result.reason
+
+
+@pytest.mark.parametrize("factor", [1.3, 2.0, 5.0])
+def test_a_shift_that_is_no_unit_is_not_called_one(factor: float) -> None:
+    result = judged(block(np.random.default_rng(44), factor))
+    assert ("height", "units") not in told(result)
+
+
+def test_values_never_seen_are_told_from_two_percent_on() -> None:
+    rows = block(np.random.default_rng(45))
+    for share, outcome in ((0.01, "quiet"), (0.03, "drifted")):
+        new = rows["origin"].to_pylist()
+        new[: int(share * ROWS)] = ["ZZZ"] * int(share * ROWS)
+        result = judged(with_column(rows, "origin", new))
+        assert result.outcome == outcome
+        assert told(result) == ([("origin", "unseen")] if outcome == "drifted" else [])
+    assert "3 % of origin are values never seen before" in result.reason
+
+
+def test_a_jump_of_what_is_missing_is_told_against_the_usual_share() -> None:
+    rng = np.random.default_rng(46)
+
+    def gappy(share: float) -> pa.Table:
+        rows = block(rng)
+        gaps = [None if rng.random() < share else value for value in rows["income"].to_pylist()]
+        return with_column(rows, "income", gaps)
+
+    usual = [gappy(0.6) for _ in range(30)]
+    assert judged(gappy(0.6), usual).outcome == "quiet"
+    assert told(judged(gappy(0.9), usual)) == [("income", "missing")]
+    assert told(judged(gappy(0.6))) == [("income", "missing")]
+
+
+def test_numbers_beyond_the_reference_are_told() -> None:
+    rows = block(np.random.default_rng(47))
+    income = rows["income"].to_pylist()
+    income[: ROWS // 10] = [-1.0] * (ROWS // 10)
+    assert told(judged(with_column(rows, "income", income))) == [("income", "outside")]
+
+
+def test_a_reference_that_holds_a_block_as_bad_makes_it_old_news() -> None:
+    bad = block(np.random.default_rng(48), 2.54)
+    result = judged(bad, [*QUIET, bad])
+    assert result.outcome == "quiet"
+    assert "The reference holds a block that is as bad" in result.reason
+    assert result.figures["reference_blocks_broken"] == 1.0
+
+
+def test_a_block_without_rows_is_not_tested() -> None:
+    assert judged(QUIET[0].slice(0, 0)).outcome == "not_tested"
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_that_is_none_is_a_problem(share: float) -> None:
+    (problem,) = dataclasses.replace(HardRules(), missing_jump=share).problems()
+    assert "missing_jump" in problem
+
+
+@pytest.mark.prove
+def test_exchangeable_blocks_are_called_broken_no_more_often_than_a_record_is() -> None:
+    """Even with blocks so wild that nearly each would break a rule by its thresholds alone."""
+    rng, runs, reference = np.random.default_rng(49), 600, 19
+    found = 0
+    for _ in range(runs):
+        blocks = [block(rng, float(np.exp(rng.standard_t(2)))) for _ in range(reference + 1)]
+        found += judged(blocks[-1], blocks[:-1]).outcome == "drifted"
+    assert found <= binom.ppf(0.999, runs, 1 / (reference + 1))
