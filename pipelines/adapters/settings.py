@@ -29,6 +29,14 @@ class Settings(BaseSettings):
     """Whether a commit on a local disk is on the disk before it counts."""
     database: str = ""
     """SQLAlchemy URL of Airflow's metadata database; empty means SQLite under ``home``."""
+    broker: str = ""
+    """URL of the Redis server that hands tasks to workers; empty: tasks run beside the scheduler."""
+    workers: int = Field(default=1, ge=0)
+    """Workers that ``headframe up`` starts here where there is a broker."""
+    worker_tasks: int = Field(default=2, ge=1)
+    """Tasks that one worker runs at a time."""
+    airflow: str = ""
+    """Where workers and people reach Airflow, such as a proxy; empty means its loopback address."""
     mlflow: str = ""
     """MLflow tracking URI; empty means a SQLite file under ``home``."""
     notify: str = ""

@@ -1,12 +1,14 @@
 """The Airflow installation of one Headframe home: environment, users, settings files."""
 
 import base64
+import hashlib
 import json
 import os
 import secrets
 import sys
 from pathlib import Path
 
+from pipelines.adapters.platform import broker
 from pipelines.adapters.platform.ports import LOOPBACK, Ports
 from pipelines.adapters.platform.users import USERS_AT_FIRST, User, read_users
 from pipelines.adapters.settings import Settings
@@ -14,13 +16,16 @@ from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.errors import PlatformError, Problem
 
 PRELOAD = '''\
-"""Written by Headframe at each start: what the scheduler imports before it forks its workers."""
+"""Written by Headframe at each start: what a process imports before it forks the tasks."""
 
+import os
 import sys
 
 __all__: list[str] = []
 
-if "scheduler" in sys.argv[1:2]:
+LOCAL = os.environ.get("AIRFLOW__CORE__EXECUTOR") == "LocalExecutor"
+
+if sys.argv[1:3] == ["celery", "worker"] or (LOCAL and sys.argv[1:2] == ["scheduler"]):
     # Imported and never used: tasks are forked from here, so each gets these modules for free,
     # while a library that had already started a thread would hang them.
     import duckdb
@@ -46,6 +51,9 @@ KEPT_PREFIXES = (
 TASK_TOKEN_SECONDS = 6 * 3600
 """A task's token must outlive its wait in the queue; Airflow's 600 s do not on a busy machine."""
 
+
+IDENTITY_CHARACTERS = 12
+"""Of a digest: enough that no two homes of a site meet by chance, and nothing to guess a key from."""
 
 LOCK_SECONDS = 60
 """How long a process waits for another's write to SQLite; with the library's 5, requests failed."""
@@ -85,6 +93,17 @@ def passwords(settings: Settings) -> dict[str, str]:
 def airflow_folder(settings: Settings) -> Path:
     """AIRFLOW_HOME of this home."""
     return settings.root / "airflow"
+
+
+def identity(settings: Settings) -> str:
+    """Return a name that no other home has, once ``prepare`` has made its secrets."""
+    key = _read_private(_secrets_file(settings))["fernet_key"]
+    return hashlib.sha256(key.encode()).hexdigest()[:IDENTITY_CHARACTERS]
+
+
+def airflow_address(settings: Settings, ports: Ports) -> str:
+    """Return where workers and people reach Airflow."""
+    return settings.airflow.rstrip("/") or ports.airflow_address
 
 
 def tracking_uri(settings: Settings, ports: Ports) -> str:
@@ -144,7 +163,7 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             "fernet_key": generated["fernet_key"],
             # A laptop's full name changes with its network, and looking it up can take seconds.
             "hostname_callable": "socket.gethostname",
-            "execution_api_server_url": f"{ports.airflow_address}/execution/",
+            "execution_api_server_url": f"{airflow_address(settings, ports)}/execution/",
             "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
             "simple_auth_manager_all_admins": "False",
             "simple_auth_manager_users": ",".join(f"{u.name}:{u.airflow_role}" for u in users),
@@ -155,7 +174,7 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             "host": LOOPBACK,
             "port": str(ports.airflow),
             "workers": "1",
-            "base_url": ports.airflow_address,
+            "base_url": airflow_address(settings, ports),
             "secret_key": generated["api_secret_key"],
         },
         "api_auth": {"jwt_secret": generated["jwt_secret"]},
@@ -189,6 +208,8 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             "min_file_process_interval": "120",
         },
     }
+    for section, values in broker.airflow_options(settings, identity=identity(settings)).items():
+        options[section] = {**options.get(section, {}), **values}
     return {
         "AIRFLOW_HOME": str(home),
         **{

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.adapters.platform import ports, process_state
+from pipelines.adapters.platform import broker, ports, process_state
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, Problem
 
@@ -21,6 +21,9 @@ GIB = 1024**3
 
 MOST_CLOCK_SKEW_SECONDS = 10.0
 """Airflow's tokens tolerate this much between two clocks."""
+
+ANSWER_SECONDS = 5
+"""How long a database may take to answer a first connection."""
 
 TOOLS = ("airflow", "mlflow")
 """Commands that must lie beside the running Python."""
@@ -46,6 +49,7 @@ def look(settings: Settings, *, requested_port: int | None = None) -> tuple[Mach
         _ports(settings, requested_port),
         _locks(),
         _clock(settings),
+        *services(settings),
     )
 
 
@@ -87,6 +91,48 @@ def free_disk(settings: Settings) -> MachineCheck:
         fix=f"Free some space ({LEAST_FREE_GIB:.0f} GiB are needed), or point HEADFRAME_HOME to a "
         "larger disk.",
     )
+
+
+def services(settings: Settings) -> tuple[MachineCheck, ...]:
+    """Ask the database and the broker that the settings name, if they name any."""
+    checks = []
+    if settings.database:
+        checks.append(_service("database", _database_refusal(settings), "HEADFRAME_DATABASE"))
+    if settings.broker:
+        wrong = "; ".join(
+            f"{problem.where} is {problem.found}" for problem in broker.problems(settings)
+        )
+        refused = wrong or broker.refusal(settings)
+        checks.append(_service("broker", refused, "HEADFRAME_BROKER, with HEADFRAME_DATABASE"))
+    return tuple(checks)
+
+
+def _service(name: str, refused: str, variable: str) -> MachineCheck:
+    return MachineCheck(
+        name=name,
+        ok=not refused,
+        found=refused or "answers",
+        fix=f"Start it, or correct {variable} (docs/scale-out.md).",
+    )
+
+
+def _database_refusal(settings: Settings) -> str:
+    """Return why Airflow's database cannot be used, without its address; empty when it answers."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    waits = {"connect_timeout": ANSWER_SECONDS} if settings.database.startswith("postgres") else {}
+    try:
+        engine = create_engine(settings.database, connect_args=waits)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # Only the type: a driver's message may repeat the address and the user.
+        cause = error.__cause__ or error
+        return f"no connection ({type(cause).__name__})"
+    return ""
 
 
 def _python() -> MachineCheck:

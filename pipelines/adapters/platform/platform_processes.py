@@ -1,4 +1,4 @@
-"""Platform processes: Airflow's four and MLflow's server, as children of one supervisor."""
+"""Platform processes: Airflow's four, its workers and MLflow's server, under one supervisor."""
 
 import hashlib
 import logging
@@ -20,6 +20,7 @@ from pipelines.adapters.platform import (
     process_state,
     processes,
     supervisor,
+    workers,
 )
 from pipelines.adapters.platform.airflow_answers import ComponentHealth
 from pipelines.adapters.platform.airflow_home import (
@@ -121,7 +122,7 @@ def health(
         parts.append(_part(name, process, states.get(process), found))
     if tracking_uri(settings, chosen) == chosen.mlflow_address:
         parts.append(_part(MLFLOW, MLFLOW, states.get(MLFLOW), _mlflow_found(chosen)))
-    return tuple(parts)
+    return (*parts, *_workers(settings, states))
 
 
 def children(settings: Settings, chosen: Ports) -> tuple[ChildSpec, ...]:
@@ -139,10 +140,11 @@ def children(settings: Settings, chosen: Ports) -> tuple[ChildSpec, ...]:
         commands[MLFLOW] = _mlflow_command(settings, chosen)
     # Else the server starts a job runner and seven more processes, half a gigabyte.
     variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    return tuple(
+    servers = tuple(
         ChildSpec(name=name, command=command, environment=variables)
         for name, command in commands.items()
     )
+    return servers + tuple(workers.child(settings, chosen, n) for n in workers.names(settings))
 
 
 def main() -> int:
@@ -275,6 +277,26 @@ def _mlflow_found(chosen: Ports) -> str:
     except httpx.TransportError as error:
         return f"no answer ({type(error).__name__})"
     return HEALTHY if answer.text.strip() == "OK" else f"status {answer.status_code}"
+
+
+def _workers(settings: Settings, states: dict[str, ChildState]) -> tuple[PartHealth, ...]:
+    """Ask the workers: this home's own by name, then whoever else answers, here or elsewhere."""
+    if not settings.broker:
+        return ()
+    try:
+        present, absent = workers.present(settings), "no answer"
+    except ServiceUnavailable:
+        present, absent = frozenset(), "the broker does not answer"
+    own = {name: workers.hostname(name) for name in workers.names(settings)}
+    parts = [
+        _part(name, name, states.get(name), HEALTHY if hostname in present else absent)
+        for name, hostname in own.items()
+    ]
+    others = sorted(present - set(own.values()))
+    return (
+        *parts,
+        *(PartHealth(name=name, healthy=True, process="", found=HEALTHY) for name in others),
+    )
 
 
 def _part(name: str, process: str, child: ChildState | None, found: str) -> PartHealth:

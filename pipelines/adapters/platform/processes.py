@@ -74,12 +74,12 @@ def start(root: Path, command: Sequence[str], environment: Mapping[str, str]) ->
     log_path = process_logs.log_file(root, process_state.SUPERVISOR)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     process_logs.shorten(log_path)
-    marked = _marked(environment, root, process_state.SUPERVISOR)
+    own = marked(environment, root, process_state.SUPERVISOR)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         command[0],
         list(command),
-        marked,
+        own,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log_path), append, 0o600),
@@ -129,7 +129,7 @@ def spawn(spec: ChildSpec, root: Path) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(  # noqa: S603 - commands come from this project's own lists
                 spec.command,
-                env=_marked(spec.environment, root, spec.name),
+                env=marked(spec.environment, root, spec.name),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -160,7 +160,8 @@ def _die_with(parent: int) -> Callable[[], None]:
     return tie
 
 
-def _marked(environment: Mapping[str, str], root: Path, name: str) -> dict[str, str]:
+def marked(environment: Mapping[str, str], root: Path, name: str) -> dict[str, str]:
+    """Return the environment by which a process, and all it starts, is known as ours."""
     return {
         **environment,
         process_state.HOME_MARKER: str(root),
