@@ -1,0 +1,431 @@
+"""Trace and impact, exact against a second lake that never had the file."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.lineage.lineage_pages import impact_page, trace_page
+from pipelines.adapters.models import code_archive
+from pipelines.adapters.outputs import placed_files
+from pipelines.adapters.settings import Settings
+from pipelines.cli import app
+from pipelines.domain.impact import Impact
+from pipelines.domain.trace import Trace, as_json
+from pipelines.errors import ChampionUnresolved, NotEnoughData, SettingsError
+from pipelines.stages.impact import impact_of_files, impact_of_model, impact_of_version
+from pipelines.stages.trace import trace
+from pipelines.stages.train import train
+from pipelines.use_case import UseCase, load
+from tests import machines
+from tests.integration import bad_files
+from tests.integration.bad_files import FILES, LATE_FILE, Key, day
+from tests.machines import at
+
+Home = tuple[UseCase, Settings]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("bad_files")
+        patch.setattr(code_archive, "PACKAGE", folder / "no_library")
+        yield bad_files.build(folder / "whole")
+
+
+@pytest.fixture(scope="module")
+def home(template: Path) -> Home:
+    """Return the lake with every seeded file; no test changes it."""
+    settings = machines.settings_in(template)
+    return load(settings.dags / f"{machines.NAME}.py"), settings
+
+
+@pytest.fixture(scope="module")
+def whole(home: Home) -> dict[Key, tuple[object, ...]]:
+    return bad_files.feature_rows(home[1])
+
+
+class Rebuilt:
+    """Second lakes, each made by the same stages from all files but one."""
+
+    def __init__(self, template: Path, folder: Path) -> None:
+        self._template, self._folder = template, folder
+        self._made: dict[str, Home] = {}
+
+    def without(self, name: str) -> Home:
+        if name not in self._made:
+            folder = self._folder / name.replace("/", "_")
+            self._made[name] = bad_files.without(self._template, folder, name)
+        return self._made[name]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    return Rebuilt(template, tmp_path_factory.mktemp("rebuilt"))
+
+
+def listed(found: Impact, *, current: bool = True) -> set[Key]:
+    return {
+        (window.scored_for, row["day"], row["machine"])
+        for window in found.windows
+        if window.current is current
+        for row in window.affected.to_pylist()
+    }
+
+
+@pytest.mark.parametrize("name", [*FILES, LATE_FILE, "plan/2026-02-16.csv"])
+def test_a_file_reached_exactly_what_differs_in_a_lake_that_never_had_it(
+    name: str, home: Home, whole: dict[Key, tuple[object, ...]], rebuilt: Rebuilt
+) -> None:
+    use_case, settings = home
+    _, without = rebuilt.without(name)
+    other = bad_files.feature_rows(without)
+    before, after = bad_files.predictions(settings), bad_files.predictions(without)
+
+    found = impact_of_files(use_case, settings, names=[name])
+
+    assert listed(found) == {key for key in whole if whole[key] != other.get(key)}
+    # Every prediction that would be another is listed; the same number may come of other features.
+    assert {key for key in before if before[key] != after.get(key)} <= listed(found)
+    assert sum(window.unmade for window in found.windows if window.current) == len(
+        other.keys() - whole.keys()
+    )
+    assert found.broken == ()
+    assert found.looked_at == 6  # five days, the last of them in two generations
+
+
+@pytest.mark.parametrize(
+    ("name", "retrained"),
+    [("outcome/corrected.csv", True), ("outcome/recent.csv", False), ("plan/extra.csv", False)],
+)
+def test_a_model_is_listed_for_its_training_rows_where_the_stage_would_train_another(
+    *, name: str, retrained: bool, home: Home, rebuilt: Rebuilt
+) -> None:
+    found = impact_of_files(*home, names=[name])
+    second, without = rebuilt.without(name)
+    # The same training rows are not trained on again: the candidate that has them is the answer.
+    again = train(second, without, as_of=at(50), run="again", requester="sam")
+    assert (again.version != "1") is retrained
+    trained = [m for m in found.models if m.features or m.labels or m.lost or m.added]
+    assert [model.version for model in trained] == (["1"] if retrained else [])
+
+
+def test_the_seeded_files_reach_what_they_were_made_to_reach(home: Home) -> None:
+    reached = {
+        name: len(listed(impact_of_files(*home, names=[name])))
+        for name in ("outcome/too_late.csv", "plan/mistaken.csv", "outcome/quarantined.csv",
+                     "plan/told.csv", "plan/told_again.csv", "plan/extra.csv", "plan/loads.csv")
+    }  # fmt: skip
+    assert reached == {
+        "outcome/too_late.csv": 0,
+        "plan/mistaken.csv": 0,
+        "outcome/quarantined.csv": 0,
+        "plan/told.csv": 0,  # the other file told the same row
+        "plan/told_again.csv": 1,
+        "plan/extra.csv": 1,
+        "plan/loads.csv": 2,  # and one shift that it moved out of the window
+    }
+
+
+def test_two_files_that_told_the_same_reach_together_what_neither_does_alone(home: Home) -> None:
+    found = impact_of_files(*home, names=["plan/told.csv", "plan/told_again.csv"])
+    assert {machine for _, _, machine in listed(found)} == {"A12", "B13"}
+
+
+def test_what_came_late_reached_only_the_generations_that_saw_it(home: Home) -> None:
+    use_case, settings = home
+    found = impact_of_files(use_case, settings, names=[LATE_FILE])
+    assert {(w.scored_for, w.generation, w.current) for w in found.windows} == {
+        (at(48, 4), 2, True)
+    }
+    assert listed(found, current=False) == set()
+    version = delta_tables.version(lake.silver(settings, machines.NAME, "outcome"))
+    table = use_case.table("outcome")
+    by_version = impact_of_version(use_case, settings, table=table, version=version)
+    assert listed(by_version) == listed(found)
+    assert [file.name for file in by_version.files] == [LATE_FILE]
+
+
+def test_a_model_reached_every_prediction_it_made_and_another_none(home: Home) -> None:
+    use_case, settings = home
+    found = impact_of_model(use_case, settings, version="1")
+    table = lake.predictions(settings, machines.NAME)
+    history = lake.prediction_history(settings, machines.NAME)
+    rows = delta_tables.read(table).num_rows, delta_tables.read(history).num_rows
+    assert (found.current, found.predictions - found.current) == rows
+    with pytest.raises(ChampionUnresolved):
+        impact_of_model(use_case, settings, version="9")
+
+
+def test_a_consumer_is_named_for_what_was_delivered_and_a_top_list_for_who_is_on_it(
+    home: Home,
+) -> None:
+    use_case, settings = home
+    found = impact_of_files(use_case, settings, names=["plan/loads.csv"])
+    lists = placed_files.folder(settings, machines.NAME, "watch_list")
+    (window,) = found.windows
+    content = placed_files.read(lists, placed_files.file_name(window.scored_for, "json"))
+    on_list = {row["machine"] for row in json.loads(content)["rows"]}
+    affected = {row["machine"] for row in window.affected.to_pylist()}
+    assert affected == {"A06", "B07"}
+    assert on_list & affected == {"A06"}, "the seeded load puts one of them on the list"
+    assert [(o.output, o.consumer, o.rows, o.certain) for o in found.outputs] == [
+        ("all_shifts", "planning", 2, True),
+        ("watch_list", "floor", 1, True),
+    ]
+    extra = impact_of_files(use_case, settings, names=["plan/taken_back.csv"])
+    assert [output.output for output in extra.outputs] == ["all_shifts"]
+
+
+class Traced:
+    """Whole traces, each made once."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._made: dict[tuple[int, str, int | None], Trace] = {}
+
+    def of(self, number: int, machine: str, generation: int | None = None) -> Trace:
+        asked = (number, machine, generation)
+        if asked not in self._made:
+            key = {"day": day(number), "machine": machine}
+            self._made[asked] = trace(*self._home, key=key, generation=generation)
+        return self._made[asked]
+
+
+@pytest.fixture(scope="module")
+def traced(home: Home) -> Traced:
+    return Traced(home)
+
+
+def sources_of(found: Trace) -> set[str]:
+    return {source.file.name for source in found.sources if source.changed or source.gone}
+
+
+TRACED = [(46, "A06"), (48, "A16"), (48, "B13")]
+
+
+@pytest.mark.parametrize(("number", "machine"), TRACED)
+def test_a_feature_row_comes_from_exactly_the_files_without_which_it_is_another(
+    number: int,
+    machine: str,
+    traced: Traced,
+    whole: dict[Key, tuple[object, ...]],
+    rebuilt: Rebuilt,
+) -> None:
+    found = traced.of(number, machine)
+    key = (found.prediction.scored_for, found.key["day"], machine)
+    names = [*FILES, LATE_FILE, "plan/2026-02-16.csv"]
+    truth = {
+        name
+        for name in names
+        if bad_files.feature_rows(rebuilt.without(name)[1]).get(key) != whole[key]
+    }
+    assert sources_of(found) & set(names) == truth
+    assert found.broken == ()
+
+
+def test_a_trace_goes_from_the_prediction_to_the_landed_row(home: Home, traced: Traced) -> None:
+    _, settings = home
+    found = traced.of(46, "A06")
+    prediction, model = found.prediction, found.model
+    assert (
+        prediction.prediction
+        == bad_files.predictions(settings)[prediction.scored_for, found.key["day"], "A06"]
+    )
+    assert (prediction.generation, prediction.current, prediction.run) == (1, True, "score run")
+    assert model is not None
+    assert (model.version, model.requester) == ("1", "sam")
+    assert model.training_window == ("2026-01-01", "2026-01-26")
+    assert model.data_versions["silver.machines.outcome"] == 1
+    assert [gate.outcome for gate in found.gates] == ["passed", "not_applicable"]
+    assert [d.kind for d in found.decisions] == ["evaluated", "promoting", "promoted"]
+    assert found.recorded == {"plan": 1, "outcome": 1}
+    assert found.feature_row is not None
+    assert found.feature_row.features["load"] == 0.9999
+    own = found.sources[0]
+    assert (own.file.name, own.own_row, own.rows) == ("plan/loads.csv", 1, (1,))
+    assert own.file.delivered_at == at(45, 21)
+    assert own.file.law["accepted"] == 3
+    outcome = next(s.file for s in found.sources if s.file.table == "outcome")
+    assert outcome.check is not None
+    assert outcome.check.set_aside == {"expect_column_values_to_be_between:stop_minutes": 2}
+    assert [(output.consumer, output.rows) for output in found.outputs] == [
+        ("planning", 1),
+        ("floor", 1),
+    ]
+
+
+def test_a_replaced_generation_is_traced_as_it_was_scored(traced: Traced) -> None:
+    current, replaced = traced.of(48, "A16"), traced.of(48, "A16", 1)
+    assert LATE_FILE in sources_of(current)
+    assert LATE_FILE not in sources_of(replaced)
+    assert not replaced.prediction.current
+    assert replaced.prediction.replaced_because
+    assert [other.generation for other in current.others] == [1]
+    assert replaced.recorded["outcome"] < current.recorded["outcome"]
+    assert (current.broken, replaced.broken) == ((), ())
+    assert current.feature_row is not None
+    assert replaced.feature_row is not None
+    assert current.feature_row.features["past_rate"] > replaced.feature_row.features["past_rate"]
+
+
+def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
+    home: Home, template: Path, tmp_path: Path
+) -> None:
+    settings = machines.copy_template(template, tmp_path / "changed")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    (name,) = (n for n in lake.table_paths(settings) if n.startswith("gold.features."))
+    table = lake.table_paths(settings)[name]
+    rows = delta_tables.read(table).to_pylist()
+    for row in rows:
+        if (str(row["day"]), row["machine"]) == (day(46), "A06"):
+            row["load"] = 0.5
+    import pyarrow as pa
+
+    changed = pa.Table.from_pylist(rows, schema=delta_tables.schema(table))
+    delta_tables.commit_rows(table, changed, transactions={}, metadata={}, replace="true")
+    (commit,) = (
+        c for c in delta_tables.history(lake.predictions(settings, machines.NAME))
+        if c.get("headframe.window", "").startswith(f"champion/{day(46)}")
+    )  # fmt: skip
+    assert int(commit["headframe.feature_version"]) < delta_tables.version(table)
+    found = trace(use_case, settings, key={"day": day(46), "machine": "A06"}, brief=True)
+    assert found.broken == (), "what was scored is the version that was recorded"
+    log = Path(str(lake.predictions(settings, machines.NAME))) / "_delta_log"
+    for entry in log.glob("*.json"):
+        actions = [json.loads(line) for line in entry.read_text("utf-8").splitlines()]
+        for action in actions:
+            action.get("commitInfo", {}).pop("headframe.feature_version", None)
+        entry.write_text("\n".join(map(json.dumps, actions)), "utf-8")
+    broken = trace(use_case, settings, key={"day": day(46), "machine": "A06"}, brief=True).broken
+    assert [problem.found for problem in broken] == ["another value of load"]
+    found_impact = impact_of_files(use_case, settings, names=["plan/loads.csv"])
+    assert any("feature rows as its recorded tables say" in str(p) for p in found_impact.broken)
+
+
+def test_a_ledger_that_says_otherwise_is_a_broken_link(template: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    settings = machines.copy_template(template, tmp_path / "changed")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    client = MlflowClient(settings.mlflow_uri)
+    client.set_model_version_tag("machines-candidates", "1", "headframe.artifact_sha256", "ff")
+    found = trace(use_case, settings, key=None, brief=True)
+    assert [problem.found for problem in found.broken] == ["artifact ff"] or [
+        problem.found for problem in found.broken
+    ] == ["ff"]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ({"dy": "2026-02-16", "machine": "A06"}, "did you mean 'day'"),
+        ({"machine": "A06"}, "none for day"),
+        ({"day": "secret", "machine": "A06"}, "expected date"),
+    ],
+)
+def test_a_key_that_does_not_fit_is_told_without_its_values(
+    key: dict[str, str], words: str, home: Home
+) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        trace(*home, key=key)
+    assert "secret" not in str(caught.value)
+    assert "A06" not in str(caught.value)
+
+
+def test_a_key_without_prediction_is_told_which_windows_there_are(home: Home) -> None:
+    with pytest.raises(NotEnoughData, match="2026-02-18T04:00:00") as caught:
+        trace(*home, key={"day": day(46), "machine": "Z99"})
+    assert "Z99" not in str(caught.value)
+    with pytest.raises(NotEnoughData, match="of this key there are predictions for 2026-02-16"):
+        trace(
+            *home, key={"day": day(46), "machine": "A06"}, scored_for=(at(40), at(41)), brief=True
+        )
+    with pytest.raises(NotEnoughData, match="generations 1, 2 of it"):
+        trace(*home, key={"day": day(48), "machine": "A16"}, generation=7, brief=True)
+
+
+def test_a_file_or_version_that_is_none_is_told_with_the_nearest(home: Home) -> None:
+    use_case, settings = home
+    with pytest.raises(SettingsError, match=r"near are outcome/recent\.csv"):
+        impact_of_files(use_case, settings, names=["outcome/recnt.csv"])
+    with pytest.raises(SettingsError, match="a version from 0 to"):
+        impact_of_version(use_case, settings, table=use_case.table("plan"), version=99)
+
+
+class Reader(HTMLParser):
+    """Notes what a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        loads = [v for n, v in attrs if n in ("src", "href") and not (v or "").startswith("data:")]
+        runs = [n for n, _ in attrs if n.startswith("on")]
+        if tag == "script" or loads or runs:
+            self.odd.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_pages_stand_alone_and_escape_what_the_lake_holds(home: Home) -> None:
+    found = trace(*home, key={"day": day(46), "machine": "A06"}, brief=True)
+    hostile = replace(found, key={**found.key, "machine": "<script>alert(1)</script>"})
+    pages = [
+        trace_page(hostile),
+        impact_page(impact_of_files(*home, names=["plan/loads.csv"])),
+        impact_page(impact_of_model(*home, version="1")),
+    ]
+    for page in pages:
+        reader = Reader()
+        reader.feed(page)
+        assert reader.odd == []
+        assert "default-src 'none'" in page
+    assert "machine=&lt;script&gt;" in pages[0]
+    assert "plan/loads.csv" in pages[1]
+
+
+def test_the_commands_say_it_as_tree_json_and_page(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = home
+    for name, value in (
+        ("HOME", settings.home), ("DAGS", settings.dags), ("EXPECTATIONS", settings.expectations)
+    ):  # fmt: skip
+        monkeypatch.setenv(f"HEADFRAME_{name}", str(value))
+    run = CliRunner()
+    page = tmp_path / "trace.html"
+    asked = ["trace", "machines", "--key", f"day={day(46)},machine=A06", "--scored-for", day(46)]
+    shown = run.invoke(app, [*asked, "--brief", "--page", str(page)])
+    assert shown.exit_code == 0
+    assert "plan/loads.csv: row 1 is the entity's own" in shown.stdout
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    told: dict[str, Any] = json.loads(run.invoke(app, [*asked, "--brief", "--json"]).stdout)
+    assert told["key"] == {"day": day(46), "machine": "A06"}
+    assert told["sources"][0]["own_row"] == 1
+    first = run.invoke(app, ["trace", "machines", "--first", "--brief", "--json"])
+    assert json.loads(first.stdout)["prediction"]["scored_for"] == at(48, 4).isoformat()
+    impact = run.invoke(app, ["impact", "machines", "--file", "plan/loads.csv", "--json"])
+    reached: dict[str, Any] = json.loads(impact.stdout)
+    assert reached["predictions_current"] == 2
+    assert [row["machine"] for row in reached["windows"][0]["affected"]] == ["A06", "B07"]
+    assert run.invoke(app, ["trace", "machines"]).exit_code == 1
+    assert run.invoke(app, ["impact", "machines"]).exit_code == 1
+    both = ["impact", "machines", "--file", "plan/loads.csv", "--model", "1"]
+    assert run.invoke(app, both).exit_code == 1
+
+
+def test_json_holds_moments_as_texts() -> None:
+    moment = datetime.fromisoformat("2026-02-16T04:00:00+00:00")
+    assert as_json({"at": (moment, None)}) == {"at": ["2026-02-16T04:00:00+00:00", None]}
