@@ -1,8 +1,6 @@
 """Ingest: a landed file into silver, beside plain copies without a check and beside the floors."""
 
 import argparse
-import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -24,10 +22,10 @@ from benchmarks.ingest_goals import (
     floor_cpu_s,
     goals,
 )
-from benchmarks.ingest_runs import Folder, Once, RunError, needed_bytes
-from benchmarks.paired import spread
+from benchmarks.ingest_runs import Folder, RunError, needed_bytes
+from benchmarks.paired import Once, rounds, spread
 from benchmarks.peer_environments import PINS, PeerError, pins_of, python_of
-from benchmarks.report import Measured, publish
+from benchmarks.report import load_at_start, own_peak, publish, row_of
 
 SMALL, LARGE, QUICK = 2_000_000, 20_000_000, 200_000
 SYSTEMS = (OURS, OURS_BAD, *COPIES, *FLOORS)
@@ -58,7 +56,7 @@ def main() -> int:
     if needed > free:
         console.print("Set TMPDIR to a folder with more room, or measure fewer --rows.")
         return 1
-    notes.append(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    notes.append(load_at_start())
     if asked.quick:
         notes.append("measured once: these figures are for development, the goals are not for them")
     measured: dict[Case, dict[str, list[Once] | None]] = {}
@@ -68,9 +66,7 @@ def main() -> int:
         folder.warm_up(systems)
         for each in plans:
             measured[each.case] = _measure(folder, each, failures, console)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    notes.append(f"a child's peak is never told below {own:.0f} MiB, that of the benchmark itself")
-    publish_all(measured, [*notes, *failures], keep=asked == _arguments([]))
+    publish_all(measured, [*notes, own_peak(), *failures], keep=asked == _arguments([]))
     return 1 if failures else 0
 
 
@@ -125,21 +121,6 @@ def cost_of(runs: Sequence[Once]) -> Cost:
     )
 
 
-def row_of(case: Case, system: str, runs: Sequence[Once], floor: float | None) -> Measured:
-    """Return the report's row of one system in one case."""
-    cpu_s = spread([once.spent.cpu_s for once in runs])
-    return Measured(
-        case=str(case),
-        system=system,
-        cpu_s=cpu_s,
-        wall_s=spread([once.spent.wall_s for once in runs]),
-        imports_cpu_s=spread([once.imports_cpu_s for once in runs])[1],
-        peak_mib=spread([once.spent.peak_mib for once in runs]),
-        repetitions=len(runs),
-        ratio_to_floor=cpu_s[1] / floor if floor else None,
-    )
-
-
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
     parser.add_argument("--rows", type=lambda text: [int(n) for n in text.split(",")])
@@ -173,22 +154,20 @@ def _available(systems: Sequence[str]) -> tuple[list[str], list[str]]:
 def _measure(
     folder: Folder, each: Plan, failures: list[str], console: Console
 ) -> dict[str, list[Once] | None]:
-    """Measure the systems in turn, the next round beginning with another one."""
+    """Measure the systems in turn."""
     runs: dict[str, list[Once] | None] = {name: [] for name in each.systems}
     folder.make(each.case, bad=OURS_BAD in each.systems)
     try:
-        for number in range(each.repetitions):
-            first = number % len(each.systems)
-            for name in each.systems[first:] + each.systems[:first]:
-                if (so_far := runs[name]) is None:
-                    continue
-                console.print(f"{each.case}, {name}, {number + 1} of {each.repetitions} ...")
-                try:
-                    so_far.append(folder.once(each.case, name))
-                except RunError as error:
-                    runs[name] = None
-                    failures.append(f"FAILED: {each.case}, {name}: {error}")
-                    console.print(failures[-1], markup=False)
+        for number, name in rounds(each.systems, each.repetitions):
+            if (so_far := runs[name]) is None:
+                continue
+            console.print(f"{each.case}, {name}, {number} of {each.repetitions} ...")
+            try:
+                so_far.append(folder.once(each.case, name))
+            except RunError as error:
+                runs[name] = None
+                failures.append(f"FAILED: {each.case}, {name}: {error}")
+                console.print(failures[-1], markup=False)
     finally:
         folder.remove_files()
     return runs

@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest_files import BYTES_A_ROW
 from benchmarks.ingest_goals import FLOORS, OURS, OURS_BAD, Case
 from benchmarks.ingest_peers.task import Task
-from benchmarks.paired import ChildError, Spent, run
+from benchmarks.paired import ChildError, Once, Spent, run
 
 SCRIPTS = {
     OURS: "with_headframe",
@@ -36,14 +35,6 @@ QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
 
 class RunError(Exception):
     """A system ended with an error, or did not write the rows of the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
-    """One run: what it cost without its imports, and the CPU seconds of these."""
-
-    spent: Spent
-    imports_cpu_s: float
 
 
 def needed_bytes(case: Case) -> int:

@@ -14,6 +14,11 @@ PINS = {
     "polars": ("polars==2.1.0",),
     "dlt": ("dlt[deltalake]==1.31.0",),
     "pandera": ("pandera[polars]==0.35.0", "polars==2.1.0"),
+    # Evidently does not import with pandas 3.1, NannyML does not declare its last two, and whylogs
+    # uses what NumPy 2 removed.
+    "evidently": ("evidently==0.7.23", "pandas==3.0.6"),
+    "nannyml": ("nannyml==0.13.1", "statsmodels", "setuptools<81"),
+    "whylogs": ("whylogs==1.6.4", "pandas==2.3.3", "numpy<2"),
 }
 """What each peer is; it writes with the deltalake and reads with the pyarrow of the project."""
 

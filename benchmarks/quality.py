@@ -1,8 +1,6 @@
 """Quality: twenty checks of staged rows, beside Great Expectations, pandera, and hand-written SQL."""
 
 import argparse
-import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.paired import spread
+from benchmarks.paired import Once, rounds, spread
 from benchmarks.peer_environments import PeerError, pins_of, python_of
 from benchmarks.quality_files import SHARES
 from benchmarks.quality_goals import (
@@ -29,12 +27,11 @@ from benchmarks.quality_runs import (
     SCRIPTS,
     DoesNotFitError,
     Folder,
-    Once,
     OtherVerdictError,
     RunError,
     needed_bytes,
 )
-from benchmarks.report import Goal, Measured, publish
+from benchmarks.report import Goal, load_at_start, own_peak, publish, row_of
 
 SMALL, LARGE, QUICK = 1_000_000, 10_000_000, 100_000
 RARE = next(iter(SHARES))
@@ -80,16 +77,14 @@ def main() -> int:
     if needed > shutil.disk_usage(tempfile.gettempdir()).free:
         console.print(f"Set TMPDIR to a folder with {needed / 2**30:.1f} GiB, or use fewer --rows.")
         return 1
-    load = f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
-    outcome.notes.append(load)
+    outcome.notes.append(load_at_start())
     if asked.quick:
         outcome.notes.append("measured once: these figures are for development, not for the goals")
     with tempfile.TemporaryDirectory(prefix="headframe-bench-") as name:
         folder = Folder(Path(name), pythons)
         for each in plans:
             _measure(folder, each, outcome, console)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    outcome.notes.append(f"a child's peak is never told below {own:.0f} MiB, the benchmark's own")
+    outcome.notes.append(own_peak())
     publish_all(outcome, keep=asked == _arguments([]))
     return 1 if outcome.failures else 0
 
@@ -133,21 +128,6 @@ def publish_all(outcome: Outcome, *, keep: bool) -> None:
     publish("quality", "make bench NAME=quality", rows, asked, notes=notes, keep=keep)
 
 
-def row_of(case: Case, system: str, runs: Sequence[Once], floor: float | None) -> Measured:
-    """Return the report's row of one system in one case."""
-    cpu_s = spread([once.spent.cpu_s for once in runs])
-    return Measured(
-        case=str(case),
-        system=system,
-        cpu_s=cpu_s,
-        wall_s=spread([once.spent.wall_s for once in runs]),
-        imports_cpu_s=spread([once.imports_cpu_s for once in runs])[1],
-        peak_mib=spread([once.spent.peak_mib for once in runs]),
-        repetitions=len(runs),
-        ratio_to_floor=cpu_s[1] / floor if floor else None,
-    )
-
-
 def with_imports(runs: Sequence[Once]) -> float:
     """Return the median CPU seconds of whole processes, what they import included."""
     return spread([once.spent.cpu_s + once.imports_cpu_s for once in runs])[1]
@@ -166,27 +146,25 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure(folder: Folder, each: Plan, outcome: Outcome, console: Console) -> None:
-    """Measure the systems in turn, the next round beginning with another one."""
-    systems, case = each.systems, each.case
-    runs: dict[str, list[Once] | None] = {name: [] for name in systems}
+    """Measure the systems in turn."""
+    case = each.case
+    runs: dict[str, list[Once] | None] = {name: [] for name in each.systems}
     outcome.measured[case] = runs
     folder.make(case)
-    for number in range(each.repetitions):
-        first = number % len(systems)
-        for name in systems[first:] + systems[:first]:
-            if (so_far := runs[name]) is None:
-                continue
-            console.print(f"{case}, {name}, {number + 1} of {each.repetitions} ...")
-            try:
-                so_far.append(folder.once(case, name))
-            except DoesNotFitError:
-                runs[name] = None
-                outcome.notes.append(f"not measured: {case}, {name}: does not fit in memory")
-            except RunError as error:
-                runs[name] = None
-                outcome.other_verdicts += isinstance(error, OtherVerdictError)
-                outcome.failures.append(f"FAILED: {case}, {name}: {error}")
-                console.print(outcome.failures[-1], markup=False)
+    for number, name in rounds(each.systems, each.repetitions):
+        if (so_far := runs[name]) is None:
+            continue
+        console.print(f"{case}, {name}, {number} of {each.repetitions} ...")
+        try:
+            so_far.append(folder.once(case, name))
+        except DoesNotFitError:
+            runs[name] = None
+            outcome.notes.append(f"not measured: {case}, {name}: does not fit in memory")
+        except RunError as error:
+            runs[name] = None
+            outcome.other_verdicts += isinstance(error, OtherVerdictError)
+            outcome.failures.append(f"FAILED: {case}, {name}: {error}")
+            console.print(outcome.failures[-1], markup=False)
 
 
 if __name__ == "__main__":

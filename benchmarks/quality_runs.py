@@ -6,12 +6,11 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest_peers.task import Task
-from benchmarks.paired import ChildError, Spent, run
+from benchmarks.paired import ChildError, Once, Spent, run
 from benchmarks.quality_files import BYTES_A_ROW
 from benchmarks.quality_goals import (
     GX_DUCKDB,
@@ -56,14 +55,6 @@ class OtherVerdictError(RunError):
 
 class DoesNotFitError(RunError):
     """The rows do not fit in memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
-    """One run: what it cost without its imports, and the CPU seconds of these."""
-
-    spent: Spent
-    imports_cpu_s: float
 
 
 def needed_bytes(case: Case) -> int:

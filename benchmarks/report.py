@@ -3,8 +3,9 @@
 import json
 import os
 import platform
+import resource
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.paired import Spread
+from benchmarks.paired import Once, Spread, spread
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -47,11 +48,13 @@ class Goal:
     """A number and what it was meant to be at most; a missed goal is reported, never moved.
 
     ``measured`` is None where there is nothing to measure because a system failed: it is missed.
+    ``interval`` holds the true value of a ratio, where there were runs enough to tell.
     """
 
     name: str
     target: float
     measured: float | None
+    interval: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -60,6 +63,8 @@ class Goal:
 
     def __str__(self) -> str:
         found = "not measured" if self.measured is None else f"{self.measured:.2f}"
+        if self.interval is not None:
+            found += " ({:.2f} to {:.2f})".format(*self.interval)
         return f"{self.name}: {found}, goal {self.target:.2f}: {'met' if self.met else 'MISSED'}"
 
 
@@ -80,12 +85,23 @@ def publish(
         console.print(str(goal), highlight=False)
     for note in notes:
         console.print(note, highlight=False, markup=False)
-    if not keep:
-        return
+    if keep:
+        leave(name, command, [asdict(row) for row in rows], goals, notes=notes)
+
+
+def leave(
+    name: str,
+    command: str,
+    rows: Sequence[Mapping[str, object]],
+    goals: Sequence[Goal],
+    *,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the rows, goals and notes to the results, with machine, versions and revision."""
     RESULTS.mkdir(exist_ok=True)
     content = {
         "command": command,
-        "rows": [asdict(row) for row in rows],
+        "rows": rows,
         "goals": [{**asdict(goal), "met": goal.met} for goal in goals],
         "notes": list(notes),
         "versions": {package: version(package) for package in PACKAGES},
@@ -98,6 +114,32 @@ def publish(
     }
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def row_of(case: object, system: str, runs: Sequence[Once], floor: float | None) -> Measured:
+    """Return the row of one system, which took ``case`` in at least one run."""
+    cpu_s = spread([once.spent.cpu_s for once in runs])
+    return Measured(
+        case=str(case),
+        system=system,
+        cpu_s=cpu_s,
+        wall_s=spread([once.spent.wall_s for once in runs]),
+        imports_cpu_s=spread([once.imports_cpu_s for once in runs])[1],
+        peak_mib=spread([once.spent.peak_mib for once in runs]),
+        repetitions=len(runs),
+        ratio_to_floor=cpu_s[1] / floor if floor else None,
+    )
+
+
+def load_at_start() -> str:
+    """Return a note on what else the machine does."""
+    return f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
+
+
+def own_peak() -> str:
+    """Return a note on the memory that every child is told to have had, the benchmark's own."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"a child's peak is never told below {own:.0f} MiB, that of the benchmark itself"
 
 
 def table_of(rows: Sequence[Measured]) -> Table:

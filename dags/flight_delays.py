@@ -13,6 +13,7 @@ from pipelines.use_case import (
     BeatsChampion,
     Candidate,
     Column,
+    CsvFile,
     FeatureColumns,
     Files,
     ForwardTime,
@@ -23,6 +24,7 @@ from pipelines.use_case import (
     Roles,
     Scoring,
     Table,
+    TopN,
     Training,
     UseCase,
     features,
@@ -226,8 +228,21 @@ flight_delays = UseCase(
         BeatsBaseline("log_loss", margin=0.01),
         BeatsChampion("log_loss", confidence=0.95),
     ],
-    scoring=Scoring(at=time(5), timezone="America/New_York", on_stale="score_and_flag"),
-    monitoring=Monitoring(minimum_labels=30, volume_drop=0.5),
+    scoring=Scoring(
+        at=time(5),
+        timezone="America/New_York",
+        on_stale="score_and_flag",
+        outputs=[
+            TopN(10, name="watch_list", consumer="operations desk", by="p_late", per="origin"),
+            CsvFile(name="all_flights", consumer="operations desk"),
+        ],
+    ),
+    monitoring=Monitoring(
+        block="day",
+        alarms_per_quarter=1,
+        tolerance=0.05,  # nats; a stormy week costs as much
+        segments=["airport"],
+    ),
     retraining=Retraining(schedule="@monthly"),
     ends_before="2014-01-01",  # the data ends; nothing runs on schedule after that
 )

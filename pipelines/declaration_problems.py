@@ -14,6 +14,7 @@ from pipelines.domain.contract_problems import (
     time_problems,
 )
 from pipelines.domain.metrics import MINIMUM_BLOCKS
+from pipelines.domain.output_problems import scoring_problems
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
@@ -28,10 +29,19 @@ PERIODS = {
 }
 """Cron presets, and the shortest time between two of their moments."""
 
+MOST_PARTS = 1_000
+"""Airflow makes no more than 1,024 tasks of one (its ``max_map_length``)."""
+
+MOST_RESCORE_DAYS = 92
+"""Days of windows that every ingest may look back on: a quarter, as performance is judged."""
+
 TIERS = ("explore", "scheduled", "governed")
 RESERVED_KEYS = (
     *("as_of", "event_time", "final_at", "label", "state", "value", "late_corrections"),
-    *("scored_for", "slot", "prediction", "generation", "run_key", "model_version"),
+    *("scored_for", "slot", "prediction", "generation", "run_key", "model_version", "model_run"),
+    *("raw_prediction", "rule", "reason", "run", "stale_tables", "prediction_window"),
+    *("artifact_sha256", "evidence_digest", "feature_digest", "declaration_digest"),
+    *("replaced_because",),
 )
 """Columns that stand beside an entity's key in features, labels and predictions."""
 
@@ -243,17 +253,26 @@ def _training(use_case: "UseCase", where: str) -> Iterator[Problem]:
 
 
 def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
-    monitoring = use_case.monitoring
-    if monitoring.minimum_labels < 1 or not 0 < monitoring.volume_drop < 1:
-        yield problem(
-            f"{where}, monitoring",
-            "minimum_labels of at least 1, volume_drop between 0 and 1",
-            f"{monitoring.minimum_labels} and {monitoring.volume_drop}",
-            "0.5 reports a block of less than half the usual size.",
-        )
+    yield from choice_problems(use_case.monitoring, f"{where}, monitoring")
+    yield from use_case.monitoring.problems(f"{where}, monitoring")
     if use_case.scoring is None:
         return
     yield from choice_problems(use_case.scoring, f"{where}, scoring")
+    days = use_case.scoring.rescore_days
+    if not 1 <= days <= MOST_RESCORE_DAYS:
+        yield problem(
+            f"{where}, scoring, rescore_days",
+            f"from 1 to {MOST_RESCORE_DAYS} days",
+            str(days),
+            "Every ingest looks at that many windows; on_late='keep' looks at none.",
+        )
+    if not 1 <= use_case.scoring.parts <= MOST_PARTS:
+        yield problem(
+            f"{where}, scoring, parts",
+            f"from 1 to {MOST_PARTS}",
+            str(use_case.scoring.parts),
+            "Each part is a task: as many as make one work for a minute or more. 1 needs no other.",
+        )
     timezone = use_case.scoring.timezone
     try:
         ZoneInfo(timezone)
@@ -264,6 +283,15 @@ def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
             f"{timezone!r}{near(timezone, tuple(available_timezones()))}",
             "Correct the name of the time zone.",
         )
+    scoring, view, label = use_case.scoring, use_case.features, use_case.label
+    yield from scoring_problems(
+        scoring.rules,
+        scoring.outputs,
+        scoring.promises,
+        key=view.entity.key if view else (),
+        label=label.name if label else None,
+        where=f"{where}, scoring",
+    )
 
 
 def _identity(use_case: "UseCase", where: str) -> Iterator[Problem]:

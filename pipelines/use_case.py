@@ -12,22 +12,27 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from pipelines.declaration_problems import problems_of
+from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import Column, DeltaFolder, Files, Query, Table
-from pipelines.domain.digest import digest_of
+from pipelines.domain.digest import NOT_DIGESTED, digest_of
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.features import FeatureView, KnownTables, features
 from pipelines.domain.gates.beats_baseline import BeatsBaseline
 from pipelines.domain.gates.beats_champion import BeatsChampion
 from pipelines.domain.labels import Label
+from pipelines.domain.monitoring import Monitoring
+from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
+from pipelines.domain.promises import ArrivesBy, PredictionRange, Promise
 from pipelines.domain.training import Candidate, FeatureColumns, Training
 from pipelines.domain.verdict import Verdict
 from pipelines.domain.windows import ForwardTime
 from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 __all__ = [
-    "BeatsBaseline", "BeatsChampion", "Candidate", "Column", "DeltaFolder", "FeatureColumns",
-    "Files", "ForwardTime", "Gate", "KnownTables", "Label", "Monitoring", "Query", "Retraining",
-    "Roles", "Scoring", "Table", "TrainedUseCase", "Training", "UseCase", "features", "load",
+    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "Candidate", "Column", "CsvFile",
+    "DeltaFolder", "FeatureColumns", "Files", "ForwardTime", "Gate", "KnownTables", "Label",
+    "Monitoring", "ParquetFile", "PostgresTable", "PredictionRange", "Query", "Retraining",
+    "Roles", "Scoring", "Table", "TopN", "TrainedUseCase", "Training", "UseCase", "features", "load",
     "load_all",
 ]  # fmt: skip
 
@@ -58,24 +63,22 @@ class Scoring:
     """When predictions are made: daily ``at`` local time, for the entities until the next time.
 
     ``on_stale`` says what happens when a table is older than it promised: predictions are made and
-    flagged, or none are made.
+    flagged, or none are made. ``on_late`` says what happens to the windows of the last
+    ``rescore_days`` days when data comes late: they are scored again, or kept as they are.
+    ``rules`` change what the model says, in order; ``promises`` are kept or nothing is published;
+    ``outputs`` are what consumers get of each window. ``parts`` is how many tasks a large window is
+    spread over; it changes no prediction, so it is no part of the declaration's digest.
     """
 
     at: time
     timezone: str = "UTC"
     on_stale: Literal["score_and_flag", "fail_closed"] = "score_and_flag"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Monitoring:
-    """How performance is watched.
-
-    Blocks with fewer final labels than ``minimum_labels`` are "too few"; a block smaller than the
-    usual by more than the share ``volume_drop`` in [0, 1] is reported.
-    """
-
-    minimum_labels: int = 30
-    volume_drop: float = 0.5
+    on_late: Literal["rescore", "keep"] = "rescore"
+    rescore_days: int = 7
+    parts: int = field(default=1, metadata=NOT_DIGESTED)
+    rules: Sequence[BusinessRule] = ()
+    outputs: Sequence[Output] = ()
+    promises: Sequence[Promise] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

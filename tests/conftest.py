@@ -14,6 +14,7 @@ TOOLS = {
     "needs_chromium": "chromium",
     "needs_strace": "strace",
     "needs_postgres": "pg_ctl",
+    "needs_redis": "redis-server",
 }
 """Mark -> the program it needs."""
 

@@ -100,7 +100,7 @@ machines = UseCase(
         seed={seed},
     ),
     gates=[BeatsBaseline("log_loss", margin={margin}), BeatsChampion("log_loss", confidence=0.95)],
-    scoring=Scoring(at=time(5), timezone="Europe/Berlin", on_stale="{on_stale}"),
+    scoring=Scoring(at=time(5), timezone="Europe/Berlin", on_stale="{on_stale}", parts={parts}),
     monitoring=Monitoring(minimum_labels={minimum_labels}),
 )
 build_dags(machines)
@@ -118,6 +118,7 @@ class Variant:
     minimum_labels: int = 30
     more_features: str = ""
     strength: float = 1.0
+    parts: int = 1
 
 
 WEAK = Variant(strength=0.002)

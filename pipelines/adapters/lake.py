@@ -1,6 +1,6 @@
 """The lake's layout: where each kind of table lies, and the versions a use case may read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.delta import delta_tables
@@ -41,6 +41,21 @@ def performance(settings: Settings, use_case: str) -> Folder:
     return settings.lake / "gold" / "performance" / use_case
 
 
+def profiles(settings: Settings, use_case: str) -> Folder:
+    """Folder of the profiles of blocks, one row per model version and block."""
+    return settings.lake / "gold" / "profiles" / use_case
+
+
+def references(settings: Settings, use_case: str) -> Folder:
+    """Folder of what each champion's blocks are held against, one row per model version."""
+    return settings.lake / "gold" / "profiles" / f"{use_case}__references"
+
+
+def monitoring(settings: Settings, use_case: str) -> Folder:
+    """Folder of what the drift tests said, one row per model version, block and test."""
+    return settings.lake / "gold" / "monitoring" / use_case
+
+
 def predictions(settings: Settings, use_case: str) -> Folder:
     """Folder of the current predictions."""
     return settings.lake / "predictions" / use_case
@@ -51,19 +66,34 @@ def prediction_history(settings: Settings, use_case: str) -> Folder:
     return settings.lake / "predictions" / f"{use_case}__history"
 
 
+def refused_predictions(settings: Settings, use_case: str) -> Folder:
+    """Folder of the rows that scoring refused, with the reason."""
+    return settings.lake / "predictions" / f"{use_case}__refused"
+
+
 def ledger(settings: Settings, name: str) -> Folder:
     """Folder of a platform ledger."""
     return settings.lake / "ledger" / name
 
 
-def versions(settings: Settings, use_case: str, tables: Iterable[Table]) -> dict[str, "pa.Table"]:
-    """Return every accepted version of the named tables; empty where nothing has landed yet."""
+def versions(
+    settings: Settings,
+    use_case: str,
+    tables: Iterable[Table],
+    *,
+    at: Mapping[str, int] | None = None,
+) -> dict[str, "pa.Table"]:
+    """Return every accepted version of the named tables; empty where nothing has landed yet.
+
+    ``at`` pins tables to versions by their dotted names; one that it does not name had none.
+    """
     found = {}
     for table in tables:
         path = silver(settings, use_case, table.name)
+        pinned = None if at is None else at.get(f"silver.{use_case}.{table.name}", -1)
         found[table.name] = (
-            delta_tables.read(path)
-            if delta_tables.exists(path)
+            delta_tables.read(path, at_version=pinned)
+            if pinned != -1 and delta_tables.exists(path)
             else silver_schema(table).empty_table()
         )
     return found

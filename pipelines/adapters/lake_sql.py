@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, partitions
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.adapters.stores.store_outages import REQUEST, outage
 from pipelines.domain.sql_text import read_parquet
@@ -48,8 +48,9 @@ def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Folde
     for part in catalog:
         connection.execute(f"attach if not exists ':memory:' as \"{part}\"")
     connection.execute(f'create schema if not exists {prefix}"{schema}"')
-    if isinstance(path, StoreUrl):
-        # DuckDB reads a store only with an extension that it downloads, so delta-rs reads for it.
+    if isinstance(path, StoreUrl) or partitions.are_in(path):
+        # DuckDB reads a store only with an extension that it downloads, and of a partitioned table
+        # the files do not hold every column, so delta-rs reads for it.
         source = f"files of {name}"
         connection.register(source, delta_tables.dataset(path))
         connection.execute(f'create view {prefix}"{schema}"."{view}" as from "{source}"')

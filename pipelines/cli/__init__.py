@@ -10,10 +10,13 @@ from pipelines.cli import (
     docs_commands,
     incident_commands,
     lake_commands,
+    output_commands,
     platform,
     quality_commands,
     quarantine_commands,
+    report_commands,
     stage_runs,
+    trace_commands,
     upkeep_commands,
 )
 from pipelines.cli.terminal import fail_on
@@ -29,12 +32,15 @@ app = typer.Typer(
 platform.register(app)
 demo.register(app)
 lake_commands.register(app)
+output_commands.register(app)
 stage_runs.register(app)
 upkeep_commands.register(app)
 quality_commands.register(app)
 docs_commands.register(app)
 quarantine_commands.register(app)
+trace_commands.register(app)
 incident_commands.register(app)
+report_commands.register(app)
 
 
 def main() -> None:

@@ -11,18 +11,30 @@ from rich.table import Table as Grid
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import decisions, mlflow_registry, prediction_store
+from pipelines.adapters.models import (
+    decisions,
+    mlflow_registry,
+    monitoring_ledger,
+    prediction_store,
+)
+from pipelines.adapters.outputs import output_ledger
+from pipelines.adapters.outputs.output_ledger import Recorded
 from pipelines.adapters.platform import process_state
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
-from pipelines.cli import platform
+from pipelines.cli import output_commands, platform
+from pipelines.cli.output_commands import TopList
 from pipelines.cli.terminal import console
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.metrics import Interval
+from pipelines.domain.monitored import Watched, spent, standing
 from pipelines.domain.verdict import promotable
 from pipelines.domain.windows import scoring_blocks
 from pipelines.stages.score import SLOT
 from pipelines.use_case import TrainedUseCase, UseCase
+
+LISTED = 3
+"""Rows of each group that the demo shows of a top list; `headframe outputs` shows all."""
 
 COUNTS = ("landed", "accepted", "repeated", "quarantined", "unparsed")
 
@@ -53,6 +65,8 @@ class Summary:
     champion: str
     predictions: int
     weeks: list[dict[str, Any]]
+    lists: list[TopList]
+    verdict: str
     restarts: int
     seconds: float
     steps: list[dict[str, Any]]
@@ -104,6 +118,8 @@ def gather(
         champion=promoted[-1] if promoted else "",
         predictions=delta_tables.read(predictions, columns=["slot"]).num_rows,
         weeks=_weeks(settings, use_case),
+        lists=output_commands.top_lists(settings, use_case, _delivered(settings, use_case)),
+        verdict=_verdict(settings, use_case, promoted),
         restarts=sum(child.restarts for child in state.children) if state else 0,
         seconds=round(seconds, 1),
         steps=[asdict(step) for step in steps],
@@ -118,14 +134,41 @@ def save(settings: Settings, summary: Summary) -> None:
 def show(settings: Settings, summary: Summary) -> None:
     """Print the summary for a person."""
     console.rule("[bold]Flight delays: what happened")
+    console.print(summary.verdict, highlight=False, markup=False)
     _show_rows(summary)
     for model in summary.models:
         _show_model(model, champion=summary.champion)
     _show_weeks(summary)
+    for listed in summary.lists:
+        output_commands.show(listed, most=LISTED)
     _show_time(summary)
     console.rule("[bold]Look around")
     platform.print_addresses(settings)
     console.print("The platform stays up until [bold]make down[/bold].")
+
+
+def _verdict(settings: Settings, use_case: UseCase, promoted: Sequence[str]) -> str:
+    """Return what monitor last said of the newest champion that it judged, in a sentence."""
+    budget = use_case.monitoring.alarms_per_quarter
+    every = monitoring_ledger.read(settings, use_case.name)
+    for version in reversed(promoted):
+        judged = monitoring_ledger.read(settings, use_case.name, model_version=version)
+        if blocks := [one.block for one in judged if one.subject == "inputs"]:
+            return Watched(
+                model_version=version,
+                newest_block=max(blocks),
+                judged=tuple({one.name: one for one in judged}.values()),
+                standing=tuple(standing(judged)),
+                spent=spent(every, alarms_per_quarter=budget, newest=max(blocks)),
+            ).verdict
+    return "Not tested: no champion has scored a block that was monitored."
+
+
+def _delivered(settings: Settings, use_case: UseCase) -> list[Recorded]:
+    """Return the newest delivery of each output; none where scoring has none."""
+    if not output_ledger.read(settings, use_case.name):
+        return []
+    return output_commands.newest(settings, use_case)
 
 
 def _law(settings: Settings, use_case: UseCase, table: str) -> dict[str, int]:

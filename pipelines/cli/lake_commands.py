@@ -156,10 +156,16 @@ def _load(folder: Path, name: str) -> tuple[dict[str, UseCase], list[HeadframeEr
 
 
 def _query_problems(use_case: UseCase) -> list[Problem]:
-    """Return what is wrong with the feature function and the label's rule, where there are any."""
+    """Return what is wrong with feature function, label's rule, business rules and outputs, if any."""
     if use_case.features is None or use_case.label is None:
         return []
-    return known.rehearse(use_case.features, use_case.label)
+    scoring = use_case.scoring
+    return known.rehearse(
+        use_case.features,
+        use_case.label,
+        rules=scoring.rules if scoring else (),
+        outputs=scoring.outputs if scoring else (),
+    )
 
 
 def _suite_problems(use_case: UseCase, folder: Path) -> list[Problem]:

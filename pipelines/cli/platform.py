@@ -1,6 +1,7 @@
 """Platform commands: start it, stop it, look at it."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from pipelines.adapters.platform import (
     airflow_home,
+    broker,
     machine,
     notifications,
     platform_processes,
@@ -24,6 +26,7 @@ from pipelines.adapters.platform import (
     process_state,
     processes,
     users,
+    workers,
 )
 from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
@@ -52,7 +55,7 @@ Port = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the platform commands to ``app``."""
-    for command in (up, down, logs, doctor, status):
+    for command in (up, down, worker, logs, doctor, status):
         app.command()(command)
 
 
@@ -78,7 +81,8 @@ def start(
 
     Interrupted or failing, it leaves nothing running that it started.
     """
-    machine.require(machine.writable_home(settings))
+    broker.require(settings)
+    machine.require(machine.writable_home(settings), *machine.services(settings))
     # A second start of this home waits here for the first one.
     lock = processes.only_one(
         settings.root / "run" / "up.lock", what="another `headframe up`", wait_seconds=timeout
@@ -110,6 +114,15 @@ def down() -> None:
     with console.status("Stopping"):
         stopped = processes.stop(settings.root)
     console.print("Headframe is stopped." if stopped else "Nothing was running.")
+
+
+def worker(
+    name: Annotated[
+        str, typer.Option(help="What to call it; else it is named after its process.")
+    ] = "",
+) -> None:
+    """Run one more worker of this home, here, until it is told to stop (docs/scale-out.md)."""
+    workers.become(Settings(), name or f"worker-{os.getpid()}")
 
 
 def logs(

@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.markup import escape
 
+from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, fail_on
+from pipelines.domain.windows import scoring_times
 from pipelines.errors import HeadframeError, Problem, SettingsError
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import TrainedUseCase, UseCase, load
 
-Stage = Literal["ingest", "train", "evaluate", "promote", "score", "monitor"]
+Stage = Literal["ingest", "train", "evaluate", "promote", "score", "deliver", "monitor"]
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="The moment to run at: ISO date or time. Default: now.")
@@ -24,6 +26,9 @@ AsOf = Annotated[
 From = Annotated[str, typer.Option("--from", help="First scoring day (ISO date or time).")]
 Until = Annotated[str, typer.Option(help="Day or time up to which is scored, exclusive.")]
 Version = Annotated[str, typer.Option(help="Candidate version (evaluate, promote).")]
+Late = Annotated[
+    bool, typer.Option("--late", help="Score again the windows that late data concerns (score).")
+]
 ApprovedBy = Annotated[str, typer.Option(help="Who approved the evidence (promote).")]
 
 
@@ -41,6 +46,7 @@ def run(
     until: Until = "",
     version: Version = "",
     approved_by: ApprovedBy = "",
+    late: Late = False,
 ) -> None:
     """Run one stage of a use case here and now, without Airflow."""
     settings = Settings()
@@ -54,8 +60,10 @@ def run(
             version=version,
             approved_by=approved_by,
         )
-        if stage == "score":
-            text = _score(chosen, *_window(declared, from_ or as_of, until, chosen.as_of))
+        if late:
+            text = _late(chosen, stage)
+        elif stage in WINDOWED:
+            text = WINDOWED[stage](chosen, *_window(declared, from_ or as_of, until, chosen.as_of))
         else:
             text = RUNS[stage](chosen)
         seconds = clock.perf_counter() - started
@@ -173,6 +181,42 @@ def _score(run: _Run, since: datetime, until: datetime) -> str:
     return score(run.use_case, run.settings, since=since, until=until, run=run_id).describe()
 
 
+def _late(run: _Run, stage: Stage) -> str:
+    """Score what is late at the run's as_of, and nothing else."""
+    from pipelines.stages.late import describe, late_windows
+    from pipelines.stages.score import score
+
+    if stage != "score":
+        raise SettingsError(
+            Problem(
+                where="headframe run, --late",
+                expected="stage score",
+                found=f"stage {stage}",
+                fix=f"Run `headframe run score {run.use_case.name} --late`.",
+            )
+        )
+    found = late_windows(run.use_case, run.settings, as_of=run.as_of)
+    if not found:
+        return "nothing is late"
+    console.print(describe(found), markup=False, highlight=False)
+    at, run_id = run.as_of, f"cli__late__{run.as_of.isoformat()}"
+    scored = score(run.use_case, run.settings, since=at, until=at, run=run_id, late=found)
+    return scored.describe()
+
+
+def _deliver(run: _Run, since: datetime, until: datetime) -> str:
+    from pipelines.stages.deliver import deliver
+
+    scoring = TrainedUseCase.of(run.use_case).scoring
+    return deliver(
+        run.use_case,
+        run.settings,
+        scored_for=scoring_times(scoring.at, scoring.timezone, since=since, until=until),
+        run=f"cli__{since.isoformat()}",
+        connections=resolver(),
+    ).describe()
+
+
 def _monitor(run: _Run) -> str:
     from pipelines.stages.monitor import monitor
 
@@ -186,4 +230,10 @@ RUNS: dict[str, Callable[[_Run], str]] = {
     "promote": _promote,
     "monitor": _monitor,
 }
-"""Every stage but score, which runs over a window of times."""
+"""Every stage that runs at one moment."""
+
+WINDOWED: dict[str, Callable[[_Run, datetime, datetime], str]] = {
+    "score": _score,
+    "deliver": _deliver,
+}
+"""Every stage that runs over scoring times [since, until)."""

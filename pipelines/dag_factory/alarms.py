@@ -8,7 +8,16 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.failure_message import runbook_page
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Signal
-from pipelines.domain.signals import feed_area, gates_area, of_feed, of_gates, table
+from pipelines.domain.monitored import Watched
+from pipelines.domain.signals import (
+    feed_area,
+    gates_area,
+    of_feed,
+    of_gates,
+    of_standing,
+    table,
+    watched_areas,
+)
 from pipelines.domain.verdict import Verdict
 from pipelines.use_case import UseCase
 
@@ -45,6 +54,19 @@ def volume(use_case: UseCase, settings: Settings, text: str | None, *, as_of: da
     )
     found = [] if text is None else [signal]
     incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
+
+
+def watched(use_case: UseCase, settings: Settings, found: Watched, *, as_of: datetime) -> None:
+    """Report the alarms that stand about the champion; where nothing was judged, nothing is over."""
+    signals = of_standing(
+        use_case.name,
+        found.standing,
+        owner=use_case.owner,
+        at=as_of,
+        runbook=_runbook(use_case, "monitor"),
+    )
+    areas = [] if found.why_not else watched_areas(use_case.name)
+    incident_ledger.report(settings, at=as_of, signals=signals, looked_at=areas)
 
 
 def gates(

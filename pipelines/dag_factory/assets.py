@@ -35,3 +35,13 @@ def predictions(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 -
         uri=lake.predictions(settings, use_case.name).as_uri(),
         group=use_case.name,
     )
+
+
+def late(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 - untyped library
+    """Return the asset that says: data came late for windows that were scored without it."""
+    return Asset(
+        name=f"late.{use_case.name}",
+        # Not a table: lineage drops an address whose scheme it does not know.
+        uri=lake.predictions(settings, f"{use_case.name}__late").as_uri(),
+        group=use_case.name,
+    )

@@ -7,14 +7,20 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import assets, forms, tasks
+from pipelines.dag_factory import assets, forms, score_tasks, tasks
 from pipelines.dag_factory.approve import Approve
-from pipelines.dag_factory.failure_message import failure_message
+from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
-from pipelines.dag_factory.stage_task import ModelTask, StageTask
+from pipelines.dag_factory.stage_task import (
+    ModelTask,
+    PartTask,
+    PartWork,
+    ReportTask,
+    StageTask,
+)
 from pipelines.domain.windows import local_moment
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -45,6 +51,8 @@ def declare_dags(use_case: UseCase, *, only: str | None, now: datetime) -> None:
 
 def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
     published = [assets.silver(settings, use_case, table) for table in use_case.tables]
+    if use_case.scoring and use_case.scoring.on_late == "rescore":
+        published.append(assets.late(settings, use_case))
     schedule = _until_end(use_case, now, use_case.ingest_schedule)
     with _dag(use_case, "ingest", **schedule, params=forms.ingest()):
         ingest = StageTask(
@@ -72,6 +80,7 @@ def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
             evaluate >> approve >> promote
         else:
             evaluate >> promote
+        promote >> StageTask(task_id="reference", work=partial(tasks.reference, use_case))
 
 
 def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
@@ -79,14 +88,38 @@ def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
     cron = f"{scoring.at.minute} {scoring.at.hour} * * *"
     timetable = CronTriggerTimetable(cron, timezone=scoring.timezone)
     schedule = _until_end(use_case, now, timetable)
-    with _dag(use_case, "score", **schedule, params=forms.score()):
-        champion = StageTask(task_id="champion", work=partial(tasks.champion, use_case))
-        score = StageTask(
-            task_id="score",
-            work=partial(tasks.score, use_case),
-            outlets=[assets.predictions(settings, use_case)],
+    if scoring.on_late == "rescore":
+        late = assets.late(settings, use_case)
+        # What comes late has no end: it concerns the days before it.
+        ended = schedule["schedule"] is None
+        schedule["schedule"] = (
+            late if ended else AssetOrTimeSchedule(timetable=timetable, assets=late)
         )
-        champion >> score
+    with _dag(use_case, "score", **schedule, params=forms.score()):
+        champion = StageTask(task_id="champion", work=partial(score_tasks.champion, use_case))
+        published = [assets.predictions(settings, use_case)]
+        if scoring.parts == 1:
+            scored = StageTask(
+                task_id="score", work=partial(score_tasks.score, use_case), outlets=published
+            )
+            champion >> scored
+        else:
+            plan = StageTask(task_id="plan", work=partial(score_tasks.plan, use_case))
+            work = PartWork(name="score_part", do=partial(score_tasks.score_part, use_case))
+            parts = PartTask.partial(
+                task_id="score_part", work=work, map_index_template="part {{ task.part }}"
+            ).expand(part=plan.output)
+            scored = StageTask(
+                task_id="publish",
+                work=partial(score_tasks.publish, use_case),
+                outlets=published,
+                # A plan whose windows stand unchanged has no part, and Airflow skips those of none.
+                trigger_rule="none_failed",
+            )
+            champion >> plan >> parts >> scored
+        if scoring.outputs:
+            give = partial(score_tasks.deliver, use_case, after=scored.task_id)
+            scored >> StageTask(task_id="deliver", work=give)
 
 
 def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
@@ -94,7 +127,10 @@ def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
     label = TrainedUseCase.of(use_case).label
     news = assets.predictions(settings, use_case) | assets.silver(settings, use_case, label.table)
     with _dag(use_case, "monitor", schedule=news, params=forms.monitor()):
-        StageTask(task_id="monitor", work=partial(tasks.monitor, use_case))
+        monitor = StageTask(task_id="monitor", work=partial(tasks.monitor, use_case))
+        page = ReportTask(task_id="report", work=partial(tasks.report, use_case), retries=0)
+        # A page that cannot be written takes nothing away from what was found: the run stays green.
+        monitor >> page.as_teardown()
 
 
 @contextmanager
@@ -125,8 +161,10 @@ def _dag(
             "retry_delay": FIRST_RETRY_AFTER,
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": LONGEST_RETRY_AFTER,
+            "on_failure_callback": failure_message(use_case),
         },
         on_failure_callback=failure_message(use_case),
+        on_success_callback=success_message(use_case),
     ):
         yield
 

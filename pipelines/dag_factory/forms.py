@@ -34,6 +34,12 @@ def score() -> dict[str, Any]:
             "With Until: of every scoring time from here on.",
         ),
         "until": _moment("Until", "Where the window ends, itself left out. Empty: one time only."),
+        "late": Param(
+            False,  # noqa: FBT003 - Airflow's own signature
+            type="boolean",
+            title="Late data only",
+            description="Score again what was scored without data that has come since, by As of.",
+        ),
     }
 
 

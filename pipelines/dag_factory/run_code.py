@@ -21,7 +21,7 @@ def remember_code(settings: Settings, use_case: UseCase, context: Context) -> st
     if kept is None:
         context["task_state_store"].set(key, digest)
     elif kept != digest:
-        raise _changed(use_case, str(kept), digest)
+        raise _changed(use_case, context["ti"].dag_id, str(kept), digest)
     return digest
 
 
@@ -31,17 +31,19 @@ def tries_key(context: Context) -> str:
     return f"tries_up_to_{context['ti'].max_tries}"
 
 
-def refuse_changed_code(settings: Settings, use_case: UseCase, trained: Mapping[str, Any]) -> None:
-    """Raise CodeChanged unless the code is still what ``train`` returned."""
+def refuse_changed_code(
+    settings: Settings, use_case: UseCase, first: Mapping[str, Any], *, purpose: str = "train"
+) -> None:
+    """Raise CodeChanged unless the code is still what the run's first task returned."""
     digest = code_archive.code_digest(settings, use_case.name)
-    if digest != trained["code"]:
-        raise _changed(use_case, trained["code"], digest)
+    if digest != first["code"]:
+        raise _changed(use_case, f"{use_case.name}__{purpose}", first["code"], digest)
 
 
-def _changed(use_case: UseCase, began_with: str, found: str) -> CodeChanged:
+def _changed(use_case: UseCase, dag_id: str, began_with: str, found: str) -> CodeChanged:
     return CodeChanged(
         Problem(
-            where=f"run of {use_case.name}__train",
+            where=f"run of {dag_id}",
             expected=f"the code it began with ({began_with[:12]})",
             found=f"code {found[:12]}",
             fix=f"dags/{use_case.name}.py, its suites or the library changed in between: "

@@ -78,7 +78,7 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
   except who asked for the training, and waits up to {use_case.approval_expires.days} days.
   A rejection or no answer fails the task; the champion stays.
 """
-    refused = "`approve` and `promote` are" if governed else "`promote` is"
+    refused = f"{'`approve`, ' if governed else ''}`promote` and `reference` are"
     row = """\
 | `approve`, rejected | Read the reason in its log. Train again when it no longer holds. |
 | `approve`, nobody left | Give the role to a second person in `users.toml`, then clear the task. |
@@ -88,11 +88,13 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 - `evaluate` judges it on held-out days ({gates}). When a gate refuses, {refused} skipped, the run
   stays green, and the log of `evaluate` says why in words.
 {asks if governed else ""}- `promote` makes it the champion.
+- `reference` profiles the rows it learned from: what its later blocks are compared with.
 
 ## When it fails
 | task | do |
 |---|---|
 | `train`, not enough data | Ingest more history, or wait for labels to become final. |
+| `reference` | The champion is in place; `monitor` makes what is missing. Mend what the log names. |
 | any, the code changed | The use case or the library was changed under the run: start a new run. |
 {row if governed else ""}| any other | Read the last lines of its log, mend the cause, clear the task. |
 
@@ -118,17 +120,36 @@ def _score(use_case: UseCase) -> tuple[str, str, str]:
         if scoring.on_stale == "score_and_flag"
         else "none are made and the task fails"
     )
-    body = f"""\
-- `champion` pins the model version, for every retry.
+    late = "when data comes late, " if scoring.on_late == "rescore" else ""
+    one = f"""\
 - `score` predicts with what was known at each scoring time. When a table is late, {stale}.
-  Scoring a time again changes nothing unless the model, the features or the declaration did.
+"""
+    many = f"""\
+- `plan` pins the feature rows of each scoring time and deals them to at most {scoring.parts} parts. When a
+  table is late, {stale}.
+- `score_part`, once for each part, predicts into files that nobody sees yet. A part that is tried
+  again is made again, with the same predictions.
+- `publish` counts every row, and commits all parts of a window at once.
+"""
+    deliver = """\
+- `deliver` gives consumers what was declared in `outputs`; what they have already is left alone.
+"""
+    overtaken = """\
+| another run published since the plan | Clear the run from `plan`. |
+"""
+    body = f"""\
+- `champion` pins the model version and the code, for every task and retry of the run.
+{one if scoring.parts == 1 else many}{deliver if scoring.outputs else ""}
+Scoring a time again changes nothing unless the model, the features or the declaration did.
 
 By hand, `As of` alone scores the last scoring time up to it; with `Until`, every scoring time of
-the window.
+the window; with `Late data only`, what was scored without data that has come since.
 
 ## When it fails
 | the log says | do |
 |---|---|
+{overtaken if scoring.parts > 1 else ""}\
+| the code changed | A task, or the machine of a worker, has another code than the run began with: start a new run. |
 | no champion | Train and promote one: start `{name}__train`. |
 | ledger, alias and artifact disagree | Nothing is scored until they agree: clear `promote` of the last run of `{name}__train`, which finishes it. |
 | a stale table | Deliver and ingest the missing files, then clear the task. |
@@ -141,7 +162,7 @@ headframe sql "select * from predictions.{name} order by scored_for desc limit 2
 ```"""  # noqa: S608 - for a person to run
     return (
         "Makes the champion's predictions for each scoring time, exactly once.",
-        f"daily at {scoring.at:%H:%M} {scoring.timezone}, and by hand",
+        f"daily at {scoring.at:%H:%M} {scoring.timezone}, {late}and by hand",
         body,
     )
 
@@ -152,20 +173,34 @@ def _monitor(use_case: UseCase) -> tuple[str, str, str]:
     hours = int(label.final_after.total_seconds() // 3600)
     body = f"""\
 A label is final {hours} hours after its event. Only final labels count; a block with fewer than
-{use_case.monitoring.minimum_labels} of them is "too few", never a number. What it finds is sent as
-one message per run and stands in its log.
+{use_case.monitoring.minimum_labels} of them is "too few", never a number.
+
+Inputs and predictions of each block are compared with earlier blocks, and losses with those of the
+held-out window. What has a consequence is an incident; on data that does not drift at most
+{use_case.monitoring.alarms_per_quarter:g} in a quarter is expected. The first line of the log is the verdict; the task `report` writes all of it as a page,
+whose path its log names.
+
+| the verdict | do |
+|---|---|
+| INFO | Nothing: it changed, and the model does not mind. |
+| WARN | Ask the source what changed. Train a challenger if it is to stay. |
+| PAGE, a hard rule | Mend the source or the contract. Do not train on these blocks. |
+| PAGE, harm | Look at the segments, then train a challenger. |
+| Learning | Nothing: too few blocks to compare with. Hard rules are watched meanwhile. |
 
 ## When it fails
 It reads and measures; nothing waits for it. Mend what the last lines of its log name, and clear the
-task.
+task. `report` decides nothing about the run.
 
 ## By hand
 ```
 headframe run monitor {name} --as-of DATE
+headframe report {name} --as-of DATE
 headframe sql "select * from gold.performance.{name} order by block desc limit 20"
+headframe sql "select block, test, level, reason from gold.monitoring.{name} order by block desc limit 20"
 ```"""  # noqa: S608 - for a person to run
     return (
-        "Settles labels, measures performance on final ones, watches freshness and volume.",
+        "Settles labels, measures performance on final ones, watches inputs, freshness and volume.",
         f"on new predictions, on new rows of `{label.table.name}`, and by hand",
         body,
     )

@@ -37,6 +37,11 @@ def until(context: Context) -> datetime | None:
     return _moment(given, "until of this run") if given else None
 
 
+def is_about_late_data(context: Context) -> bool:
+    """Return whether a run of score is about late data only: its form says so, or late data did."""
+    return bool(context["params"].get("late")) or any(context["triggering_asset_events"].values())
+
+
 def requester(context: Context, use_case: UseCase) -> str:
     """Return the user who started the run; for one that started itself, the use case's owner."""
     return context["dag_run"].triggering_user_name or use_case.owner

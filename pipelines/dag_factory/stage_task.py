@@ -43,6 +43,10 @@ class ModelTask(StageTask):
     """A stage task about one MLflow run, named by ``run_id`` in its return value."""
 
 
+class ReportTask(StageTask):
+    """A stage task about one page, named by ``page`` in its return value, below ``reports``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PartWork:
     """What every part task of a DAG does. Airflow writes it down by its name alone."""

@@ -7,19 +7,19 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.databases.connections import resolver
-from pipelines.adapters.landing import feed_ledger
-from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import airflow_connections, assets, runs
+from pipelines.dag_factory import airflow_connections, alarms, assets, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
-from pipelines.dag_factory.stage_task import FAILURE
-from pipelines.domain.windows import scoring_times
-from pipelines.errors import Problem, SettingsError
-from pipelines.use_case import TrainedUseCase, UseCase
+from pipelines.dag_factory.stage_task import FAILURE, say
+from pipelines.use_case import UseCase
 
 REFUSED_BY_GATES = "The gates refused the challenger; the log of evaluate says why."
+NOT_MONITORED = "Monitor failed: the page of its last run stays."
 NO_PAGES = "The pages could not be written; the next run writes them."
+
+TOLD_AGAIN_AFTER = timedelta(days=1)
+"""Time in which the same late windows are announced once: the run that it started may have failed."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
 
     Raises FileRefused after everything else was committed; those tables are announced by the next
     run that succeeds, since a failed task announces nothing. What is wrong with a feed is said in the
-    log and told once; it does not fail the task.
+    log and is an incident; it does not fail the task. Windows that were scored without what has come
+    now are announced, too, and scored again.
     """
     from pipelines.stages import ingest as stage
 
@@ -41,9 +42,9 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
         run=context["run_id"],
         connections=resolver(airflow_connections.look_up),
     )
-    said = _say(stage.describe(results))
+    said = say(stage.describe(results))
     feed = [found for result in results for found in result.feed]
-    feed_ledger.tell(settings, use_case.name, feed, as_of=as_of)
+    alarms.feeds(use_case, settings, feed, as_of=as_of)
     if (refused := stage.refusals(results)) is not None:
         raise refused
     for result in results:
@@ -56,7 +57,9 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
                 "as_of": as_of.isoformat(),
             }
             context["outlet_events"][assets.silver_news(use_case)].add(asset, extra=extra)
-    return {"says": said, "versions": {result.table: result.version for result in results}}
+    late = _announce_late(use_case, settings, context, as_of)
+    versions = {result.table: result.version for result in results}
+    return {"says": said, "versions": versions, "late": late}
 
 
 def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
             raise
         logger.exception("The pages could not be written.")
         raise AirflowSkipException(NO_PAGES) from error
-    return {"says": _say(made.describe()), "written": made.written}
+    return {"says": say(made.describe()), "written": made.written}
 
 
 def train(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def train(use_case: UseCase, context: Context) -> dict[str, Any]:
         requester=runs.requester(context, use_case),
     )
     return {
-        "says": _say(trained.describe()),
+        "says": say(trained.describe()),
         "version": trained.version,
         "run_id": trained.run_id,
         "code": code,
@@ -105,9 +108,11 @@ def evaluate(use_case: UseCase, context: Context) -> dict[str, Any]:
     trained, settings = context["ti"].xcom_pull(task_ids="train"), Settings()
     refuse_changed_code(settings, use_case, trained)
     evaluated = stage(use_case, settings, version=trained["version"])
-    said = _say(evaluated.describe())
+    verdicts, as_of = evaluated.evidence.verdicts, runs.as_of(context)
+    alarms.gates(use_case, settings, trained["version"], verdicts, as_of=as_of)
+    said = say(evaluated.describe())
     if not evaluated.promotable:
-        said += "\n" + _say("The gates refused it: the champion stays, and nothing is promoted.")
+        said += "\n" + say("The gates refused it: the champion stays, and nothing is promoted.")
     return {
         "says": said,
         "promotable": evaluated.promotable,
@@ -138,89 +143,68 @@ def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
         as_of=runs.as_of(context),
         approval=Approval(**answer) if answer else None,
     )
-    return {"says": _say(promoted.describe()), "version": promoted.version}
+    return {"says": say(promoted.describe()), "version": promoted.version}
 
 
-def champion(use_case: UseCase, context: Context) -> str:
-    """Return the version of the champion, which every try of the run then scores with."""
-    del context
-    from pipelines.stages.score import champion_version
+def reference(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Make what the new champion's blocks are held against; monitor makes it where this failed."""
+    from pipelines.stages.profile_reference import profile_reference as stage
 
-    version = champion_version(use_case, Settings())
-    _say(f"champion is version {version}")
-    return version
-
-
-def score(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Score the run's scoring times with the pinned champion, and announce the predictions."""
-    from pipelines.stages.score import score as stage
-
-    settings = Settings()
-    since, until = _window(use_case, context)
-    scored = stage(
-        use_case,
-        settings,
-        since=since,
-        until=until or since + timedelta(minutes=1),
-        run=context["run_id"],
-        model_version=context["ti"].xcom_pull(task_ids="champion"),
-    )
-    said = _say(scored.describe())
-    times = [window.scored_for for window in scored.windows]
-    extra = {
-        "rows": scored.rows,
-        "version": max((window.version for window in scored.windows), default=-1),
-        "model_version": scored.model_version,
-        "scored_for_first": times[0].isoformat() if times else None,
-        "scored_for_last": times[-1].isoformat() if times else None,
-        "as_of": (until or (times[-1] if times else since)).isoformat(),
-    }
-    context["outlet_events"][assets.predictions(settings, use_case)].extra = extra
-    return {"says": said, **extra}
+    made = stage(use_case, Settings(), as_of=runs.as_of(context), run=context["run_id"])
+    return {"says": say(made.describe() if made else "There is no champion.")}
 
 
 def monitor(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Settle labels and measure performance; what was found goes out, of feeds what is new."""
+    """Settle labels, measure performance and judge drift; what was found is an incident."""
     from pipelines.stages.monitor import monitor as stage
 
     settings, as_of = Settings(), runs.as_of(context)
     monitored = stage(use_case, settings, as_of=as_of, run=context["run_id"])
-    said = _say(monitored.describe())
-    feed_ledger.tell(settings, use_case.name, monitored.feed, as_of=as_of)
-    others = [finding for finding in monitored.findings if finding.kind != "feed"]
-    if others:
-        count = len(others)
-        title = f"{use_case.name}: monitor found {count} thing{'s' if count > 1 else ''}"
-        lines = [f"{finding.kind}: {finding.text}" for finding in others]
-        notifications.notify(settings, title, "\n".join([f"as of {as_of.isoformat()}", *lines]))
-    return {"says": said, "as_of": as_of.isoformat(), "findings": len(monitored.findings)}
+    said = say(monitored.describe())
+    alarms.feeds(use_case, settings, monitored.feed, as_of=as_of)
+    alarms.watched(use_case, settings, monitored.watched, as_of=as_of)
+    fell = [found.text for found in monitored.findings if found.kind == "volume"]
+    alarms.volume(use_case, settings, "; ".join(fell) or None, as_of=as_of)
+    return {
+        "says": said,
+        "as_of": as_of.isoformat(),
+        "level": monitored.watched.level,
+        "findings": len(monitored.findings),
+    }
 
 
-def _window(use_case: UseCase, context: Context) -> tuple[datetime, datetime | None]:
-    """Return the first moment to score and the end the form asks for.
+def report(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Write the page of what monitor found; skipped when it failed, whose message is the one to read."""
+    from pipelines.stages.report import report as stage
 
-    Without an end, the first moment is the last scoring time up to the run's as_of.
+    if context["ti"].xcom_pull(task_ids="monitor") is None:
+        raise AirflowSkipException(NOT_MONITORED)
+    reported = stage(use_case, Settings(), as_of=runs.as_of(context))
+    return {"says": say(reported.describe()), "page": f"{use_case.name}/{reported.page.name}"}
+
+
+def _announce_late(
+    use_case: UseCase, settings: Settings, context: Context, as_of: datetime
+) -> list[str]:
+    """Announce late windows, and return their scoring times; those of the last event only after a day.
+
+    Every ingest finds them until they are scored again, and one run of score is enough for that.
     """
-    as_of, until = runs.as_of(context), runs.until(context)
-    if until is None:
-        scoring = TrainedUseCase.of(use_case).scoring
-        past = scoring_times(
-            scoring.at,
-            scoring.timezone,
-            since=as_of - timedelta(days=2),
-            until=as_of + timedelta(microseconds=1),
-        )
-        return past[-1], None
-    if until <= as_of:
-        raise SettingsError(
-            Problem(
-                where=f"scoring of {use_case.name}",
-                expected="an until after as_of",
-                found=f"{until.isoformat()}, and as_of {as_of.isoformat()}",
-                fix="Start the run again with a window that ends after it begins.",
-            )
-        )
-    return as_of, until
+    from pipelines.stages.late import describe, late_windows
+
+    found = late_windows(use_case, settings, as_of=as_of)
+    windows = [window.scored_for.isoformat() for window in found]
+    if not found:
+        return windows
+    say(describe(found))
+    asset = assets.late(settings, use_case)
+    extra = {"windows": windows, "reasons": [window.reason for window in found]}
+    last = _last_event(context, asset)
+    told = {name: last.get(name) for name in extra} == extra
+    if not told or as_of - datetime.fromisoformat(last["as_of"]) >= TOLD_AGAIN_AFTER:
+        news = {**extra, "as_of": as_of.isoformat()}
+        context["outlet_events"][assets.silver_news(use_case)].add(asset, extra=news)
+    return windows
 
 
 def _announced_version(context: Context, asset: Any) -> int:  # noqa: ANN401 - untyped library
@@ -229,12 +213,10 @@ def _announced_version(context: Context, asset: Any) -> int:  # noqa: ANN401 - u
     The last event, not the files of this try, says what consumers know: a try may have died between
     its commit and its success, and the command line announces nothing.
     """
+    return int(_last_event(context, asset).get("version", -1))
+
+
+def _last_event(context: Context, asset: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped library
+    """Return what the asset's last event said; nothing when it has none."""
     events = list(context["inlet_events"][asset].ascending(False).limit(1))  # noqa: FBT003 - Airflow's
-    return int(events[0].extra.get("version", -1)) if events else -1
-
-
-def _say(text: str) -> str:
-    """Log ``text``, a line each, and return it."""
-    for line in text.splitlines():
-        logger.info("%s", line)
-    return text
+    return dict(events[0].extra) if events else {}

@@ -7,18 +7,23 @@ from datetime import date, datetime, time, timedelta
 from types import FunctionType
 from typing import Any
 
+NOT_DIGESTED = {"digested": False}
+"""Metadata of a dataclass field that says how something is done, and changes nothing of what comes out."""
+
 
 def canonical(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narrower type; a return a type
     """Return ``value`` as JSON-ready data in which equal declarations are equal.
 
-    Functions count by their qualified name (their text is in the code digest). Raises TypeError
-    for a type without a canonical form, so nothing is digested by its memory address.
+    Functions count by their qualified name (their text is in the code digest), and fields marked
+    ``NOT_DIGESTED`` do not count. Raises TypeError for a type without a canonical form, so nothing
+    is digested by its memory address.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        fields = [f for f in dataclasses.fields(value) if f.metadata.get("digested", True)]
+        told = {f.name: canonical(getattr(value, f.name)) for f in fields}
+        return {"type": type(value).__name__, **told}
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

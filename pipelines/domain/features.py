@@ -2,33 +2,39 @@
 
 import hashlib
 import inspect
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from pipelines.domain.absence import (
+    Landed,
+    first_known,
+    labels_without,
+    returned,
+    seen_at,
+    settled,
+    version_order,
+)
 from pipelines.domain.contract import KNOWN_AT, Table
 from pipelines.domain.digest import digest_of
-from pipelines.domain.labels import FINAL, LABEL, Label, create_label_history, label_states
+from pipelines.domain.feature_query import AS_OF, ASKED, EVENT_TIME, LABELS, describe
+from pipelines.domain.labels import Label, create_label_history, label_states
+from pipelines.domain.lateness import Marks
 from pipelines.errors import DeclarationError, Problem
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-AS_OF = "as_of"
-EVENT_TIME = "event_time"
-ASKED = "asked"
-LABELS = "labels"
+__all__ = [
+    "AS_OF", "EVENT_TIME", "FeatureView", "KnownTables", "compute_features", "feature_digest",
+    "feature_names", "features", "rows_digest",
+]  # fmt: skip
+
 LABEL_HISTORY = "labels__history"
-
-FEATURE_TYPES = {"VARCHAR": "string", "BIGINT": "int64", "DOUBLE": "double", "BOOLEAN": "bool"}
-"""DuckDB types a feature may have, and the contract type of each."""
-
-ADDED = (AS_OF, EVENT_TIME, LABEL)
-"""Columns Headframe adds to feature rows."""
 
 DESCRIBED = "__described"
 INCOMING = "__incoming"
@@ -78,8 +84,8 @@ class KnownTables:
 
     Holds each table in memory once with the moment its next version superseded it, so a cut to
     any time is a filter. Views carry the tables' names; ``labels`` holds final labels only;
-    ``asked`` holds the entities of the block being described. ``changed`` holds, for each time that
-    rows came or went as of the past, the earliest moment that it concerns.
+    ``asked`` holds the entities of the block being described. ``marks`` are those of each table's
+    publications, as they were before its rows were read.
     """
 
     def __init__(
@@ -88,7 +94,7 @@ class KnownTables:
         tables: Sequence[Table],
         label: Label | None,
         *,
-        changed: Sequence[datetime] = (),
+        marks: Marks | None = None,
     ) -> None:
         import duckdb
 
@@ -96,14 +102,23 @@ class KnownTables:
         self._connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
         self._tables = {table.name: table for table in tables}
         self._label = label
-        self._changed = tuple(changed)
+        self._marks = marks or {}
+        self._changed = sorted(mark.since for told in self._marks.values() for mark in told)
         self._entity: Table | None = None
         for table in tables:
             self._load(table, versions[table.name])
 
     def edition(self, as_of: datetime) -> int:
-        """Return 1, plus how often what was known at ``as_of`` was changed afterwards."""
-        return 1 + sum(since <= as_of for since in self._changed)
+        """Return 1, plus how many publications brought or changed what was known at ``as_of``."""
+        return 1 + bisect_right(self._changed, as_of)
+
+    @property
+    def publications(self) -> dict[str, int]:
+        """The number of the last marked publication of each table that the rows are part of."""
+        return {
+            name: max((mark.number for mark in self._marks.get(name, ())), default=0)
+            for name in self._tables
+        }
 
     def sql(self, query: str) -> "duckdb.DuckDBPyRelation":
         """Return a lazy relation over the views as they stand now."""
@@ -115,23 +130,42 @@ class KnownTables:
         if self._label is not None:
             create_label_history(self._connection, self._label, entity, LABEL_HISTORY)
 
-    def cut(self, as_of: datetime) -> None:
-        """Point every view at what was known at ``as_of`` (aware UTC)."""
+    def cut(self, as_of: datetime, *, without: Collection[Landed] = ()) -> None:
+        """Point every view at what was known at ``as_of`` (aware UTC).
+
+        ``without`` takes landed rows away, as if they had never come: of each key the version that
+        one of them superseded stands again, and labels are what they would have been.
+        """
         moment = f"timestamptz '{as_of.isoformat()}'"
         for table in self._tables.values():
             names = ", ".join(f'"{column}"' for column in table.column_names)
-            self._connection.execute(f"""
-                create or replace temp view "{table.name}" as select {names}
+            stands = f"""
+                select {names}
                 from "{table.name}__versions" where {KNOWN_AT} <= {moment}
                 and (superseded_at is null or superseded_at > {moment})
-            """)  # noqa: S608 - names come from the declaration, the moment is formatted here
+            """  # noqa: S608 - names come from the declaration, the moment is formatted here
+            if any(landed.table == table.name for landed in without):
+                stands = returned(self._connection, table, moment, without)
+            self._connection.execute(f'create or replace temp view "{table.name}" as {stands}')
         if self._label is not None and self._entity is not None:
-            key = ", ".join(f'"{column}"' for column in self._entity.key)
+            key, label = ", ".join(f'"{column}"' for column in self._entity.key), self._label
+            history = labels_without(
+                self._connection, label, self._entity, without, history=LABEL_HISTORY
+            )
             self._connection.execute(f"""
                 create or replace temp view {LABELS} as
-                select {key}, event_time, value as "{self._label.name}" from {LABEL_HISTORY}
-                where {FINAL} and final_at <= {moment} and entity_known_at <= {moment}
+                select {key}, event_time, value as "{label.name}" from "{history}"
+                where {settled(moment)}
             """)  # noqa: S608 - as above
+
+    def seen_at(self, as_of: datetime, *, without: Collection[Landed] = ()) -> set[Landed]:
+        """Return the landed files whose absence may change what ``cut`` shows; no other's can."""
+        # What a row takes the place of stands again without it, and a label is of an earlier time.
+        whole = {landed.table for landed in without}
+        if self._label is not None and self._entity is not None:
+            whole |= {self._entity.name, self._label.table.name}
+        moment = f"timestamptz '{as_of.isoformat()}'"
+        return seen_at(self._connection, self._tables, whole, moment) - set(without)
 
     def ask(self, entity: Table, since: datetime, until: datetime) -> int:
         """Point ``asked`` at known entities with event time in [since, until); return how many."""
@@ -151,9 +185,24 @@ class KnownTables:
         finally:
             self._connection.unregister(DESCRIBED)
 
-    def label_states(self, entity: Table, as_of: datetime) -> "pa.Table":
+    def label_states(
+        self, entity: Table, as_of: datetime, *, without: Collection[Landed] = ()
+    ) -> "pa.Table":
         """Return ``labels.label_states`` at ``as_of``; ``prepare_labels`` comes first."""
-        return label_states(self._connection, LABEL_HISTORY, tuple(entity.key), as_of)
+        history = LABEL_HISTORY
+        if self._label is not None and without:
+            history = labels_without(
+                self._connection, self._label, entity, without, history=history
+            )
+        return label_states(self._connection, history, tuple(entity.key), as_of)
+
+    def labels_from(self, table: Table) -> bool:
+        """Tell whether labels change with the rows of a table."""
+        return self._label is not None and table.name == self._label.table.name
+
+    def first_known(self) -> dict[Landed, datetime]:
+        """Return every landed file and when the first of its rows became known."""
+        return first_known(self._connection, self._tables)
 
     def newest_known(self, as_of: datetime) -> dict[str, datetime | None]:
         """Return per table when its newest row known at ``as_of`` became known."""
@@ -168,10 +217,7 @@ class KnownTables:
 
     def _load(self, table: Table, versions: "pa.Table") -> None:
         key = ", ".join(f'"{column}"' for column in table.key)
-        # Of two versions known at one moment the greater content stands: a file's digest would
-        # not do, since which of several equal rows was kept depends on the order of arrival.
-        content = ", ".join(f'"{column}"' for column in table.column_names)
-        order = f"{KNOWN_AT}, {content}, _sha256, _row"
+        order = version_order(table)
         self._connection.register(INCOMING, versions)
         self._connection.execute(f"""
             create table "{table.name}__versions" as
@@ -182,17 +228,25 @@ class KnownTables:
 
 
 def compute_features(
-    known: KnownTables, view: FeatureView, *, as_of: datetime, until: datetime
+    known: KnownTables,
+    view: FeatureView,
+    *,
+    as_of: datetime,
+    until: datetime,
+    since: datetime | None = None,
+    without: Collection[Landed] = (),
 ) -> "pa.Table":
-    """Describe the entities with event time in [as_of, until) as they were known at ``as_of``.
+    """Describe the entities with event time in [since, until) as they were known at ``as_of``.
+
+    ``since`` is ``as_of`` unless the block is described late.
 
     Columns: the entity's key, ``as_of``, ``event_time``, then the features, one row per entity,
     sorted by key. Raises DeclarationError when the function cannot run, drops, adds or repeats an
-    entity, or returns a type a feature may not have.
+    entity, or returns a type a feature may not have. For ``without`` see ``KnownTables.cut``.
     """
-    known.cut(as_of)
-    asked = known.ask(view.entity, as_of, until)
-    described = _describe(view, known)
+    known.cut(as_of, without=without)
+    asked = known.ask(view.entity, since or as_of, until)
+    described = describe(view, known)
     key = list(view.entity.key)
     keys = ", ".join(f'"{column}"' for column in key)
     chosen = ", ".join(f'd."{name}"' for name in described.column_names if name not in key)
@@ -233,77 +287,3 @@ def rows_digest(table: "pa.Table") -> str:
     with pa.ipc.new_stream(sink, whole.schema) as writer:
         writer.write_table(whole, max_chunksize=max(1, whole.num_rows))
     return hashlib.sha256(sink.getvalue()).hexdigest()
-
-
-def _describe(view: FeatureView, known: KnownTables) -> "pa.Table":
-    """Run the feature function; its query's mistakes are the declaration's."""
-    import duckdb
-
-    where = f"feature function {view.function.__name__}"
-    try:
-        relation = view.function(known)
-        if not isinstance(relation, duckdb.DuckDBPyRelation):
-            raise DeclarationError(
-                Problem(
-                    where=where,
-                    expected="a relation, the answer of known.sql(...)",
-                    found=type(relation).__name__,
-                    fix="Return the relation from the function.",
-                )
-            )
-        if problems := list(_column_problems(view, relation, where)):
-            raise DeclarationError(*problems)
-        return relation.to_arrow_table()
-    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
-        names = ", ".join((ASKED, LABELS, *(table.name for table in view.tables)))
-        raise DeclarationError(
-            Problem(
-                where=where,
-                expected=f"a query over {names}",
-                found=_without_values(str(error).split("\n", 1)[0]),
-                fix="Correct the query; the columns of a table are those of its contract.",
-            )
-        ) from error
-
-
-def _without_values(message: str) -> str:
-    """Return DuckDB's words without what it quotes from rows, as in "convert string 'x' to"."""
-    return re.sub(r"string '.*' to", "a text to", message)
-
-
-def _column_problems(
-    view: FeatureView, relation: "duckdb.DuckDBPyRelation", where: str
-) -> Iterator[Problem]:
-    fix = "Select the column, or cast it in the feature query."
-    key, names = view.entity.key, list(relation.columns)
-    for name in key:
-        if name not in names:
-            yield Problem(
-                where=f"{where}, column {name}",
-                expected="the key column",
-                found="no such column",
-                fix=fix,
-            )
-    chosen = [(n, k) for n, k in zip(names, relation.types, strict=True) if n not in key]
-    for name, kind in chosen:
-        if str(kind) not in FEATURE_TYPES:
-            yield Problem(
-                where=f"{where}, column {name}",
-                expected="a feature of type " + ", ".join(FEATURE_TYPES.values()),
-                found=f"{name} of type {kind}",
-                fix=fix,
-            )
-        if name in ADDED:
-            yield Problem(
-                where=f"{where}, column {name}",
-                expected=f"a name other than {', '.join(ADDED)}",
-                found=f"{name!r}",
-                fix="Rename it in the feature query: Headframe adds those columns itself.",
-            )
-    if not chosen:
-        yield Problem(
-            where=where,
-            expected="at least one feature beside the key",
-            found="none",
-            fix="Select what describes the entity.",
-        )

@@ -31,11 +31,16 @@ class Label:
 
 
 def create_label_history(
-    connection: "duckdb.DuckDBPyConnection", label: Label, entity: "Table", name: str
+    connection: "duckdb.DuckDBPyConnection",
+    label: Label,
+    entity: "Table",
+    name: str,
+    *,
+    versions: str = "versions",
 ) -> None:
     """Create table ``name``: one row per entity ever scheduled and label version, times included.
 
-    Reads ``<table>__versions`` of entity and label. Columns: the key, ``event_time``,
+    Reads ``<table>__<versions>`` of entity and label. Columns: the key, ``event_time``,
     ``entity_known_at``, ``final_at``, ``value`` (null: not known), ``value_known_at`` (null: no
     row yet) and ``value_until`` (when the next version replaced it; null: still stands).
     A version replaced at the moment it became known was never seen, and is left out.
@@ -47,11 +52,11 @@ def create_label_history(
         with entities as (
             select {key}, arg_min("{entity.event_time}", known_at) as event_time,
                    min(known_at) as entity_known_at
-            from "{entity.name}__versions" where {seen} group by {key}
+            from "{entity.name}__{versions}" where {seen} group by {key}
         ), values_over_time as (
             select {key}, ({label.rule}) as value, known_at as value_known_at,
                    superseded_at as value_until
-            from "{label.table.name}__versions" where {seen}
+            from "{label.table.name}__{versions}" where {seen}
         )
         select entities.*, event_time + to_seconds({label.final_after.total_seconds()}) as final_at,
                value, value_known_at, value_until

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Severity, Signal
+from pipelines.domain.monitored import HARD_RULES, Standing
 from pipelines.domain.verdict import Verdict
 
 NO_ALARM = ("BeatsChampion",)
@@ -36,14 +37,17 @@ def of_feed(
     """Return an alarm for each finding about a feed.
 
     A delivery that is missing or empty pages only where ``paging`` says that nothing is scored
-    without it; an unusual volume never does.
+    without it; then it is about scoring, too, whose runs fail for it. An unusual volume never pages.
     """
     return [
         Signal(
             use_case=use_case,
             kind="feed",
             which=f"{finding.kind} {finding.slot}",
-            about=(table(finding.table),),
+            about=(
+                table(finding.table),
+                *((dag(f"{use_case}__score"),) if paging and finding.kind != "volume" else ()),
+            ),
             severity="PAGE" if paging and finding.kind != "volume" else "WARN",
             owner=owner,
             text=f"{finding.table}: {finding.text}",
@@ -115,6 +119,74 @@ def of_gates(
         at=at,
         runbook=runbook,
     )
+
+
+def of_standing(
+    use_case: str, standing: Iterable[Standing], *, owner: str, at: datetime, runbook: str
+) -> list[Signal]:
+    """Return an alarm for each that stands about the champion's inputs or its performance.
+
+    All about the inputs are one incident, together with the late tables that may explain them; so is
+    what the model does worse while they are open.
+    """
+    return [
+        Signal(
+            use_case=use_case,
+            kind=WATCHED[alarm.last.name],
+            which=_which(alarm),
+            about=(
+                alarm.last.subject,
+                *(("inputs",) if alarm.last.subject == "model" else ()),
+                *dict.fromkeys(f"feature:{name}" for name in _blamed(alarm)),
+                *alarm.first.about,
+            ),
+            severity="PAGE" if alarm.last.level == "PAGE" else "WARN",
+            owner=owner,
+            text=alarm.first.result.reason,
+            at=at,
+            since=alarm.since,
+            runbook=runbook,
+        )
+        for alarm in standing
+    ]
+
+
+WATCHED = {
+    "HardRules": "rule",
+    "BlockPermutation 1": "drift",
+    "BlockPermutation 7": "drift",
+    "SegmentContrast": "performance",
+    "Harm": "harm",
+}
+"""Kind of the alarm of each test."""
+
+
+def watched_areas(use_case: str) -> list[str]:
+    """Return the areas of everything that a run of monitor judges about the champion."""
+    return [
+        f"{use_case}/{kind}:{subject}"
+        for kind, subject in (
+            ("rule", "inputs"),
+            ("drift", "inputs"),
+            ("performance", "model"),
+            ("harm", "model"),
+        )
+    ]
+
+
+def _blamed(alarm: Standing) -> list[str]:
+    """Return the columns that an alarm about inputs names; a segment is no column."""
+    told = alarm.last.alarm
+    if told is None or alarm.last.subject == "model":
+        return []
+    return list(dict.fromkeys(shift.column for shift in told.shifts))
+
+
+def _which(alarm: Standing) -> str:
+    """Return what is the same while an alarm stands: another broken column is another alarm."""
+    if alarm.last.name != HARD_RULES:
+        return alarm.last.name
+    return f"{HARD_RULES} {','.join(sorted(_blamed(alarm)))}"
 
 
 def gates_area(use_case: str) -> str:

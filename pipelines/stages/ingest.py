@@ -15,6 +15,7 @@ from pipelines.adapters.landing import landing
 from pipelines.adapters.landing.extracts import extract
 from pipelines.adapters.landing.feed_watch import watch
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import stale_marks
 from pipelines.adapters.silver.intake import Intake, Places, intake
 from pipelines.adapters.silver.publishing import SEQUENCE, application, lost, refuse_lost, restarted
 from pipelines.adapters.suites.quality_records import RunRecords
@@ -229,10 +230,12 @@ def _commit(
     """
     places, laws = taking.places, taking.laws()
     silver, quarantine = taking.staged()
+    known_from = stale_marks.oldest(silver)
     metadata: dict[str, object] = {
         "stage": "ingest",
         "run": run,
         "as_of": as_of.isoformat(),
+        "known_from": known_from.isoformat() if known_from else "",
         "law": reduce(add, laws.values(), NOTHING).as_json(),
         "deliveries": [_noted(delivery, laws[delivery.name]) for delivery in taking.taken],
         "check": checked.as_json(),
@@ -241,6 +244,8 @@ def _commit(
     _set_aside(taking, quarantine, numbers[1], metadata)
     failpoint("ingest.between_quarantine_and_silver")
     transactions = {application(delivery.sha256): 1 for delivery in taking.taken}
+    # What was made as of a time at or after the oldest row before this commit lacks that row.
+    transactions |= stale_marks.transactions(numbers[0] + 1, "ingest", known_from, taken_in=as_of)
     commit = delta_tables.commit_staged(
         places.silver,
         silver,

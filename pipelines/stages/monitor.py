@@ -1,22 +1,54 @@
-"""Monitor: settle labels, measure performance on final ones, watch feeds and volume."""
+"""Monitor: settle labels, measure performance on final ones, watch inputs, losses, feeds and volume."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.landing.feed_watch import watch
-from pipelines.adapters.models import known, label_ledger
+from pipelines.adapters.models import champion as champions
+from pipelines.adapters.models import (
+    champion_profiles,
+    known,
+    label_ledger,
+    monitoring_ledger,
+    performance_store,
+)
 from pipelines.adapters.settings import Settings
+from pipelines.domain.drift.block_statistics import statistics_of
+from pipelines.domain.drift.estimates import with_interval
+from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
+from pipelines.domain.model_reference import ModelReference
+from pipelines.domain.monitored import (
+    HARD_RULES,
+    BlockEstimate,
+    Judged,
+    Profiled,
+    Spent,
+    Watched,
+    spent,
+    standing,
+)
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.sql_text import delta_moment
+from pipelines.domain.watch import compared, judge_inputs, judge_losses
 from pipelines.domain.windows import block_name
+from pipelines.errors import ChampionUnresolved
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipelines.domain.drift.losses import BlockLosses
+
+QUARTER = 90
+"""Blocks of the horizon of harm; losses of one more are read, for the segments' reference."""
+
+MOST_ESTIMATES = 14
+"""Newest blocks without final labels that an estimate is given for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitored:
-    """Labels settled by this run, performance per block, and what was found.
+    """Labels settled by this run, performance per block, what the tests said, and what was found.
 
     ``feed`` are the findings of kind "feed" as values; ingest mostly told them before.
     """
@@ -37,6 +69,7 @@ class Monitored:
     settled: int
     blocks: tuple[BlockPerformance, ...]
     findings: tuple[Finding, ...]
+    watched: Watched
     feed: tuple[FeedFinding, ...] = ()
 
     def describe(self) -> str:
@@ -47,9 +80,10 @@ class Monitored:
             for name in ("predictions", "final", "unlabelled", "pending")
         }
         lines = [
+            self.watched.verdict,
             f"{self.settled:,} labels settled; of {counts['predictions']:,} predictions "
             f"{counts['final']:,} have a final label, {counts['unlabelled']:,} never will, "
-            f"{counts['pending']:,} are pending; {len(measured)} of {len(self.blocks)} blocks measured"
+            f"{counts['pending']:,} are pending; {len(measured)} of {len(self.blocks)} blocks measured",
         ]
         lines += [f"  {finding.kind}: {finding.text}" for finding in self.findings]
         return "\n".join(lines)
@@ -71,16 +105,139 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
         predictions,
         states,
         key=tuple(entity.key),
-        blocks=[block_name(t, parts.scoring.timezone) for t in _scored_for(predictions)],
+        blocks=_blocks(predictions, parts.scoring.timezone),
         minimum_labels=use_case.monitoring.minimum_labels,
     )
-    _save(settings, use_case.name, blocks, as_of=as_of, run=run)
+    performance_store.keep(settings, use_case.name, blocks, as_of=as_of, run=run)
+    watched = _watch(use_case, settings, tables, states, as_of=as_of, run=run)
     feed = _feed(use_case, settings, as_of)
     return Monitored(
         settled=settled,
         blocks=tuple(blocks),
         findings=tuple(_findings(use_case, feed, blocks)),
+        watched=watched,
         feed=feed,
+    )
+
+
+def _watch(
+    use_case: UseCase,
+    settings: Settings,
+    tables: KnownTables,
+    states: "pa.Table",
+    *,
+    as_of: datetime,
+    run: str,
+) -> Watched:
+    """Judge every block of the champion that was not judged as it is now, and its losses."""
+    name, budget = use_case.name, use_case.monitoring.alarms_per_quarter
+
+    def without(why: str) -> Watched:
+        return Watched(
+            model_version=None,
+            newest_block=None,
+            spent=Spent(alarms_per_quarter=budget),
+            why_not=why,
+        )
+
+    try:
+        champion = champions.resolve(settings, name)
+    except ChampionUnresolved as error:
+        # Scoring fails closed and is what tells a person; labels are measured all the same.
+        return without(str(error).splitlines()[0])
+    if champion is None or champion.promoted.as_of > as_of:
+        return without(f"no champion was promoted by {as_of:%Y-%m-%d %H:%M} UTC.")
+    parts = TrainedUseCase.of(use_case)
+    watching = champion_profiles.watch(
+        settings,
+        name,
+        champion,
+        view=parts.features,
+        label=parts.label,
+        training=parts.training,
+        at=parts.scoring.at,
+        timezone=parts.scoring.timezone,
+        monitoring=use_case.monitoring,
+    )
+    reference = champion_profiles.reference_of(watching, tables, run=run)
+    profiled = champion_profiles.up_to_date(watching, reference, as_of=as_of, run=run)
+    served = [place for place, one in enumerate(profiled) if one.published]
+    if not served:
+        return without(f"champion {champion.model.version} has scored no block yet.")
+    profiled = profiled[: served[-1] + 1]
+    times = [profiled[place].scored_for for place in served]
+    first = max(0, (len(times) - 1) // QUARTER * QUARTER - QUARTER)
+    losses = champion_profiles.losses_since(watching, reference, times[first:], states)
+    before = monitoring_ledger.read(settings, name, model_version=reference.model_version)
+    fresh = [
+        *_judge_new(use_case, profiled, reference, before),
+        *judge_losses(losses, times[first:], reference, use_case.monitoring),
+    ]
+    version = reference.model_version
+    monitoring_ledger.keep(settings, name, version, fresh, as_of=as_of, run=run)
+    judged = monitoring_ledger.read(settings, name, model_version=version)
+    newest = profiled[-1].block
+    every = monitoring_ledger.read(settings, name)
+    return Watched(
+        model_version=version,
+        newest_block=newest,
+        judged=tuple({one.name: one for one in judged}.values()),
+        standing=tuple(standing(judged)),
+        estimates=_estimates(profiled, losses),
+        spent=spent(every, alarms_per_quarter=budget, newest=newest),
+        assumes=compared(profiled, reference, use_case.monitoring, window=1).assumes,
+        importance=reference.importance,
+    )
+
+
+def _judge_new(
+    use_case: UseCase,
+    profiled: list[Profiled],
+    reference: ModelReference,
+    before: list[Judged],
+) -> list[Judged]:
+    """Judge the published blocks that are new or were scored again, oldest first."""
+    known = {one.block: one for one in before if one.name == HARD_RULES}
+    new = [
+        place
+        for place, one in enumerate(profiled)
+        if one.published and (one.block not in known or known[one.block].source != one.source)
+    ]
+    if not new:
+        return []
+    statistics = statistics_of([one.profile for one in profiled], reference.edges)
+    again = {profiled[place].block for place in new}
+    broken = {one.block for one in known.values() if one.fires and one.block not in again}
+    found: list[Judged] = []
+    for place in new:
+        judged = judge_inputs(
+            profiled, statistics, reference, use_case.monitoring, upto=place, broken=broken
+        )
+        broken |= {one.block for one in judged if one.name == HARD_RULES and one.fires}
+        found += judged
+    return found
+
+
+def _estimates(profiled: list[Profiled], losses: "BlockLosses") -> tuple[BlockEstimate, ...]:
+    """Estimate the newest blocks without final labels, with intervals from those that have them."""
+    realised = dict(zip(losses.blocks, losses.loss.tolist(), strict=True))
+    told = [
+        (one.block, one.estimated_loss, realised[one.block])
+        for one in profiled
+        if one.estimated_loss is not None and one.block in realised
+    ]
+    final = [(expected, loss) for _, expected, loss in told if isfinite(loss)]
+    waiting = [(block, expected) for block, expected, loss in told if not isfinite(loss)]
+    return tuple(
+        BlockEstimate(
+            block=block,
+            estimated=with_interval(
+                expected,
+                estimated=[estimate for estimate, _ in final],
+                realised=[loss for _, loss in final],
+            ),
+        )
+        for block, expected in waiting[-MOST_ESTIMATES:]
     )
 
 
@@ -93,8 +250,13 @@ def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Tabl
     return rows.sort_by([("scored_for", "ascending")]) if rows.num_rows else None
 
 
-def _scored_for(predictions: "pa.Table | None") -> list[datetime]:
-    return [] if predictions is None else predictions["scored_for"].to_pylist()
+def _blocks(predictions: "pa.Table | None", timezone: str) -> list[str]:
+    """Return the name of each prediction's block; a time is named once, however many rows it has."""
+    if predictions is None:
+        return []
+    times = predictions["scored_for"].combine_chunks().dictionary_encode()
+    names = [block_name(moment, timezone) for moment in times.dictionary.to_pylist()]
+    return [names[place] for place in times.indices.to_pylist()]
 
 
 def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:
@@ -115,47 +277,3 @@ def _findings(
     if drop := volume_drop([b.predictions for b in blocks], use_case.monitoring.volume_drop):
         found.append(Finding(kind="volume", text=f"block {blocks[-1].block}: {drop}"))
     return found
-
-
-def _save(
-    settings: Settings, use_case: str, blocks: list[BlockPerformance], *, as_of: datetime, run: str
-) -> None:
-    """Replace the performance table by these blocks unless it says the same already."""
-    if not blocks:
-        return
-    import pyarrow as pa
-
-    table = lake.performance(settings, use_case)
-    rows = pa.Table.from_pylist([block.as_row() for block in blocks], schema=_schema())
-
-    def make(number: int) -> delta_tables.Change | None:
-        current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []
-        ordered = sorted(current, key=lambda row: row["block"])
-        if ordered == rows.to_pylist():
-            return None
-        return delta_tables.Change(
-            rows=rows,
-            metadata={"stage": "monitor", "run": run, "as_of": as_of.isoformat()},
-            replace="true",
-        )
-
-    delta_tables.commit_next(table, _schema(), "performance", make)
-
-
-def _schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("block", pa.string()),
-            ("outcome", pa.string()),
-            ("predictions", pa.int64()),
-            ("final", pa.int64()),
-            ("unlabelled", pa.int64()),
-            ("pending", pa.int64()),
-            ("positives", pa.int64()),
-            ("log_loss", pa.float64()),
-            ("auc", pa.float64()),
-            ("model_versions", pa.string()),
-        ]
-    )

@@ -132,7 +132,7 @@ def _reingest(
             {"name": name, "sha256": listed[name], **law.as_json()} for name, law in laws.items()
         ]
         transactions = {SEQUENCE: number + 1}
-        transactions |= stale_marks.transactions(number + 1, "reingest", changed)
+        transactions |= stale_marks.transactions(number + 1, "reingest", changed, taken_in=as_of)
         metadata = {**told, **_found(taking, checked), "account": account}
         _publish(taking, versions, transactions, metadata)
         failpoint("reingest.between_silver_and_quarantine")

@@ -12,7 +12,7 @@ from pipelines.adapters.delta.commit_entries import Account, accounts
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.landing import landing
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.silver import quarantined, stale_marks
+from pipelines.adapters.silver import quarantined, stale_marks, unfinished_reingest
 from pipelines.adapters.silver.intake import Intake, Places, intake
 from pipelines.adapters.silver.publishing import SEQUENCE, application, refuse_lost, restarted
 from pipelines.domain.contract import quarantine_schema, silver_schema
@@ -89,8 +89,8 @@ def replay(
     them out of quarantine. The commit of silver accounts for the rows that it adds, that of
     quarantine for the repeats that it drops: each carries the law of what it alone decides.
 
-    Raises FileRefused when a landed file is gone, QualityRefused when a critical expectation fails:
-    then nothing is changed. Raises CommitLost when other runs came first time and again.
+    Raises FileRefused when a landed file is gone, QualityRefused when a critical expectation fails,
+    LakeError beside a reingest that was cut off: then nothing is changed. Raises CommitLost when other runs came first time and again.
     """
     places = Places.of(use_case.name, use_case.table(table), settings)
     return restarted(lambda: _replay(places, as_of=as_of, run=run, dry_run=dry_run))
@@ -100,6 +100,7 @@ def _replay(places: Places, *, as_of: datetime, run: str, dry_run: bool) -> Repl
     # Numbers and versions before contents: whatever is committed after this is noticed.
     number = delta_tables.transaction(places.silver, SEQUENCE) or 0
     made_from = delta_tables.version(places.quarantine)
+    unfinished_reingest.refuse(places)
     named = quarantined.names(places.quarantine)
     nothing = Replayed(
         table=places.table.name,
@@ -138,7 +139,7 @@ def _replay(places: Places, *, as_of: datetime, run: str, dry_run: bool) -> Repl
         if not dry_run and (taking.taken or result.mended):
             told = {"stage": "replay", "run": run, "as_of": as_of.isoformat()}
             if result.accepted:
-                _publish(taking, added, number, told)
+                _publish(taking, added, number, told, as_of=as_of)
                 number += 1
             failpoint("replay.between_silver_and_quarantine")
             _tidy(taking, work, dropped, made_from, {**told, "number": number})
@@ -231,10 +232,16 @@ def _moved(
 
 
 def _publish(
-    taking: Intake, laws: Mapping[str, Law], number: int, told: Mapping[str, object]
+    taking: Intake,
+    laws: Mapping[str, Law],
+    number: int,
+    told: Mapping[str, object],
+    *,
+    as_of: datetime,
 ) -> None:
     places, staged = taking.places, taking.staged()[0]
-    mark = stale_marks.transactions(number + 1, "replay", stale_marks.oldest(staged))
+    known_from = stale_marks.oldest(staged)
+    mark = stale_marks.transactions(number + 1, "replay", known_from, taken_in=as_of)
     commit = delta_tables.commit_staged(
         places.silver,
         staged,

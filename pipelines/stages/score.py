@@ -1,21 +1,43 @@
 """Score: make the champion's predictions for every scoring time of a window, exactly once."""
 
-import json
-import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.models import champion as champions
-from pipelines.adapters.models import feature_store, known, prediction_store
+from pipelines.adapters.models import (
+    feature_store,
+    known,
+    part_writer,
+    prediction_store,
+    standing_rows,
+    window_plans,
+)
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
-from pipelines.domain.digest import digest_of
-from pipelines.domain.features import AS_OF, EVENT_TIME, feature_digest, rows_digest
-from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.adapters.threads import one_thread
+from pipelines.domain import promises
+from pipelines.domain.features import feature_digest
+from pipelines.domain.scoring import (
+    SLOT,
+    Account,
+    LateWindow,
+    Outcome,
+    Scored,
+    ScoredPart,
+    ScoredShare,
+    ScorePlan,
+    Share,
+    WindowPlan,
+    WindowScored,
+    account,
+    deal,
+)
 from pipelines.domain.windows import scoring_blocks
-from pipelines.errors import ChampionUnresolved, NotEnoughData, Problem
+from pipelines.errors import CodeChanged, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -23,42 +45,10 @@ if TYPE_CHECKING:
 
     from pipelines.domain.features import KnownTables
 
-SLOT = "champion"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowScored:
-    """One scoring time: how many predictions stand, and whether this run wrote them."""
-
-    scored_for: datetime
-    rows: int
-    outcome: Literal["written", "replaced", "unchanged", "no_rows"]
-    stale: tuple[str, ...]
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """Every window of a run and the model that scored it."""
-
-    model_version: str
-    windows: tuple[WindowScored, ...]
-
-    @property
-    def rows(self) -> int:
-        """Predictions that stand for these windows."""
-        return sum(window.rows for window in self.windows)
-
-    def describe(self) -> str:
-        """Return one line for the log and the terminal."""
-        outcomes = [window.outcome for window in self.windows]
-        counts = ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
-        stale = sorted({name for window in self.windows for name in window.stale})
-        flag = f"; STALE: {', '.join(stale)}" if stale else ""
-        return (
-            f"model {self.model_version}: {self.rows:,} predictions for {len(self.windows)} "
-            f"scoring times ({counts}){flag}"
-        )
+__all__ = [
+    "SLOT", "LateWindow", "ScorePlan", "Scored", "ScoredPart", "WindowScored", "champion_version",
+    "plan", "publish", "score", "score_part",
+]  # fmt: skip
 
 
 def score(
@@ -69,82 +59,256 @@ def score(
     until: datetime,
     run: str,
     model_version: str | None = None,
+    late: Sequence[LateWindow] = (),
 ) -> Scored:
-    """Score every scoring time in [since, until) with what was known at that time.
+    """Score every scoring time in [since, until) with what was known at that time, then ``late``.
 
-    ``model_version`` pins the champion a run began with. Raises ChampionUnresolved when there is
-    no champion to trust or the pinned version never was one, NotEnoughData when a stale table must stop scoring, and writes nothing
-    of a window that fails. Windows already scored the same way stay as they are.
+    ``plan``, every part and ``publish`` in this process. Raises ChampionUnresolved when there is no
+    champion to trust or the pinned version never was one, NotEnoughData when a stale table must
+    stop scoring, and writes nothing of a window that fails. Windows already scored the same way
+    stay as they are.
+    """
+    planned = plan(
+        use_case,
+        settings,
+        since=since,
+        until=until,
+        run=run,
+        model_version=model_version,
+        late=late,
+    )
+    parts = [score_part(use_case, settings, planned, part) for part in range(len(planned.parts))]
+    return publish(use_case, settings, planned, parts)
+
+
+def plan(
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    since: datetime,
+    until: datetime,
+    run: str,
+    model_version: str | None = None,
+    late: Sequence[LateWindow] = (),
+) -> ScorePlan:
+    """Pin what a run scores: champion, table versions, feature rows, and who does which of them.
+
+    Feature rows that no earlier run described are computed and written. Raises as ``score``.
     """
     parts = TrainedUseCase.of(use_case)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    champion = _champion(use_case, settings, parts, model_version)
-    model = champions.load(settings, use_case.name, champion)
-    tables = known.load(settings, use_case.name, parts.features, parts.label)
+    champion = _champion(settings, parts, model_version)
+    versions = known.silver_versions(settings, use_case.name, parts.features)
+    tables = known.load(settings, use_case.name, parts.features, parts.label, at=versions)
     blocks = scoring_blocks(parts.scoring.at, parts.scoring.timezone, since=since, until=until)
-    pinned = _Pinned(
-        parts=parts,
-        settings=settings,
-        champion=champion,
-        model=model,
-        tables=tables,
-        declaration=use_case.digest(),
-        run=run,
+    asked = [
+        LateWindow(scored_for=start, as_of=start, until=end, reason="") for start, end in blocks
+    ]
+    wanted = [*asked, *sorted(late, key=lambda window: (window.scored_for, window.as_of))]
+    stale = {window.as_of: _stale(parts, tables, window.as_of) for window in wanted}
+    features = champion.model.tags["headframe.features"]
+    folder = lake.features(settings, use_case.name, features)
+    feature_store.describe(
+        folder,
+        parts.features,
+        tables,
+        [(window.as_of, window.until) for window in wanted],
+        since={w.as_of: w.scored_for for w in wanted if w.as_of > w.scored_for},
     )
-    windows = tuple(_score_window(pinned, block) for block in blocks)
-    return Scored(model_version=champion.model.version, windows=windows)
+    feature_version, digests = feature_store.pinned(
+        folder, parts.features, [window.as_of for window in wanted]
+    )
+    pinned = window_plans.Pinned(
+        folder=folder,
+        features=features,
+        feature_version=feature_version,
+        digests=digests,
+        stale=stale,
+        layers=prediction_store.layers(settings, use_case.name),
+        tables=versions,
+        model_version=champion.model.version,
+        declaration=use_case.digest(),
+    )
+    windows = window_plans.plan_windows(pinned, wanted)
+    shares = [
+        Share(window=number, units=units) for number, (_, units) in enumerate(windows) if units
+    ]
+    return ScorePlan(
+        use_case=use_case.name,
+        run=run,
+        model_version=champion.model.version,
+        declaration=pinned.declaration,
+        features=features,
+        windows=tuple(window for window, _ in windows),
+        parts=deal(shares, parts.scoring.parts),
+    )
+
+
+def score_part(use_case: UseCase, settings: Settings, plan: ScorePlan, part: int) -> ScoredPart:
+    """Predict one part of a plan and write it into files that no reader sees before ``publish``.
+
+    Raises CodeChanged when the declaration is not the planned one, ChampionUnresolved when the
+    planned model is not to be trusted any more. A part that fails leaves nothing readable, and may
+    be made again any number of times.
+    """
+    parts = TrainedUseCase.of(use_case)
+    _refuse_changed(use_case, plan)
+    champion = champions.pinned(settings, use_case.name, plan.model_version)
+    with one_thread():
+        scorer = champions.scorer(settings, use_case.name, champion)
+        shares = tuple(
+            part_writer.write(
+                settings,
+                plan,
+                share,
+                key=parts.features.entity.key,
+                champion=champion,
+                scorer=scorer,
+                rules=parts.scoring.rules,
+                promises=parts.scoring.promises,
+            )
+            for share in plan.parts[part]
+        )
+    return ScoredPart(part=part, shares=shares)
+
+
+def publish(
+    use_case: UseCase, settings: Settings, plan: ScorePlan, parts: Sequence[ScoredPart]
+) -> Scored:
+    """Commit every window of a plan, each once, after every row of it is accounted for.
+
+    Raises LakeError when a part is missing or rows were lost, PromiseBroken when predictions break
+    what consumers were promised, CommitLost when another run published a window since the plan was
+    made; then that window stays as it was.
+    """
+    declared = TrainedUseCase.of(use_case)
+    _refuse_changed(use_case, plan)
+    failpoint("score.after_parts")
+    accounts = [_checked(declared, plan, number, parts) for number in range(len(plan.windows))]
+    windows = tuple(
+        _publish_window(declared, settings, plan, number, shares=_shares(parts, number), made=made)
+        for number, made in enumerate(accounts)
+    )
+    return Scored(model_version=plan.model_version, windows=windows)
 
 
 def champion_version(use_case: UseCase, settings: Settings) -> str:
     """Return the champion's version, for a run to pin. Raises ChampionUnresolved without one."""
-    return _champion(use_case, settings, TrainedUseCase.of(use_case), None).model.version
+    return _champion(settings, TrainedUseCase.of(use_case)).model.version
 
 
-def _champion(
-    use_case: UseCase, settings: Settings, parts: TrainedUseCase, pinned: str | None
-) -> Champion:
-    champion = champions.resolve(settings, use_case.name)
-    where = f"scoring of {use_case.name}"
-    if champion is None:
-        raise ChampionUnresolved(
-            Problem(
-                where=where,
-                expected="a champion",
-                found="none: no candidate was promoted yet",
-                fix=f"Train and promote one: trigger {use_case.name}__train.",
-            )
-        )
-    if pinned is not None and champion.model.version != pinned:
-        champion = champions.pinned(settings, use_case.name, pinned)
-    if champion.model.tags["headframe.features"] != feature_digest(parts.features, parts.label):
-        raise ChampionUnresolved(
-            Problem(
-                where=where,
-                expected="the feature view the champion was trained on",
-                found="a feature function, contract or label rule that changed since",
-                fix=f"Train and promote a model on the new view: trigger {use_case.name}__train.",
-            )
-        )
-    return champion
+def _champion(settings: Settings, parts: TrainedUseCase, version: str | None = None) -> Champion:
+    features = feature_digest(parts.features, parts.label)
+    return champions.to_score_with(settings, parts.name, features=features, version=version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pinned:
-    """What every window of one run is scored with, resolved once."""
+def _checked(
+    declared: TrainedUseCase, plan: ScorePlan, number: int, parts: Sequence[ScoredPart]
+) -> Account:
+    """Return the account of a window; raises where rows were lost or promises are broken."""
+    window = plan.windows[number]
+    made = account(plan, number, parts)
+    promises.check(
+        declared.scoring.promises,
+        [share.broken for share in _shares(parts, number)],
+        rows=made.scored,
+        where=f"predictions {plan.use_case}, window {window.window}",
+        consumers=[output.consumer for output in declared.scoring.outputs],
+    )
+    return made
 
-    parts: TrainedUseCase
-    settings: Settings
-    champion: Champion
-    model: Any
-    tables: "KnownTables"
-    declaration: str
-    run: str
+
+def _shares(parts: Sequence[ScoredPart], number: int) -> list[ScoredShare]:
+    return [share for part in parts for share in part.shares if share.window == number]
 
 
-def _score_window(pinned: _Pinned, block: tuple[datetime, datetime]) -> WindowScored:
-    parts, settings, version = pinned.parts, pinned.settings, pinned.champion.model
-    as_of, view = block[0], pinned.parts.features
-    stale = tuple(known.stale_tables(pinned.tables, view.tables, as_of))
+def _publish_window(
+    declared: TrainedUseCase,
+    settings: Settings,
+    plan: ScorePlan,
+    number: int,
+    *,
+    shares: Sequence[ScoredShare],
+    made: Account,
+) -> WindowScored:
+    window = plan.windows[number]
+    if window.outcome != "score" or prediction_store.is_published(settings, plan.use_case, window):
+        return _as_it_stands(settings, plan, number)
+    key = _key_fields(declared, settings, plan)
+    files = [file for share in shares for file in share.files]
+    carried = standing_rows.carried(settings, plan, window, key=key, made=shares)
+    commit = prediction_store.publish(
+        settings,
+        plan.use_case,
+        window,
+        files=[*files, *carried.files],
+        refused=[*(file for share in shares for file in share.refused_files), *carried.refused],
+        key=key,
+        metadata={
+            "stage": "score",
+            "run": plan.run,
+            "scored_for": window.scored_for.isoformat(),
+            "as_of": window.as_of.isoformat(),
+            "until": window.until.isoformat(),
+            "rows": made.scored + carried.rows,
+            "carried": carried.rows,
+            "carried_refused": carried.refused_rows,
+            "law": made.law,
+            "refused": dict(made.refused),
+            "model_version": plan.model_version,
+            "features": plan.features,
+            "feature_version": window.feature_version,
+            "stale": list(window.stale),
+            "tables": dict(window.tables),
+        },
+    )
+    if not commit.written:
+        return _as_it_stands(settings, plan, number)
+    return WindowScored(
+        scored_for=window.scored_for,
+        as_of=window.as_of,
+        window=window.window,
+        run_key=window.run_key,
+        rows=made.scored + carried.rows,
+        carried=carried.rows,
+        refused=made.refused,
+        outcome=_outcome(window, made.scored),
+        stale=window.stale,
+        version=commit.version,
+    )
+
+
+def _outcome(window: WindowPlan, rows: int) -> Outcome:
+    if window.number:
+        return "replaced"
+    return "written" if rows else "no_rows"
+
+
+def _as_it_stands(settings: Settings, plan: ScorePlan, number: int) -> WindowScored:
+    """Return a window that this run has nothing to do for."""
+    window = plan.windows[number]
+    found = prediction_store.current(settings, plan.use_case, window.window)
+    return WindowScored(
+        scored_for=window.scored_for,
+        as_of=window.as_of,
+        window=window.window,
+        run_key=found.run_key if found else "",
+        rows=found.rows if found else 0,
+        carried=0,
+        refused={},
+        outcome="unchanged" if found else "no_rows",
+        stale=window.stale,
+        version=delta_tables.version(lake.predictions(settings, plan.use_case)),
+    )
+
+
+def _key_fields(declared: TrainedUseCase, settings: Settings, plan: ScorePlan) -> "list[pa.Field]":
+    schema = delta_tables.schema(lake.features(settings, plan.use_case, plan.features))
+    return [schema.field(name) for name in declared.features.entity.key]
+
+
+def _stale(parts: TrainedUseCase, tables: "KnownTables", as_of: datetime) -> tuple[str, ...]:
+    """Return the tables that are older than promised; raises NotEnoughData where that stops scoring."""
+    stale = tuple(known.stale_tables(tables, parts.features.tables, as_of))
     if stale and parts.scoring.on_stale == "fail_closed":
         raise NotEnoughData(
             Problem(
@@ -154,59 +318,16 @@ def _score_window(pinned: _Pinned, block: tuple[datetime, datetime]) -> WindowSc
                 fix="Deliver and ingest the missing files, then run score again for this time.",
             )
         )
-    folder = lake.features(settings, parts.name, version.tags["headframe.features"])
-    rows = feature_store.rows_at(folder, view, pinned.tables, [block])
-    if rows is None:
-        return WindowScored(scored_for=as_of, rows=0, outcome="no_rows", stale=stale, version=-1)
-    columns = FeatureColumns(
-        numeric=tuple(json.loads(version.tags["headframe.numeric"])),
-        categorical=tuple(json.loads(version.tags["headframe.categorical"])),
-    )
-    probability = positive_probability(pinned.model, rows, columns)
-    predicted = _predictions(pinned, rows, stale).append_column("prediction", [probability])
-    window = prediction_store.window_name(SLOT, as_of)
-    before = prediction_store.current_run_key(settings, parts.name, window)
-    commit = prediction_store.publish(
-        settings,
-        parts.name,
-        predicted,
-        window=window,
-        run_key=digest_of([version.version, rows_digest(rows), pinned.declaration]),
-        reason="first" if before is None else "model, features or declaration changed",
-        metadata={
-            "stage": "score",
-            "run": pinned.run,
-            "rows": rows.num_rows,
-            "model_version": version.version,
-            "stale": list(stale),
-        },
-    )
-    if not commit.written:
-        outcome: Literal["written", "replaced", "unchanged"] = "unchanged"
-    else:
-        outcome = "written" if before is None else "replaced"
-    return WindowScored(
-        scored_for=as_of, rows=rows.num_rows, outcome=outcome, stale=stale, version=commit.version
-    )
+    return stale
 
 
-def _predictions(pinned: _Pinned, rows: "pa.Table", stale: tuple[str, ...]) -> "pa.Table":
-    """Return one row per entity: key, times, and everything a prediction is traced by."""
-    import pyarrow as pa
-
-    model = pinned.champion.model
-    kept = rows.select([*pinned.parts.features.entity.key, AS_OF, EVENT_TIME])
-    kept = kept.rename_columns({AS_OF: "scored_for"})
-    constants = {
-        "slot": SLOT,
-        "model_version": model.version,
-        "model_run": model.run_id,
-        "artifact_sha256": model.artifact_sha256,
-        "evidence_digest": pinned.champion.promoted.evidence_digest,
-        "feature_digest": model.tags["headframe.features"],
-        "declaration_digest": pinned.declaration,
-        "stale_tables": ",".join(stale),
-    }
-    for name, value in constants.items():
-        kept = kept.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
-    return kept
+def _refuse_changed(use_case: UseCase, plan: ScorePlan) -> None:
+    if use_case.digest() != plan.declaration:
+        raise CodeChanged(
+            Problem(
+                where=f"scoring of {use_case.name}",
+                expected=f"the declaration that was planned with ({plan.declaration[:12]})",
+                found=f"another ({use_case.digest()[:12]}), deployed since",
+                fix="Nothing was published. Start the run anew.",
+            )
+        )

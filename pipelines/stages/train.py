@@ -1,7 +1,6 @@
 """Train: fit one challenger on final labels and register it as a candidate, once."""
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables as delta
-from pipelines.adapters.models import code_archive, feature_store, known, mlflow_registry
+from pipelines.adapters.models import code_archive, feature_store, known, mlflow_registry, probe
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import AS_OF, feature_digest, feature_names, rows_digest
 from pipelines.domain.labels import labelled
 from pipelines.domain.metrics import MINIMUM_BLOCKS
+from pipelines.domain.probe import probe_rows
 from pipelines.domain.training import FeatureColumns, feature_columns, feature_frame, fit
 from pipelines.domain.windows import (
     Split,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.adapters.models.mlflow_registry import ModelVersion
-
-THREADS = "1"
-"""OpenMP threads of a fit: one, so that a rebuilt model has the same predictions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,6 @@ def train(
     NotEnoughData when too few blocks have final labels, or all labels are the same.
     """
     parts = TrainedUseCase.of(use_case)
-    os.environ["OMP_NUM_THREADS"] = THREADS
     chosen = _choose(use_case, parts, settings, as_of)
     code = code_archive.code_digest(settings, use_case.name)
     train_key = digest_of(
@@ -90,7 +87,8 @@ def train(
     }
     found = mlflow_registry.find_candidate(settings, use_case.name, train_key)
     if found is None:
-        found = _fit_and_register(parts, settings, chosen, train_key=train_key, tags=tags)
+        with one_thread():  # so that a rebuilt model has the same predictions
+            found = _fit_and_register(parts, settings, chosen, train_key=train_key, tags=tags)
     return Trained(
         version=found.version,
         run_id=found.run_id,
@@ -103,9 +101,13 @@ def train(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen:
-    """The rows to train on with their label, in canonical order, and the split they come from."""
+    """The rows to train on with their label, the held-out ones, and the split they come from.
+
+    Rows are in canonical order.
+    """
 
     rows: "pa.Table"
+    held_out: "pa.Table"
     label: "np.ndarray"
     columns: FeatureColumns
     split: Split
@@ -139,6 +141,7 @@ def _choose(
         raise _one_class(use_case, parts, int(label[0]), len(label))
     return _Chosen(
         rows=training,
+        held_out=_at(final, split.held_out),
         label=label,
         columns=feature_columns(rows, feature_names(rows, parts.features.entity)),
         split=split,
@@ -159,9 +162,12 @@ def _fit_and_register(
     candidate, seed = parts.training.candidates[0], parts.training.seed
     model = fit(candidate, chosen.rows, chosen.label, columns, seed)
     rate = float(chosen.label.mean())
+    probed = probe_rows(model, [chosen.rows, chosen.held_out], columns)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "code.tar.gz"
         code_archive.archive(settings, parts.name, archive)
+        proof = probe.write(model, probed, columns, Path(folder))
+        probe.write_reference(chosen.rows, columns, Path(folder))
         return mlflow_registry.log_candidate(
             settings,
             parts.name,
@@ -185,8 +191,9 @@ def _fit_and_register(
                 "headframe.numeric": json.dumps(columns.numeric),
                 "headframe.categorical": json.dumps(columns.categorical),
                 "headframe.data_versions": json.dumps(_versions(settings, parts, chosen.features)),
+                **probe.tags(proof),
             },
-            files={"code": archive},
+            files={"code": archive, **probe.files(Path(folder))},
         )
 
 

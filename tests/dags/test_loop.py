@@ -140,7 +140,7 @@ def test_one_run_scores_each_day_of_a_week(loop: Loop) -> None:
     assert loop.score.state == "success"
     (said,) = loop.predicted
     assert said["rows"] > 6_000
-    assert said["model_version"] == str(loop.score.returned["champion"])
+    assert said["model_version"] == loop.score.returned["champion"]["version"]
     assert said["scored_for_first"] == "2013-04-01T09:00:00+00:00", "05:00 in New York"
     assert said["scored_for_last"] == "2013-04-07T09:00:00+00:00"
     assert said["as_of"] == A_WEEK_LATER
@@ -150,3 +150,11 @@ def test_the_monitor_measures_them(loop: Loop) -> None:
     assert loop.monitor.state == "success"
     assert loop.monitor.returned["monitor"]["as_of"] == A_WEEK_LATER
     assert "of 7 blocks measured" in loop.monitor.returned["monitor"]["says"]
+
+
+def test_the_page_of_what_it_found_is_there(loop: Loop) -> None:
+    told = loop.monitor.returned["report"]
+    verdict = loop.monitor.returned["monitor"]["says"].splitlines()[0]
+    assert told["says"].splitlines()[0] == verdict
+    assert told["page"] == "flight_delays/2013-04-08T040000Z.html"
+    assert (loop.settings.root / "reports" / told["page"]).is_file()

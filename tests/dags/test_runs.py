@@ -1,4 +1,4 @@
-"""A run's as_of: the form's, else its events', else its scheduled time; always UTC."""
+"""A run's as_of: the form's, else its events', else its scheduled time; and what started it."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.dag_factory.runs import as_of
+from pipelines.dag_factory.runs import as_of, is_about_late_data
 from pipelines.errors import SettingsError
 
 SCHEDULED = datetime(2026, 1, 3, tzinfo=UTC)
@@ -43,3 +43,15 @@ def test_the_first_that_is_known(told: dict[str, Any], expected: str) -> None:
 def test_a_time_without_offset_is_refused() -> None:
     with pytest.raises(SettingsError, match="expected a time with its offset"):
         as_of(context("2026-02-01T06:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("told", "late", "expected"),
+    [((), None, False), ((), False, False), ((), True, True), ((SCORED,), None, True)],
+)
+def test_late_data_starts_a_run_by_its_event_or_by_the_form(
+    *, told: tuple[str, ...], late: bool | None, expected: bool
+) -> None:
+    found = context(None, *told)
+    found["params"]["late"] = late
+    assert is_about_late_data(found) is expected

@@ -11,7 +11,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.airflow_connections import look_up
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.run_code import remember_code
-from pipelines.dag_factory.stage_task import ModelTask, StageTask
+from pipelines.dag_factory.stage_task import ModelTask, ReportTask, StageTask
 from pipelines.domain.contract import Column, Files, Table
 from pipelines.errors import CommitLost, FileRefused, Problem
 from pipelines.use_case import UseCase
@@ -68,6 +68,14 @@ def model(context: Any) -> dict[str, str]:  # noqa: ANN401 - Airflow is untyped 
 
 with DAG("troubles__model", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)):
     ModelTask(task_id="model", work=model) >> StageTask(task_id="work", work=model)
+
+
+def page(context: Any) -> dict[str, str]:  # noqa: ANN401 - Airflow is untyped here
+    return {"page": "troubles/2013-06-01T090000Z.html"}
+
+
+with DAG("troubles__page", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)):
+    ReportTask(task_id="report", work=page)
 
 
 def addresses(context: Any) -> list[str | None]:  # noqa: ANN401 - Airflow is untyped here

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlflow import MlflowClient
 
@@ -25,6 +25,7 @@ from tests import machines
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
+    from multiprocessing.process import BaseProcess
 
 PRELOADED = (
     *("deltalake", "duckdb", "mlflow", "mlflow.sklearn", "pandas", "pyarrow.compute"),
@@ -32,6 +33,8 @@ PRELOADED = (
     "mlflow.store.tracking.sqlalchemy_store",
 )
 """Imported, never used, by the process that every run forks from: a run then starts at once."""
+
+Work: TypeAlias = Callable[[UseCase, Settings], None]
 
 LONGEST_SECONDS = 60
 VOLATILE = {"artifact_sha256", "model_run", "digest", "previous"}
@@ -52,16 +55,28 @@ class Ended:
 
 def run(folder: Path, stage: str, kill_at: str = "") -> Ended:
     """Run one stage in a process of its own, which the armed failpoint kills."""
+    return run_work(folder, STAGES[stage], kill_at)
+
+
+def run_work(folder: Path, work: Work, kill_at: str = "") -> Ended:
+    """Do work on a home in a process of its own, which the armed failpoint kills."""
     counter = folder / "reached.txt"
     counter.unlink(missing_ok=True)
-    process = _processes().Process(target=_child, args=(folder, stage, kill_at, counter))
-    process.start()
+    process = start_work(folder, work, kill_at)
     process.join(LONGEST_SECONDS)
     if process.is_alive():
         process.kill()
         process.join()
     reached = counter.read_text().split() if counter.exists() else []
     return Ended(process.exitcode, tuple(reached))
+
+
+def start_work(folder: Path, work: Work, kill_at: str = "") -> "BaseProcess":
+    """Start work on a home in a process of its own. ``work`` is a function of a module."""
+    counter = folder / "reached.txt"
+    process = _processes().Process(target=_child, args=(folder, work, kill_at, counter))
+    process.start()
+    return process
 
 
 @cache
@@ -71,7 +86,7 @@ def _processes() -> "ForkServerContext":
     return context
 
 
-def _child(folder: Path, stage: str, kill_at: str, counter: Path) -> None:
+def _child(folder: Path, work: Work, kill_at: str, counter: Path) -> None:
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -79,7 +94,7 @@ def _child(folder: Path, stage: str, kill_at: str, counter: Path) -> None:
     os.environ[failpoints.REACHED] = str(counter)
     settings = machines.settings_in(folder)
     with_stable_code(folder)
-    STAGES[stage](load(settings.dags / f"{machines.NAME}.py"), settings)
+    work(load(settings.dags / f"{machines.NAME}.py"), settings)
 
 
 def with_stable_code(folder: Path) -> None:
@@ -122,7 +137,7 @@ def _score_naively(use_case: UseCase, settings: Settings) -> None:
     failpoints.failpoint("score.after_predictions")
 
 
-STAGES: dict[str, Callable[[UseCase, Settings], None]] = {
+STAGES: dict[str, Work] = {
     "train": _train,
     "promote": _promote,
     "score": _score,

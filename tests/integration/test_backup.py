@@ -158,7 +158,7 @@ def test_a_copy_has_the_champion_and_its_model_when_the_first_home_is_gone(
     found = champion.resolve(copy, use_case.name)
     assert found is not None
     assert found.model.version == "1"
-    assert hasattr(champion.load(copy, use_case.name, found), "predict_proba")
+    assert champion.scorer(copy, use_case.name, found).kind == "pipeline"
     assert taken.decisions == len(decisions.read_all(copy)) > 2
 
 

@@ -235,13 +235,13 @@ def test_a_changed_or_added_artifact_file_is_never_loaded(
     _, settings = promoted
     found = champion.resolve(settings, "machines")
     assert found is not None
-    assert champion.load(settings, "machines", found) is not None
+    assert champion.scorer(settings, "machines", found) is not None
     for tree in settings.mlflow_artifacts.glob("**/model.skops"):
         path = tree.with_name(file)
         before = path.read_bytes() if path.exists() else b""
         path.write_bytes(before + b"\n")
     with pytest.raises(ChampionUnresolved, match="changed after registration"):
-        champion.load(settings, "machines", found)
+        champion.scorer(settings, "machines", found)
 
 
 def test_removed_artifacts_are_reported_as_missing(promoted: tuple[UseCase, Settings]) -> None:
@@ -250,7 +250,7 @@ def test_removed_artifacts_are_reported_as_missing(promoted: tuple[UseCase, Sett
     assert found is not None
     settings.mlflow_artifacts.rename(settings.mlflow_artifacts.with_name("moved"))
     with pytest.raises(ChampionUnresolved, match="none to be had"):
-        champion.load(settings, "machines", found)
+        champion.scorer(settings, "machines", found)
 
 
 def test_an_unfinished_promotion_is_refused_until_promote_runs_again(

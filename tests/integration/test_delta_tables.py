@@ -436,7 +436,7 @@ def test_a_table_is_read_at_a_version_by_column_and_by_condition(tmp_path: Path)
     assert str(caught.value).endswith("that `headframe history` lists, or restore the folder.")
 
 
-@pytest.mark.parametrize("found", [{"headframe.format": "2"}, {}])
+@pytest.mark.parametrize("found", [{"headframe.format": "3"}, {}])
 def test_a_table_of_another_format_is_refused_by_readers_and_writers(
     tmp_path: Path, found: dict[str, str | None]
 ) -> None:

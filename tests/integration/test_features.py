@@ -266,6 +266,7 @@ WRONG = {
     "unknown_column": "select {key}, distnce from asked",
     "unknown_table": "select {key}, w.temp from asked join wether w using (origin)",
     "cannot_cast": "select {key}, cast(carrier as bigint) as number from asked",
+    "no_date": "select {key}, date_diff('day', carrier::date, flight_date) as days from asked",
 }
 KEY = "flight_date, carrier, flight, origin, sched_dep_time"
 

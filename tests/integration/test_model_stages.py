@@ -64,10 +64,17 @@ def predictions(settings: Settings) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["scored_for"], row["machine"]))
 
 
-def scored(home: Home, first: int, until: int, **options: str) -> list[str]:
+def scored(home: Home, first: int, until: int, *, model_version: str | None = None) -> list[str]:
     """Score days [first, until); return what happened to each window."""
     use_case, settings = home
-    done = score(use_case, settings, since=at(first, 0), until=at(until, 0), run="test", **options)
+    done = score(
+        use_case,
+        settings,
+        since=at(first, 0),
+        until=at(until, 0),
+        run="test",
+        model_version=model_version,
+    )
     return [window.outcome for window in done.windows]
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_handles, delta_tables, delta_transactions
 from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.silver import stale_marks, stale_results
+from pipelines.adapters.silver import made_marks, stale_marks, stale_results
 from pipelines.domain.features import FeatureView, KnownTables
 from pipelines.domain.labels import Label
 from pipelines.stages.reingest import reingest
@@ -84,13 +84,73 @@ def commits(home: Settings) -> int:
 
 def test_a_replay_marks_its_commit_with_the_earliest_time_that_it_changed(home: Settings) -> None:
     path = lake.silver(home, "shop", "orders")
-    assert stale_marks.marks(path) == []
+    (taken_in,) = stale_marks.marks(path)
     replay(MENDED, home, table="orders", as_of=shop.NEVER_ENDS, run="test")
     number = delta_tables.transaction(path, "ingest")
-    (mark,) = stale_marks.marks(path)
+    _, mark = stale_marks.marks(path)
     assert (mark.number, mark.reason, mark.since) == (number, "replay", at(2))
     replay(MENDED, home, table="orders", as_of=shop.NEVER_ENDS, run="test")
-    assert stale_marks.marks(path) == [mark]
+    assert stale_marks.marks(path) == [taken_in, mark]
+
+
+def test_an_ingest_marks_its_commit_with_the_oldest_time_that_it_brought(home: Settings) -> None:
+    path = lake.silver(home, "shop", "orders")
+    land_orders(home, "d.csv", [sold(6, 6)], at(6))
+    land_orders(home, "c.csv", [sold(5, 3)], at(3))
+    take_in(home, as_of=at(7))
+    first, second = stale_marks.marks(path)
+    assert (first.number, first.reason, first.since) == (1, "ingest", at(1))
+    assert (second.number, second.since, second.taken_in) == (2, at(3), at(7))
+    newest = delta_tables.history(path)[0]
+    assert newest["headframe.known_from"] == at(3).isoformat()
+
+
+def test_an_ingest_that_accepts_no_row_marks_nothing(home: Settings) -> None:
+    path = lake.silver(home, "shop", "orders")
+    before = stale_marks.marks(path)
+    land_orders(home, "c.csv", [sold(10, 1), sold(1, 1)], at(1))
+    assert take_in(home)["orders"].law.repeated == 2
+    assert stale_marks.marks(path) == before
+    assert delta_tables.history(path)[0]["headframe.known_from"] == ""
+
+
+def test_marks_as_of_a_version_are_those_of_the_rows_that_it_holds(home: Settings) -> None:
+    path = lake.silver(home, "shop", "orders")
+    at_first = delta_tables.version(path)
+    land_orders(home, "c.csv", [sold(5, 3)], at(3))
+    take_in(home)
+    assert [mark.number for mark in stale_marks.marks(path, at_version=at_first)] == [1]
+    assert [mark.number for mark in stale_marks.marks(path)] == [1, 2]
+    read = known.load(home, "shop", VIEW, LABEL, at={"silver.shop.orders": at_first})
+    assert (read.publications, read.edition(at(4))) == ({"orders": 1}, 2)
+    assert known.load(home, "shop", VIEW, LABEL, at={}).publications == {"orders": 0}
+
+
+def test_marks_are_read_beside_a_checkpoint_that_is_just_written(home: Settings) -> None:
+    path = lake.silver(home, "shop", "orders")
+    opened_before = delta_handles.opened(path)
+    land_orders(home, "c.csv", [sold(5, 3)], at(3))
+    take_in(home)
+    delta_handles.opened(path).create_checkpoint()
+    found = delta_transactions.beginning(path, opened_before, stale_marks.PREFIX)
+    assert len(found) == 2
+
+
+def test_features_of_a_time_that_rows_were_late_for_are_computed_again_and_the_others_stay(
+    home: Settings,
+) -> None:
+    assert features(home) == {1: 2, 10: 2, 2: 4, 4: 4}
+    before = commits(home)
+    land_orders(home, "d.csv", [sold(6, 6)], at(5))
+    take_in(home)
+    assert features(home) == {1: 2, 10: 2, 2: 4, 4: 4}
+    assert (commits(home), warned(home)) == (before, [])
+    land_orders(home, "c.csv", [sold(5, 4)], at(3))
+    take_in(home)
+    assert len(warned(home)) == 1
+    assert "1 of 3 blocks are stale" in warned(home)[0]
+    assert features(home) == {1: 2, 10: 2, 2: 4, 4: 5, 5: 5}
+    assert (commits(home), warned(home)) == (before + 1, [])
 
 
 def test_feature_rows_at_or_after_a_mark_are_computed_again_and_the_others_stay(
@@ -114,7 +174,7 @@ def test_feature_rows_at_or_after_a_mark_are_computed_again_and_the_others_stay(
 def test_a_reingest_marks_since_the_first_file_that_it_read_again(home: Settings) -> None:
     assert features(home)[2] == 4
     reingest(MENDED, home, table="orders", as_of=shop.NEVER_ENDS, run="test", since=at(2))
-    (mark,) = stale_marks.marks(lake.silver(home, "shop", "orders"))
+    *_, mark = stale_marks.marks(lake.silver(home, "shop", "orders"))
     assert (mark.reason, mark.since) == ("reingest", at(2))
     assert features(home) == {1: 2, 10: 2, 2: 5, 4: 5, 20: 5}
     reingest(MENDED, home, table="orders", as_of=shop.NEVER_ENDS, run="test")
@@ -139,21 +199,33 @@ def test_a_block_that_has_no_entities_left_loses_its_rows(home: Settings) -> Non
 def test_windows_scored_before_a_mark_are_listed_until_they_are_scored_again(
     home: Settings,
 ) -> None:
-    path = lake.predictions(home, "shop")
+    predictions = lake.predictions(home, "shop")
     rows = delta_tables.read(lake.silver(home, "shop", "orders")).slice(0, 1)
 
-    def publish(day: int) -> None:
-        window = f"champion/{at(day).isoformat()}"
-        delta_tables.commit_rows(path, rows, transactions={}, metadata={"window": window})
+    def publish(day: int, digest: str, generation: int) -> None:
+        seen = known.load(home, "shop", VIEW, LABEL)
+        block = made_marks.block(at(day), digest, seen.publications, seen.edition(at(day)))
+        view = lake.features(home, "shop", "0" * 64)
+        delta_tables.commit_rows(view, rows, transactions=block, metadata={})
+        made = made_marks.segment(
+            f"champion/{at(day).isoformat()}",
+            at(day),
+            features="0" * 64,
+            digest=digest,
+            stale=[],
+            generation=generation,
+        )
+        delta_tables.commit_rows(predictions, rows, transactions=made, metadata={})
 
-    publish(1)
-    publish(4)
+    publish(1, "a" * 64, 1)
+    publish(4, "b" * 64, 1)
+    assert warned(home) == []
     replay(MENDED, home, table="orders", as_of=shop.NEVER_ENDS, run="test")
     assert warned(home) == [
-        "predictions.shop: 1 of 2 windows are stale, champion/2026-03-04T12:00:00+00:00 the first; "
-        "score them again"
+        "predictions.shop: 1 of 2 windows are stale, 2026-03-04T12:00:00+00:00 the first; "
+        "`headframe run score shop --late` scores those of the last days again"
     ]
-    publish(4)
+    publish(4, "c" * 64, 2)
     assert warned(home) == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ingest import SYSTEMS, cost_of, plan, row_of
+from benchmarks.ingest import SYSTEMS, cost_of, plan
 from benchmarks.ingest_files import FORMATS, make
 from benchmarks.ingest_goals import (
     OURS,
@@ -16,9 +16,9 @@ from benchmarks.ingest_goals import (
     floor_cpu_s,
     goals,
 )
-from benchmarks.ingest_runs import Once, RunError, needed_bytes, refuse_other_rows
-from benchmarks.paired import ChildError, Spent, run, spread
-from benchmarks.report import Goal, Measured, table_of
+from benchmarks.ingest_runs import RunError, needed_bytes, refuse_other_rows
+from benchmarks.paired import ChildError, Once, Spent, rounds, run, spread
+from benchmarks.report import Goal, Measured, row_of, table_of
 
 SMALL = Case(format="csv", rows=2_000_000)
 LARGE = Case(format="csv", rows=20_000_000)
@@ -41,6 +41,13 @@ def test_a_spread_is_minimum_median_and_maximum() -> None:
     assert spread([3.0, 1.0, 8.0]) == (1.0, 3.0, 8.0)
     assert spread([4.0, 1.0]) == (1.0, 2.5, 4.0)
     assert spread([2.0]) == (2.0, 2.0, 2.0)
+
+
+def test_systems_take_turns_and_each_round_begins_with_another_one() -> None:
+    assert list(rounds(["a", "b", "c"], 2)) == [
+        *[(1, "a"), (1, "b"), (1, "c")],
+        *[(2, "b"), (2, "c"), (2, "a")],
+    ]
 
 
 def test_seconds_that_do_not_count_are_taken_off_and_memory_stays() -> None:

@@ -44,6 +44,9 @@ IMPORTERS = {
         "adapters/delta/delta_transactions.py",
         "adapters/delta/foreign_tables.py",
         "adapters/delta/live_files.py",
+        "adapters/delta/partitions.py",
+        "adapters/delta/pinned_files.py",
+        "adapters/delta/prediction_partitions.py",
         "adapters/delta/table_formats.py",
         "adapters/delta/table_upkeep.py",
     },
@@ -52,8 +55,14 @@ IMPORTERS = {
 """Library -> the only modules that may import it."""
 
 WRITERS = {
-    "write_deltalake": {"adapters/delta/delta_tables.py"},
-    "create_write_transaction": {"adapters/delta/delta_tables.py"},
+    "write_deltalake": {
+        "adapters/delta/delta_tables.py",
+        "adapters/delta/prediction_partitions.py",
+    },
+    "create_write_transaction": {
+        "adapters/delta/delta_tables.py",
+        "adapters/delta/partitions.py",
+    },
     "create_table_with_add_actions": set(),
     "convert_to_deltalake": set(),
     "create_checkpoint": {"adapters/delta/delta_commits.py", "adapters/delta/table_upkeep.py"},

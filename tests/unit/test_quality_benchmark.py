@@ -5,20 +5,19 @@ from typing import Any
 
 import pytest
 
-from benchmarks.paired import Spent
-from benchmarks.quality import plan, row_of, with_imports
+from benchmarks.paired import Once, Spent
+from benchmarks.quality import plan, with_imports
 from benchmarks.quality_files import failing_rows, make
 from benchmarks.quality_goals import Case, floor_cpu_s, goals
 from benchmarks.quality_peers.suite import PARTS, READ, entries, told
 from benchmarks.quality_runs import (
     SCRIPTS,
-    Once,
     OtherVerdictError,
     needed_bytes,
     refuse_different,
     refuse_untrue,
 )
-from benchmarks.report import Goal
+from benchmarks.report import Goal, row_of
 
 SMALL = Case(rows=1_000_000, share="0.01 %")
 LARGE = Case(rows=10_000_000, share="0.01 %")

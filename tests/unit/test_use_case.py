@@ -13,8 +13,10 @@ from pipelines.errors import DeclarationError
 from pipelines.use_case import (
     BeatsBaseline,
     BeatsChampion,
+    BusinessRule,
     Candidate,
     Column,
+    CsvFile,
     DeltaFolder,
     FeatureColumns,
     Files,
@@ -22,6 +24,7 @@ from pipelines.use_case import (
     KnownTables,
     Label,
     Monitoring,
+    PredictionRange,
     Query,
     Retraining,
     Roles,
@@ -92,6 +95,8 @@ TRAINING = Training(
     candidates=[Candidate("a_model", a_model)],
 )
 SCORING = Scoring(at=time(5), timezone="Europe/Berlin")
+CAP = BusinessRule("cap", owner="shop", when="true", then="least(prediction, 0.9)", reason="why")
+DESK = CsvFile(name="desk", consumer="refunds desk")
 SOUND = UseCase(
     name="returns",
     owner="shop",
@@ -197,6 +202,7 @@ WRONG: dict[str, UseCase] = {
             SCORING,
             timezone="Europe/Berln",
             on_stale="fail_close",  # type: ignore[arg-type]
+            parts=0,
         ),
         monitoring=Monitoring(minimum_labels=0, volume_drop=50),
     ),
@@ -275,6 +281,15 @@ CHANGES: dict[str, UseCase] = {
     "scoring time": changed(scoring=dataclasses.replace(SCORING, at=time(6))),
     "scoring zone": changed(scoring=dataclasses.replace(SCORING, timezone="UTC")),
     "on stale": changed(scoring=dataclasses.replace(SCORING, on_stale="fail_closed")),
+    "business rule": changed(scoring=dataclasses.replace(SCORING, rules=[CAP])),
+    "business rule's text": changed(
+        scoring=dataclasses.replace(SCORING, rules=[dataclasses.replace(CAP, then="0.5")])
+    ),
+    "output": changed(scoring=dataclasses.replace(SCORING, outputs=[DESK])),
+    "output's consumer": changed(
+        scoring=dataclasses.replace(SCORING, outputs=[dataclasses.replace(DESK, consumer="shop")])
+    ),
+    "promise": changed(scoring=dataclasses.replace(SCORING, promises=[PredictionRange(0, 0.9)])),
     "monitoring": changed(monitoring=Monitoring(minimum_labels=31)),
     "retraining": changed(retraining=Retraining(schedule="@weekly")),
     "approval": changed(approval_expires=timedelta(days=6)),
@@ -285,6 +300,12 @@ CHANGES: dict[str, UseCase] = {
 def test_every_declared_value_changes_the_digest() -> None:
     digests = {name: use_case.digest() for name, use_case in CHANGES.items()}
     assert len({SOUND.digest(), *digests.values()}) == len(CHANGES) + 1
+
+
+def test_how_many_tasks_share_the_work_is_no_part_of_the_digest() -> None:
+    spread = changed(scoring=dataclasses.replace(SCORING, parts=8))
+    assert spread != SOUND
+    assert spread.digest() == SOUND.digest()
 
 
 def test_every_field_of_a_use_case_is_among_the_changes_above() -> None:

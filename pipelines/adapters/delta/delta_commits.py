@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -78,12 +78,19 @@ def commit_once(
     return compare_and_swap(table, table_schema, attempt)
 
 
-def compare_and_swap(table: Folder, table_schema: "pa.Schema | None", attempt: Attempt) -> Commit:
+def compare_and_swap(
+    table: Folder,
+    table_schema: "pa.Schema | None",
+    attempt: Attempt,
+    *,
+    partition_by: Sequence[str] = (),
+) -> Commit:
     """Ask ``attempt`` what to write after looking at a handle, and write it with that same handle.
 
     delta-rs accepts a repeated transaction from a fresh handle, but refuses it from one that was
     opened before the other commit: the handle, never the path, is written through. Without a
-    schema the table must exist, and rows of any schema may come.
+    schema the table must exist, and rows of any schema may come. A table that is absent is created,
+    partitioned by ``partition_by``.
 
     A store may take a commit and its answer may be lost. Then delta-rs tries again and takes its
     own commit for another writer's, or gives up; either way the log is searched for this call's
@@ -98,7 +105,7 @@ def compare_and_swap(table: Folder, table_schema: "pa.Schema | None", attempt: A
     failure: Exception | None = None
     for race in range(MOST_RACES):
         time.sleep(race * PAUSE_SECONDS)
-        handle = _opened(table, table_schema)
+        handle = _opened(table, table_schema, partition_by)
         if failure is None:
             first = int(handle.version())
         elif _holds(table, handle, mark, since=first):
@@ -142,10 +149,12 @@ def _holds(table: Folder, handle: "DeltaTable", mark: str, *, since: int) -> boo
         return any(found.get(f"headframe.{MARK}") == mark for found in handle.history(later or 1))
 
 
-def _opened(table: Folder, table_schema: "pa.Schema | None") -> "DeltaTable":
+def _opened(
+    table: Folder, table_schema: "pa.Schema | None", partition_by: Sequence[str]
+) -> "DeltaTable":
     handle = delta_handles.opened_if_exists(table)
     if handle is None and table_schema is not None:
-        delta_handles.create(table, table_schema)
+        delta_handles.create(table, table_schema, partition_by=partition_by)
     return handle or delta_handles.opened(table)
 
 

@@ -1,7 +1,7 @@
 """Delta handles: opening and creating tables, and what delta-rs needs to be told about each."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 FORMAT = "1"
-"""Value of the table property ``headframe.format`` that this code writes and reads."""
+"""Value of the table property ``headframe.format`` of tables whose files hold every column."""
+
+PARTITIONED = "2"
+"""Its value for tables with partition columns, which are in the log alone."""
 
 PROPERTIES = {"headframe.format": FORMAT, "delta.enableExpiredLogCleanup": "false"}
 """Properties of a new table. By itself delta-rs deletes log entries older than 30 days, and with
@@ -69,8 +72,8 @@ def opened_if_exists(table: Folder, at_version: int | None = None) -> "DeltaTabl
         fix = "Ask for a version that `headframe history` lists, or restore the folder."
         raise LakeError(problem(table, wanted, str(error).split("\n", 1)[0], fix)) from error
     found = handle.metadata().configuration.get("headframe.format")
-    if found != FORMAT:
-        wanted, told = f"Headframe table format {FORMAT}", f"format {found}"
+    if found not in (FORMAT, PARTITIONED):
+        wanted, told = f"Headframe table format {FORMAT} or {PARTITIONED}", f"format {found}"
         fix = "Use the Headframe release that wrote the table, or move the folder away."
         raise LakeError(problem(table, wanted, told, fix))
     return handle
@@ -86,7 +89,7 @@ def refuse_unsafe(table: Folder) -> None:
         _SAFE.add(store)
 
 
-def create(table: Folder, table_schema: "pa.Schema") -> None:
+def create(table: Folder, table_schema: "pa.Schema", *, partition_by: Sequence[str] = ()) -> None:
     """Create ``table``, unless another writer has just done so."""
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
@@ -98,7 +101,8 @@ def create(table: Folder, table_schema: "pa.Schema") -> None:
             address(table),
             table_schema,
             mode="ignore",
-            configuration=PROPERTIES,
+            partition_by=list(partition_by) or None,
+            configuration=PROPERTIES | ({"headframe.format": PARTITIONED} if partition_by else {}),
             raise_if_key_not_exists=False,
             storage_options=options(table),
         )

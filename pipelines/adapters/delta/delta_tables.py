@@ -135,7 +135,7 @@ def committed(table: Folder, applications: Iterable[str]) -> set[str]:
 def applications(table: Folder, prefix: str) -> list[str]:
     """Return the names of all transactions of ``table`` that begin with ``prefix``, sorted."""
     handle = opened_if_exists(table)
-    return delta_transactions.beginning(table, handle, prefix) if handle else []
+    return list(delta_transactions.beginning(table, handle, prefix)) if handle else []
 
 
 def history(table: Folder, limit: int | None = None) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.delta import delta_handles, durable
+from pipelines.adapters.delta import delta_handles, durable, prediction_partitions
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import LakeError, Problem
@@ -44,8 +44,15 @@ class Step:
         return f"{self.table}: format {self.old} to {self.new}, {self.summary}"
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
-"""Every step there is, oldest format first. Format 1 is the first, so none is needed yet."""
+MIGRATIONS = (
+    Migration(
+        old="1",
+        new="2",
+        summary="each window of predictions a partition",
+        change=prediction_partitions.migrate,
+    ),
+)
+"""Every step there is, oldest format first. A table takes those that lead to its own newest."""
 
 
 def planned(
@@ -59,15 +66,15 @@ def planned(
     steps_from = {migration.old: migration for migration in migrations}
     steps, problems = [], []
     for name, path in sorted(tables.items()):
-        found = format_of(path)
+        found, newest = format_of(path), newest_format(name)
         reached = found
-        while reached != delta_handles.FORMAT and reached in steps_from:
+        while reached != newest and reached in steps_from:
             migration = steps_from[reached]
             steps.append(
                 Step(table=name, old=reached, new=migration.new, summary=migration.summary)
             )
             reached = migration.new
-        if reached != delta_handles.FORMAT:
+        if reached != newest:
             problems.append(_foreign(name, found))
     if problems:
         raise LakeError(*problems)
@@ -103,6 +110,12 @@ def upgrade(
     return steps
 
 
+def newest_format(name: str) -> str:
+    """Return the format in which this release writes the table of a dotted name."""
+    partitioned = name.startswith(prediction_partitions.ZONE)
+    return delta_handles.PARTITIONED if partitioned else delta_handles.FORMAT
+
+
 def format_of(table: Folder) -> str:
     """Return the format that ``table`` says it has; empty when it says none."""
     return str(_opened(table).metadata().configuration.get(PROPERTY, ""))
@@ -116,12 +129,13 @@ def _opened(table: Folder) -> "DeltaTable":
 
 
 def _foreign(name: str, found: str) -> Problem:
-    if found.isdecimal() and int(found) > int(delta_handles.FORMAT):
+    newest = newest_format(name)
+    if found.isdecimal() and int(found) > int(newest):
         told, fix = f"format {found}, which is newer", "Use the Headframe release that wrote it."
     elif found:
         told = f"format {found}, from which no step leads here"
         fix = "Upgrade with the releases in between, one after the other."
     else:
         told, fix = "a table without a format", "It is not Headframe's: move the folder away."
-    expected = f"Headframe table format {delta_handles.FORMAT} or an older one"
+    expected = f"Headframe table format {newest} or an older one"
     return Problem(where=f"table {name}", expected=expected, found=told, fix=fix)

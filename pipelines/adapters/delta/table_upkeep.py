@@ -64,7 +64,8 @@ def compact(
 ) -> Compacted:
     """Rewrite the small files of ``table`` into files near ``target_bytes``; its rows stay.
 
-    Nothing is done below ``least_files`` files of less than a quarter of the target. A live writer
+    Nothing is done below ``least_files`` files of less than a quarter of the target, nor where files
+    lie in partitions: a commit writes each of those whole, in as few files as it may. A live writer
     is never made to fail: it goes on over a compaction, or this gives up with ``lost``.
     """
     from deltalake import WriterProperties
@@ -76,6 +77,8 @@ def compact(
         handle = delta_handles.opened(table)
         sizes = [file.bytes for file in _data_files(handle)]
         before = len(sizes)
+        if handle.metadata().partition_columns:
+            return Compacted(before=before, after=before)
         if sum(size < target_bytes // 4 for size in sizes) < least_files:
             return Compacted(before=before, after=before)
         try:

@@ -1,12 +1,12 @@
 """The champion: what ledger, alias and artifact agree on, or nothing."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from pipelines.adapters.models import decisions, mlflow_registry
+from pipelines.adapters.models import decisions, mlflow_registry, probe
 from pipelines.adapters.models.decisions import Decision
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
+from pipelines.domain.probe import Scorer
 from pipelines.errors import ChampionUnresolved, Problem
 
 STEPS = ("promoting", "promoted", "undone")
@@ -79,15 +79,52 @@ def pinned(settings: Settings, use_case: str, version: str) -> Champion:
     return _verified(settings, promoted[-1])
 
 
+def to_score_with(
+    settings: Settings, use_case: str, *, features: str, version: str | None = None
+) -> Champion:
+    """Return the champion, or the version that a run pinned, for rows of a feature view.
+
+    Raises ChampionUnresolved when there is none, or it was trained on another view.
+    """
+    champion = resolve(settings, use_case)
+    where = f"scoring of {use_case}"
+    if champion is None:
+        raise ChampionUnresolved(
+            Problem(
+                where=where,
+                expected="a champion",
+                found="none: no candidate was promoted yet",
+                fix=f"Train and promote one: trigger {use_case}__train.",
+            )
+        )
+    if version is not None and champion.model.version != version:
+        champion = pinned(settings, use_case, version)
+    if champion.model.tags["headframe.features"] != features:
+        raise ChampionUnresolved(
+            Problem(
+                where=where,
+                expected="the feature view the champion was trained on",
+                found="a feature function, contract or label rule that changed since",
+                fix=f"Train and promote a model on the new view: trigger {use_case}__train.",
+            )
+        )
+    return champion
+
+
 def steps(settings: Settings, use_case: str) -> list[Decision]:
     """Return the decisions that moved the champion, in order."""
     entries = decisions.read_all(settings, use_case)
     return [entry.decision for entry in entries if entry.decision.kind in STEPS]
 
 
-def load(settings: Settings, use_case: str, champion: Champion) -> Any:  # noqa: ANN401 - any estimator
-    """Return the champion's fitted model, its files verified."""
-    return mlflow_registry.load(settings, use_case, champion.model)
+def scorer(settings: Settings, use_case: str, champion: Champion) -> Scorer:
+    """Return what predicts with the champion: its files verified, and its probe set predicted again.
+
+    Raises ChampionUnresolved when the model no longer says of its probe set what it said when it
+    was registered.
+    """
+    model = mlflow_registry.load(settings, use_case, champion.model)
+    return probe.scorer(settings, use_case, champion.model, model)
 
 
 def _verified(settings: Settings, promoted: Decision) -> Champion:

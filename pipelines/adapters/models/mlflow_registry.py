@@ -100,7 +100,6 @@ def log_candidate(
     for stale in client.search_runs([experiment], f"tags.`{TRAIN_KEY}` = '{train_key}'"):
         client.set_terminated(stale.info.run_id, status="KILLED")
         client.set_tag(stale.info.run_id, TRAIN_KEY, f"{train_key}:killed")
-    probabilities = model.predict_proba(example)[:, 1]
     with mlflow.start_run(experiment_id=experiment, tags={**tags, TRAIN_KEY: train_key}) as run:
         mlflow.log_params(dict(params))
         mlflow.log_metrics(dict(metrics))
@@ -112,7 +111,7 @@ def log_candidate(
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pip_requirements=_requirements(),
-            signature=infer_signature(example, probabilities),
+            signature=infer_signature(example, model.predict_proba(example)[:, 1]),
         )
     failpoint("train.between_log_and_register")
     with tempfile.TemporaryDirectory() as folder:
@@ -166,6 +165,12 @@ def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noq
         return skops.io.load(tree / "model.skops", trusted=list(TRUSTED_TYPES))
 
 
+def artifact(settings: Settings, run_id: str, path: str) -> bytes:
+    """Return a file logged beside a model; raises ChampionUnresolved when it is gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _download(settings, f"runs:/{run_id}/{path}", folder).read_bytes()
+
+
 def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[str, float]) -> None:
     """Attach an evidence bundle to a run; the same text again changes nothing."""
     client = _client(settings)
@@ -179,11 +184,10 @@ def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[st
 
 def read_evidence(settings: Settings, run_id: str, digest: str) -> Evidence:
     """Return the evidence bundle of a run; raises PromotionRefused unless it has this digest."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            text = _download(settings, f"runs:/{run_id}/{EVIDENCE_FILE}", folder).read_text()
-        except ChampionUnresolved as error:
-            raise _other_evidence(run_id, digest, "none") from error
+    try:
+        text = artifact(settings, run_id, EVIDENCE_FILE).decode("utf-8")
+    except ChampionUnresolved as error:
+        raise _other_evidence(run_id, digest, "none") from error
     evidence = Evidence.from_json(text)
     if evidence.digest != digest:
         raise _other_evidence(run_id, digest, f"one with digest {evidence.digest[:12]}")

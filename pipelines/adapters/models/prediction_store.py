@@ -1,86 +1,333 @@
-"""The prediction store: current predictions per slot and window, and the generations before."""
+"""The prediction store: current predictions per window, the generations before, and refused rows."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, partitions, pinned_files
+from pipelines.adapters.delta.delta_commits import Commit
+from pipelines.adapters.delta.partitions import Held, Layout, Swap
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
+from pipelines.domain.scoring import PartFile, WindowPlan, window_name
+from pipelines.errors import CommitLost, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipelines.adapters.delta.pinned_files import PinnedFile
 
-def window_name(slot: str, scored_for: datetime) -> str:
-    """Return the name of one slot's window: what a commit replaces, exactly."""
-    return f"{slot}/{scored_for.isoformat()}"
+__all__ = [
+    "CURRENT", "Standing", "current", "current_run_key", "layers", "layout", "publish",
+    "refused_layout", "standing", "standing_refused", "window_name",
+]  # fmt: skip
+
+WINDOW = "prediction_window"
+"""Partition column: the slot and scoring time that a commit replaces."""
+
+CURRENT = (WINDOW, "run_key", "generation")
+"""What one commit says of all rows of a window: its partition."""
+
+REASON = "replaced_because"
+"""Partition column of the history."""
+
+BITS = 15
+"""Hex digits of a run key that a transaction's version holds: 60 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The current generation of one window, as the table's log tells it."""
+
+    window: str
+    run_key: str
+    generation: int
+    rows: int
+    files: tuple[str, ...]
+
+
+def layout(key: "Sequence[pa.Field]") -> Layout:
+    """Return the layout of a prediction table for entities of this key."""
+    import pyarrow as pa
+
+    moment, text = pa.timestamp("us", tz="UTC"), pa.string()
+    return Layout(
+        schema=pa.schema(
+            [
+                *key,
+                ("scored_for", moment), ("as_of", moment), ("event_time", moment),
+                ("slot", text), ("model_version", text), ("model_run", text),
+                ("artifact_sha256", text), ("evidence_digest", text), ("feature_digest", text),
+                ("declaration_digest", text), ("stale_tables", text),
+                ("raw_prediction", pa.float64()), ("prediction", pa.float64()), ("rule", text),
+                (WINDOW, text), ("run_key", text), ("generation", pa.int64()),
+            ]
+        ),
+        partition_by=CURRENT,
+    )  # fmt: skip
+
+
+def refused_layout(key: "Sequence[pa.Field]") -> Layout:
+    """Return the layout of a table of refused rows for entities of this key."""
+    import pyarrow as pa
+
+    moment, text = pa.timestamp("us", tz="UTC"), pa.string()
+    fields = [
+        *key, ("scored_for", moment), ("as_of", moment), ("event_time", moment),
+        ("reason", text), ("run", text), ("model_version", text), (WINDOW, text), ("run_key", text),
+    ]  # fmt: skip
+    return Layout(schema=pa.schema(fields), partition_by=(WINDOW, "run_key"))
+
+
+def standing(settings: Settings, use_case: str) -> list[Standing]:
+    """Return the current generation of every window that has predictions, sorted by window.
+
+    Read from the table's log: no file of it is opened.
+    """
+    table = lake.predictions(settings, use_case)
+    if not delta_tables.exists(table):
+        return []
+    found: dict[str, list[PinnedFile]] = {}
+    for file in pinned_files.pinned(table):
+        found.setdefault(file.partition[WINDOW], []).append(file)
+    return [_standing(window, files) for window, files in sorted(found.items())]
+
+
+def current(settings: Settings, use_case: str, window: str) -> Standing | None:
+    """Return the current generation of one window; None when it has no predictions."""
+    held = partitions.held(lake.predictions(settings, use_case))
+    files = held.files(WINDOW, window) if held else []
+    return _standing(window, files) if files else None
+
+
+def current_run_key(settings: Settings, use_case: str, window: str) -> str | None:
+    """Return the run key of a window's current predictions; None when there are none."""
+    found = current(settings, use_case, window)
+    return found.run_key if found else None
+
+
+def standing_refused(settings: Settings, use_case: str, window: str) -> tuple[str, ...]:
+    """Return the files of the rows that a window's current generation refused.
+
+    Known by its transactions, so that a window in which every row was refused has them, too.
+    """
+    held = partitions.held(lake.refused_predictions(settings, use_case))
+    said = layers(settings, use_case).newest(window)
+    if held is None or said is None:
+        return ()
+    files = held.files(WINDOW, window)
+    return tuple(file.path for file in files if bits(file.partition["run_key"]) == said)
+
+
+def _standing(window: str, files: "Sequence[PinnedFile]") -> Standing:
+    said = files[0].partition
+    return Standing(
+        window=window,
+        run_key=said["run_key"],
+        generation=int(said["generation"]),
+        rows=sum(file.rows for file in files),
+        files=tuple(file.path for file in files),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """How often each window was published, and which scoring times its rows come from.
+
+    A late rescore lies on the scoring at the window's own time, or on an earlier late one. Each is
+    known by the transactions ``scored:<window>@<as_of>`` (60 bits of its run key) and
+    ``layer:<window>@<as_of>`` (the generation it made), so that the same run again, in whatever
+    order, is found done.
+    """
+
+    numbers: Mapping[str, int]
+    scored: Mapping[str, int]
+    made: Mapping[str, int]
+
+    def below(self, window: str, as_of: datetime) -> int:
+        """Return the generation that a late rescore at ``as_of`` lies on; 0 where there is none."""
+        start = f"layer:{window}@"
+        made = {
+            datetime.fromisoformat(n.removeprefix(start)): m
+            for n, m in self.made.items()
+            if n.startswith(start)
+        }
+        return max((number for moment, number in made.items() if moment < as_of), default=0)
+
+    def newest(self, window: str) -> int | None:
+        """Return the bits of the run key that stands; None where an earlier release wrote it."""
+        number, start = self.numbers.get(f"score:{window}", 0), f"layer:{window}@"
+        for name, made in self.made.items():
+            if made == number and name.startswith(start):
+                return self.scored[f"scored:{name.removeprefix('layer:')}"]
+        return None
+
+    def after(self, window: str, written: Mapping[str, int]) -> "Layers":
+        """Return what the log says once a window was published once more with these transactions."""
+        number = self.numbers.get(f"score:{window}", 0) + 1
+        return Layers(
+            numbers={**self.numbers, f"score:{window}": number},
+            scored={**self.scored, **{n: v for n, v in written.items() if n.startswith("scored:")}},
+            made={**self.made, **{n: v for n, v in written.items() if n.startswith("layer:")}},
+        )
+
+
+def layers(settings: Settings, use_case: str) -> Layers:
+    """Return what the log says of every window's publications."""
+    table = lake.predictions(settings, use_case)
+    return Layers(
+        numbers=partitions.transactions(table, "score:"),
+        scored=partitions.transactions(table, "scored:"),
+        made=partitions.transactions(table, "layer:"),
+    )
+
+
+def bits(run_key: str) -> int:
+    """Return the part of a run key that a transaction keeps."""
+    return int(run_key[:BITS], 16)
+
+
+def is_published(settings: Settings, use_case: str, window: WindowPlan) -> bool:
+    """Tell whether this very plan of a window was published. Raises CommitLost as ``publish``."""
+    held = partitions.held(lake.predictions(settings, use_case))
+    return held is not None and _is_done(held, use_case, window)
 
 
 def publish(
     settings: Settings,
     use_case: str,
-    rows: "pa.Table",
+    window: WindowPlan,
     *,
-    window: str,
-    run_key: str,
-    reason: str,
-    metadata: dict[str, object],
-) -> delta_tables.Commit:
-    """Make ``rows`` the current predictions of a window; the same ``run_key`` again is a no-op.
+    files: Sequence[PartFile],
+    refused: Sequence[PartFile],
+    key: "Sequence[pa.Field]",
+    metadata: Mapping[str, object],
+) -> Commit:
+    """Make files the current predictions of a window, in one commit; done already is a no-op.
 
-    Another run key replaces the rows, raises ``generation`` and keeps the old rows in the history
-    with the reason. ``rows`` lack ``window``, ``run_key`` and ``generation``; they are added here.
+    What they replace is in the history before, with the reason, and refused rows are in their table
+    before. Raises CommitLost when another run published the window since the plan was made: its
+    predictions may be newer than these.
     """
-    import pyarrow as pa
+    table, history = (
+        lake.predictions(settings, use_case),
+        lake.prediction_history(settings, use_case),
+    )
+    chosen = layout(key)
 
-    table = lake.predictions(settings, use_case)
-    where = f"prediction_window = {delta_tables.quoted(window)}"
-    count = rows.num_rows
-    stamped = rows.append_column("prediction_window", pa.array([window] * count, pa.string()))
-    stamped = stamped.append_column("run_key", pa.array([run_key] * count, pa.string()))
-    schema = stamped.schema.append(pa.field("generation", pa.int64()))
-
-    def make(number: int) -> delta_tables.Change | None:
-        current = delta_tables.read(table, where=where)
-        if number and current.num_rows and current["run_key"][0].as_py() == run_key:
+    def decide(held: Held) -> Swap | None:
+        if _is_done(held, use_case, window):
             return None
-        if current.num_rows:
-            _keep(
-                lake.prediction_history(settings, use_case),
-                current,
-                transactions={f"history:{window}": number},
-                reason=reason,
-            )
-        failpoint("score.between_history_and_predictions")
-        generation = pa.array([number + 1] * count, pa.int64())
-        return delta_tables.Change(
-            rows=stamped.append_column("generation", generation),
-            metadata={**metadata, "window": window, "run_key": run_key, "reason": reason},
-            replace=where,
+        old = held.files(WINDOW, window.window)
+        if old:
+            _keep(history, table, chosen, old, window)
+            failpoint("score.between_history_and_predictions")
+        if refused:
+            aside = lake.refused_predictions(settings, use_case)
+            _set_aside(aside, refused_layout(key), window, refused, metadata)
+            failpoint("score.between_refused_and_predictions")
+        generation = window.number + 1
+        partition = {
+            WINDOW: window.window,
+            "run_key": window.run_key,
+            "generation": str(generation),
+        }
+        return Swap(
+            files=[(file, partition) for file in files],
+            replace=(WINDOW, window.window),
+            transactions={_sequence(window): generation, **window.layers},
+            metadata={
+                **metadata,
+                "window": window.window,
+                "run_key": window.run_key,
+                "generation": generation,
+                "reason": window.reason,
+            },
         )
 
-    commit = delta_tables.commit_next(table, schema, f"score:{window}", make)
+    commit = partitions.swap(table, chosen, decide)
     failpoint("score.after_predictions")
     return commit
 
 
-def current_run_key(settings: Settings, use_case: str, window: str) -> str | None:
-    """Return the run key of a window's current predictions; None when there are none."""
-    table = lake.predictions(settings, use_case)
-    if not delta_tables.exists(table):
-        return None
-    where = f"prediction_window = {delta_tables.quoted(window)}"
-    keys = delta_tables.read(table, columns=["run_key"], where=where)["run_key"]
-    return str(keys[0].as_py()) if len(keys) else None
+def _sequence(window: WindowPlan) -> str:
+    return f"score:{window.window}"
 
 
-def _keep(history: Folder, old: "pa.Table", *, transactions: dict[str, int], reason: str) -> None:
+def _is_done(held: Held, use_case: str, window: WindowPlan) -> bool:
+    if all(held.transaction(name) == number for name, number in window.layers.items()):
+        return True
+    if (number := held.transaction(_sequence(window))) != window.number:
+        raise CommitLost(
+            Problem(
+                where=f"predictions {use_case}, window {window.window}",
+                expected=f"{window.number} publications, as when this run was planned",
+                found=f"{number}: another run scored it since",
+                fix="Its predictions stand, and nothing of this window was published. Start again "
+                "from the plan (clear the run from its first task, or run score again).",
+            )
+        )
+    return False
+
+
+def _keep(
+    history: Folder,
+    table: Folder,
+    chosen: Layout,
+    old: "Sequence[PinnedFile]",
+    window: WindowPlan,
+) -> None:
     """Add a replaced generation to the history, once; a killed run may have done so already."""
     import pyarrow as pa
 
-    replaced = old.append_column("replaced_because", pa.array([reason] * old.num_rows, pa.string()))
-    delta_tables.commit_rows(
-        history, replaced, transactions=transactions, metadata={"stage": "score"}
+    done = {f"history:{window.window}": window.number}
+    there = delta_tables.transaction_versions(history, done)
+    if there.get(f"history:{window.window}", 0) >= window.number:
+        return
+    kept = Layout(
+        schema=chosen.schema.append(pa.field(REASON, pa.string())),
+        partition_by=(*CURRENT, REASON),
     )
+    because = {REASON: window.reason}
+    files = [
+        (partitions.copied(table, file, history), {**file.partition, **because}) for file in old
+    ]
+
+    def decide(held: Held) -> Swap | None:
+        if held.transaction(f"history:{window.window}") >= window.number:
+            return None
+        return Swap(
+            files=files,
+            replace=None,
+            transactions=done,
+            metadata={"stage": "score", "window": window.window, "reason": window.reason},
+        )
+
+    partitions.swap(history, kept, decide)
+
+
+def _set_aside(
+    table: Folder,
+    chosen: Layout,
+    window: WindowPlan,
+    files: Sequence[PartFile],
+    metadata: Mapping[str, object],
+) -> None:
+    """Add the refused rows of one run key, once; they count while it is the window's current one."""
+    name = f"refused:{window.window}:{window.run_key[:32]}"
+    partition = {WINDOW: window.window, "run_key": window.run_key}
+
+    def decide(held: Held) -> Swap | None:
+        if held.transaction(name):
+            return None
+        return Swap(
+            files=[(file, partition) for file in files],
+            replace=None,
+            transactions={name: 1},
+            metadata={**metadata, "window": window.window, "run_key": window.run_key},
+        )
+
+    partitions.swap(table, chosen, decide)

@@ -1,59 +1,37 @@
 """Stale results: feature rows, predictions and models made before what they were made from changed."""
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.models import data_pins
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.silver import stale_marks
-from pipelines.adapters.silver.stale_marks import Mark
+from pipelines.adapters.silver import made_marks, stale_marks
 from pipelines.domain.contract import Table
+from pipelines.domain.lateness import Mark, Marks, changed
 
 BLOCK = "features:"
 """Start of the transactions of feature blocks; the scoring time follows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """A mark, with the version of its table and the moment (ms) at which it was committed."""
-
-    table: str
-    mark: Mark
-    version: int
-    committed: int
 
 
 def warnings(
     settings: Settings, use_case: str, tables: Sequence[Table], read_by_features: Sequence[Table]
 ) -> list[str]:
     """Return one line for each place that holds stale results, and what becomes of them."""
-    changes = [change for table in tables for change in _changes(settings, use_case, table.name)]
-    if not changes:
-        return []
-    read = {table.name for table in read_by_features}
-    featured = [change for change in changes if change.table in read]
+    marks = stale_marks.of_tables(settings, use_case, tables)
+    featured = {table.name: marks[table.name] for table in read_by_features}
     return [
-        *_blocks(settings, use_case, [change.mark for change in featured]),
+        *_blocks(settings, use_case, featured),
         *_windows(settings, use_case, featured),
-        *_models(settings, use_case, changes),
+        *_models(settings, use_case, marks),
     ]
 
 
-def _changes(settings: Settings, use_case: str, table: str) -> Iterator[_Change]:
-    silver = lake.silver(settings, use_case, table)
-    marks = {mark.number: mark for mark in stale_marks.marks(silver)}
-    for commit in delta_tables.history(silver) if marks else []:
-        mark = marks.get(int(commit.get("headframe.number", -1)))
-        if mark:
-            version, moment = int(commit["version"]), int(commit["timestamp"])
-            yield _Change(table=table, mark=mark, version=version, committed=moment)
-
-
-def _blocks(settings: Settings, use_case: str, marks: Sequence[Mark]) -> Iterator[str]:
+def _blocks(settings: Settings, use_case: str, marks: Marks) -> Iterator[str]:
+    moments = sorted(mark.since for told in marks.values() for mark in told)
     start = f"gold.features.{use_case}__"
     for name, folder in lake.table_paths(settings).items():
         if not name.startswith(start):
@@ -63,7 +41,7 @@ def _blocks(settings: Settings, use_case: str, marks: Sequence[Mark]) -> Iterato
         stale = [
             block
             for block, edition in editions.items()
-            if edition <= sum(mark.since <= _moment(block, BLOCK) for mark in marks)
+            if edition <= bisect_right(moments, _moment(block, BLOCK))
         ]
         if stale:
             yield (
@@ -72,32 +50,31 @@ def _blocks(settings: Settings, use_case: str, marks: Sequence[Mark]) -> Iterato
             )
 
 
-def _windows(settings: Settings, use_case: str, changes: Sequence[_Change]) -> Iterator[str]:
-    written: dict[str, int] = {}
-    for commit in delta_tables.history(lake.predictions(settings, use_case)):
-        if "headframe.window" in commit:  # newest first
-            written.setdefault(commit["headframe.window"], int(commit["timestamp"]))
+def _windows(settings: Settings, use_case: str, marks: Marks) -> Iterator[str]:
+    windows = made_marks.segments(settings, use_case)
+    blocks = made_marks.blocks_of(settings, use_case, windows.values())
     stale = sorted(
-        window
-        for window, moment in written.items()
+        scored_for
+        for scored_for, segments in windows.items()
         if any(
-            change.mark.since <= datetime.fromisoformat(window.partition("/")[2])
-            and moment < change.committed
-            for change in changes
+            changed(segment, blocks.get((segment.features, segment.as_of), ()), marks)
+            for segment in segments
         )
     )
     if stale:
         yield (
-            f"predictions.{use_case}: {len(stale):,} of {len(written):,} windows are stale, "
-            f"{stale[0]} the first; score them again"
+            f"predictions.{use_case}: {len(stale):,} of {len(windows):,} windows are stale, "
+            f"{stale[0].isoformat()} the first; `headframe run score {use_case} --late` scores those "
+            "of the last days again"
         )
 
 
-def _models(settings: Settings, use_case: str, changes: Sequence[_Change]) -> Iterator[str]:
-    newest: dict[str, int] = {}
-    for change in changes:
-        name = f"silver.{use_case}.{change.table}"
-        newest[name] = max(newest.get(name, -1), change.version)
+def _models(settings: Settings, use_case: str, marks: Marks) -> Iterator[str]:
+    newest = {
+        f"silver.{use_case}.{table}": version
+        for table, told in marks.items()
+        if (version := _rewritten(settings, use_case, table, told)) is not None
+    }
     pinned = data_pins.pinned_versions(settings)
     for name, version in sorted(newest.items()):
         if old := sorted(made for made in pinned.get(name, ()) if made < version):
@@ -105,6 +82,18 @@ def _models(settings: Settings, use_case: str, changes: Sequence[_Change]) -> It
                 f"{name}: models were trained on versions {json.dumps(old)[1:-1]}, before version "
                 f"{version} changed its past; train again"
             )
+
+
+def _rewritten(settings: Settings, use_case: str, table: str, marks: Sequence[Mark]) -> int | None:
+    """Return the last version of a table that a replay or reingest made; None without any."""
+    numbers = {mark.number for mark in marks if mark.reason != "ingest"}
+    history = delta_tables.history(lake.silver(settings, use_case, table)) if numbers else []
+    made = (
+        int(commit["version"])
+        for commit in history
+        if int(commit.get("headframe.number", -1)) in numbers
+    )
+    return max(made, default=None)
 
 
 def _moment(name: str, start: str) -> datetime:

@@ -200,6 +200,12 @@ def put(path: Path, url: StoreUrl) -> None:
         _obstore().put(_store(url), url.path, path, chunk_size=CHUNK_BYTES, max_concurrency=4)
 
 
+def copy(source: StoreUrl, to: StoreUrl) -> None:
+    """Copy an object inside its store, without fetching it; raises FileNotFoundError if absent."""
+    with outages(source.root):
+        _obstore().copy(_store(source), source.path, to.path)
+
+
 def read_bytes(url: StoreUrl) -> bytes:
     """Return the object's content; raises FileNotFoundError if absent."""
     with outages(url.root):

@@ -1,0 +1,180 @@
+"""Champion rows: feature rows with what the champion says of them, published or said again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import champion as champions
+from pipelines.adapters.models import feature_store, prediction_store, probe
+from pipelines.adapters.models.champion import Champion
+from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
+from pipelines.adapters.threads import one_thread
+from pipelines.domain.features import AS_OF, FeatureView
+from pipelines.domain.probe import Scorer
+from pipelines.domain.scoring import SLOT, window_name
+from pipelines.domain.sql_text import delta_moment
+from pipelines.domain.training import FeatureColumns
+from pipelines.domain.windows import block_name, next_scoring_time, scoring_times
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCORED_FOR = "scored_for"
+STALE = "stale_tables"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionRows:
+    """Where the rows of a champion's blocks are: its features, and the predictions it published.
+
+    ``prediction`` names the column that holds what the model itself says, before business rules.
+    """
+
+    settings: Settings
+    use_case: str
+    view: FeatureView
+    champion: Champion
+    prediction: str
+    at: time
+    timezone: str
+
+    @property
+    def version(self) -> str:
+        """Return the model version."""
+        return self.champion.model.version
+
+    @property
+    def columns(self) -> FeatureColumns:
+        """Return the features that the model reads."""
+        return probe.feature_columns(self.champion.model)
+
+    @property
+    def folder(self) -> Folder:
+        """Return where its feature view's rows are."""
+        digest = self.champion.model.tags["headframe.features"]
+        return lake.features(self.settings, self.use_case, digest)
+
+    @property
+    def key(self) -> list[str]:
+        """Return the entity's key."""
+        return list(self.view.entity.key)
+
+    def block(self, scored_for: datetime) -> str:
+        """Return the name of a scoring time's block."""
+        return block_name(scored_for, self.timezone)
+
+    def sources(self, *, since: datetime, until: datetime) -> dict[datetime, str]:
+        """Return what each described block of [since, until] is made of, by scoring time, sorted.
+
+        It changes when the block is described or scored again. From the logs of the two tables.
+        """
+        until += timedelta(microseconds=1)
+        times = scoring_times(self.at, self.timezone, since=since, until=until)
+        described = feature_store.digests(self.folder, self.view, times)
+        standing = prediction_store.standing(self.settings, self.use_case)
+        keys = {window.window: window.run_key for window in standing}
+        return {
+            start: f"{keys.get(window_name(SLOT, start), '')}/{described[start]}"
+            for start in times
+            if start in described
+        }
+
+    def scorer(self) -> Scorer:
+        """Return what predicts with the model, verified."""
+        return champions.scorer(self.settings, self.use_case, self.champion)
+
+    def described(self, times: Sequence[datetime]) -> "pa.Table":
+        """Return the feature rows of blocks, with ``scored_for``; sorted by it and the key."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = self._features(times[0], times[-1], self.columns.all)
+        wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
+        rows = rows.filter(pc.is_in(rows[AS_OF], wanted))
+        return self._sorted(rows.append_column(SCORED_FOR, rows[AS_OF]))
+
+    def said_again(self, times: Sequence[datetime], scorer: Scorer) -> "pa.Table":
+        """Return the feature rows of blocks with what the model says of them now."""
+        import pyarrow as pa
+
+        rows = self.described(times)
+        with one_thread():
+            said = scorer.probability(rows.select(self.columns.all).combine_chunks())
+        return rows.append_column(self.prediction, pa.array(said, pa.float64()))
+
+    def published(self, times: Sequence[datetime], columns: Sequence[str]) -> "pa.Table":
+        """Return what this model published for blocks, with these features of each row.
+
+        Sorted by ``scored_for`` and key; also has ``stale_tables``. Blocks that another model scored
+        are not in it.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = lake.predictions(self.settings, self.use_case)
+        if not times or not delta_tables.exists(table):
+            return self._none(columns)
+        said = delta_tables.read(
+            table,
+            columns=[*self.key, AS_OF, SCORED_FOR, STALE, "raw_prediction"],
+            where=f"slot = {delta_tables.quoted(SLOT)} and {_between(SCORED_FOR, times)} "
+            f"and model_version = {delta_tables.quoted(self.version)}",
+        )
+        wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
+        said = said.filter(pc.is_in(said[SCORED_FOR], wanted))
+        said = said.rename_columns(
+            [self.prediction if name == "raw_prediction" else name for name in said.column_names]
+        )
+        if columns:
+            until = next_scoring_time(times[-1], self.at, self.timezone)
+            features = self._features(times[0], until, columns)
+            said = said.join(features, [*self.key, AS_OF], join_type="inner")
+        return self._sorted(said)
+
+    def _features(self, first: datetime, last: datetime, columns: Sequence[str]) -> "pa.Table":
+        return delta_tables.read(
+            self.folder,
+            columns=list(dict.fromkeys([*self.key, AS_OF, *columns])),
+            where=_between(AS_OF, [first, last]),
+        )
+
+    def _sorted(self, rows: "pa.Table") -> "pa.Table":
+        order = [(SCORED_FOR, "ascending"), *((name, "ascending") for name in self.key)]
+        return rows.sort_by(order).combine_chunks()
+
+    def _none(self, columns: Sequence[str]) -> "pa.Table":
+        import pyarrow as pa
+
+        kinds = delta_tables.schema(self.folder)
+        moment = pa.timestamp("us", tz="UTC")
+        return pa.schema(
+            [
+                *(kinds.field(name) for name in dict.fromkeys([*self.key, AS_OF, *columns])),
+                (SCORED_FOR, moment),
+                (STALE, pa.string()),
+                (self.prediction, pa.float64()),
+            ]
+        ).empty_table()
+
+
+def by_block(rows: "pa.Table") -> Mapping[datetime, "pa.Table"]:
+    """Return the rows of each scoring time; ``rows`` are sorted by it."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return {}
+    times = rows[SCORED_FOR].to_numpy()
+    starts = [0, *(np.flatnonzero(times[1:] != times[:-1]) + 1).tolist(), len(times)]
+    return {
+        rows[SCORED_FOR][start].as_py(): rows.slice(start, end - start)
+        for start, end in pairwise(starts)
+    }
+
+
+def _between(column: str, times: Sequence[datetime]) -> str:
+    return f"{column} >= {delta_moment(min(times))} and {column} <= {delta_moment(max(times))}"

@@ -1,0 +1,152 @@
+"""The monitoring ledger: what every test said of every block, one row per model, block and test."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.settings import Settings
+from pipelines.domain.drift.drift_result import ColumnShift, DriftResult
+from pipelines.domain.drift.severity import Alarm
+from pipelines.domain.monitored import Judged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEQUENCE = "monitoring"
+
+
+def read(settings: Settings, use_case: str, *, model_version: str | None = None) -> list[Judged]:
+    """Return all that was judged, of one model version or of all, by block and test."""
+    return [_judged(row) for row in _rows(settings, use_case, model_version)]
+
+
+def keep(
+    settings: Settings,
+    use_case: str,
+    model_version: str,
+    judged: Sequence[Judged],
+    *,
+    as_of: datetime,
+    run: str,
+) -> None:
+    """Record answers in place of those of the same block and test; what says the same stays."""
+    import pyarrow as pa
+
+    fresh = [
+        {"model_version": model_version, "as_of": as_of, "run": run, **_row(one)} for one in judged
+    ]
+
+    def make(number: int) -> delta_tables.Change | None:
+        there = _rows(settings, use_case, model_version) if number else []
+        known = {(row["block"], row["test"]): row for row in there}
+        changed = [
+            row for row in fresh if _said(known.get((row["block"], row["test"]))) != _said(row)
+        ]
+        if not changed:
+            return None
+        blocks = sorted({row["block"] for row in changed})
+        told = {key: row for key, row in known.items() if key[0] in blocks}
+        told |= {(row["block"], row["test"]): row for row in changed}
+        listed = ", ".join(map(delta_tables.quoted, blocks))
+        where = f"model_version = {delta_tables.quoted(model_version)} and block in ({listed})"
+        return delta_tables.Change(
+            rows=pa.Table.from_pylist(list(told.values()), schema=_schema()),
+            metadata={"stage": "monitor", "run": run, "as_of": as_of.isoformat()},
+            replace=where if number else None,
+        )
+
+    if fresh:
+        delta_tables.commit_next(lake.monitoring(settings, use_case), _schema(), SEQUENCE, make)
+
+
+def _rows(settings: Settings, use_case: str, model_version: str | None) -> list[dict[str, Any]]:
+    table = lake.monitoring(settings, use_case)
+    if not delta_tables.exists(table):
+        return []
+    only = (
+        None if model_version is None else f"model_version = {delta_tables.quoted(model_version)}"
+    )
+    rows: list[dict[str, Any]] = delta_tables.read(table, where=only).to_pylist()
+    return sorted(rows, key=lambda row: (row["block"], row["test"]))
+
+
+def _said(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a row says, without who wrote it and when."""
+    if row is None:
+        return None
+    return {name: value for name, value in row.items() if name not in {"as_of", "run"}}
+
+
+def _row(judged: Judged) -> dict[str, Any]:
+    result, alarm = judged.result, judged.alarm
+    columns = list(dict.fromkeys(shift.column for shift in alarm.shifts)) if alarm else []
+    plain = {
+        "result": result.to_plain(),
+        "blamed": [[s.column, s.family] for s in alarm.shifts] if alarm else [],
+        "about": list(judged.about),
+    }
+    return {
+        "block": judged.block,
+        "test": judged.name,
+        "outcome": result.outcome,
+        "level": judged.level,
+        "p_value": result.p_value,
+        "alpha": result.alpha,
+        "reason": result.reason,
+        "columns": ",".join(columns),
+        "since": judged.since,
+        "source": judged.source,
+        "result": json.dumps(plain, sort_keys=True),
+    }
+
+
+def _judged(row: dict[str, Any]) -> Judged:
+    plain = json.loads(row["result"])
+    result = DriftResult.from_plain(plain["result"])
+    shifts: dict[tuple[str, str], ColumnShift] = {
+        (shift.column, shift.family): shift for shift in result.per_column
+    }
+    alarm = None
+    if row["level"] != "none":
+        alarm = Alarm(
+            level=row["level"],
+            test=result.test,
+            reason=result.reason,
+            shifts=tuple(shifts[column, family] for column, family in plain["blamed"]),
+        )
+    return Judged(
+        name=row["test"],
+        block=row["block"],
+        result=result,
+        alarm=alarm,
+        since=row["since"] and row["since"].astimezone(UTC),
+        about=tuple(plain["about"]),
+        source=row["source"],
+    )
+
+
+def _schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    text, moment = pa.string(), pa.timestamp("us", tz="UTC")
+    return pa.schema(
+        [
+            ("model_version", text),
+            ("block", text),
+            ("test", text),
+            ("outcome", text),
+            ("level", text),
+            ("p_value", pa.float64()),
+            ("alpha", pa.float64()),
+            ("reason", text),
+            ("columns", text),
+            ("since", moment),
+            ("source", text),
+            ("result", text),
+            ("as_of", moment),
+            ("run", text),
+        ]
+    )

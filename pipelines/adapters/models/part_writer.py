@@ -1,0 +1,111 @@
+"""The part writer: feature rows of one share into files of predictions and of refused rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import feature_batches, prediction_store
+from pipelines.adapters.models.champion import Champion
+from pipelines.adapters.models.prediction_files import prediction_file
+from pipelines.adapters.settings import Settings
+from pipelines.domain.business_rules import BusinessRule
+from pipelines.domain.features import EVENT_TIME
+from pipelines.domain.predicted import predict
+from pipelines.domain.probe import Scorer
+from pipelines.domain.promises import Promise, count_broken
+from pipelines.domain.scoring import SLOT, ScoredShare, ScorePlan, Share
+
+if TYPE_CHECKING:
+    from pipelines.adapters.models.prediction_files import Value
+
+
+def write(
+    settings: Settings,
+    plan: ScorePlan,
+    share: Share,
+    *,
+    key: Sequence[str],
+    champion: Champion,
+    scorer: Scorer,
+    rules: Sequence[BusinessRule],
+    promises: Sequence[Promise],
+) -> ScoredShare:
+    """Predict the rows of a share batch by batch, and write them into files no reader sees yet.
+
+    The files lie in the folders of the prediction table and of the refused rows; those of a share
+    that fails are removed. Every row is in exactly one file. Memory does not grow with the rows.
+    """
+    import pyarrow as pa
+
+    folder, window = (
+        lake.features(settings, plan.use_case, plan.features),
+        plan.windows[share.window],
+    )
+    schema = delta_tables.schema(folder)
+    fields = [schema.field(name) for name in key]
+    told = _told(plan, share, champion)
+    refused: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
+    rows = 0
+    with (
+        prediction_file(
+            lake.predictions(settings, plan.use_case),
+            prediction_store.layout(fields).in_files,
+            scored_for=window.scored_for,
+        ) as predictions,
+        prediction_file(
+            lake.refused_predictions(settings, plan.use_case),
+            prediction_store.refused_layout(fields).in_files,
+            scored_for=window.scored_for,
+        ) as aside,
+    ):
+        for batch in feature_batches.batches(
+            folder,
+            share.units,
+            columns=list(dict.fromkeys([*key, EVENT_TIME, *scorer.columns.all])),
+            dictionaries=scorer.dictionaries,
+            as_of=window.as_of,
+        ):
+            rows += batch.num_rows
+            found = predict(pa.Table.from_batches([batch]), scorer, rules)
+            broken.update(count_broken(promises, found.prediction))
+            predictions.add(
+                found.rows,
+                {
+                    **told,
+                    "raw_prediction": found.raw,
+                    "prediction": found.prediction,
+                    "rule": found.rule,
+                },
+            )
+            refused.update(found.reasons.to_pylist())
+            aside.add(found.refused, {**told, "reason": found.reasons, "run": plan.run})
+        files, set_aside = predictions.finish(), aside.finish()
+    return ScoredShare(
+        window=share.window,
+        rows=rows,
+        scored=sum(file.rows for file in files),
+        refused=dict(sorted(refused.items())),
+        files=files,
+        refused_files=set_aside,
+        broken=dict(broken),
+    )
+
+
+def _told(plan: ScorePlan, share: Share, champion: Champion) -> "dict[str, Value]":
+    """Return what is the same in every row: times, and everything a prediction is traced by."""
+    window, model = plan.windows[share.window], champion.model
+    return {
+        "scored_for": window.scored_for,
+        "as_of": window.as_of,
+        "slot": SLOT,
+        "model_version": model.version,
+        "model_run": model.run_id,
+        "artifact_sha256": model.artifact_sha256,
+        "evidence_digest": champion.promoted.evidence_digest,
+        "feature_digest": plan.features,
+        "declaration_digest": plan.declaration,
+        "stale_tables": ",".join(window.stale),
+    }

@@ -1,0 +1,62 @@
+"""The performance store: how current predictions did, one row per block."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.settings import Settings
+from pipelines.domain.performance import BlockPerformance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def keep(
+    settings: Settings,
+    use_case: str,
+    blocks: Sequence[BlockPerformance],
+    *,
+    as_of: datetime,
+    run: str,
+) -> None:
+    """Replace the performance table by these blocks unless it says the same already."""
+    if not blocks:
+        return
+    import pyarrow as pa
+
+    table = lake.performance(settings, use_case)
+    rows = pa.Table.from_pylist([block.as_row() for block in blocks], schema=_schema())
+
+    def make(number: int) -> delta_tables.Change | None:
+        current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []
+        ordered = sorted(current, key=lambda row: row["block"])
+        if ordered == rows.to_pylist():
+            return None
+        return delta_tables.Change(
+            rows=rows,
+            metadata={"stage": "monitor", "run": run, "as_of": as_of.isoformat()},
+            replace="true",
+        )
+
+    delta_tables.commit_next(table, _schema(), "performance", make)
+
+
+def _schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("block", pa.string()),
+            ("outcome", pa.string()),
+            ("predictions", pa.int64()),
+            ("final", pa.int64()),
+            ("unlabelled", pa.int64()),
+            ("pending", pa.int64()),
+            ("positives", pa.int64()),
+            ("log_loss", pa.float64()),
+            ("auc", pa.float64()),
+            ("model_versions", pa.string()),
+        ]
+    )

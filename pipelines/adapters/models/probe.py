@@ -1,0 +1,125 @@
+"""The probe of a registered model: kept with its run, predicted again whenever it is loaded."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.adapters.models import mlflow_registry
+from pipelines.adapters.models.mlflow_registry import ModelVersion
+from pipelines.adapters.settings import Settings
+from pipelines.domain.fused_encoder import fuse
+from pipelines.domain.probe import (
+    PREDICTION,
+    Proof,
+    Scorer,
+    digest_of,
+    prove,
+    usual_values,
+)
+from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.errors import ChampionUnresolved, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+FILE = "probe/probe.parquet"
+REFERENCE = "reference/reference.json"
+
+DIGEST = "headframe.probe_digest"
+SCORER = "headframe.scorer"
+REASON = "headframe.scorer_reason"
+
+
+def tags(proof: Proof) -> dict[str, str]:
+    """Return what a model version says about its probe set."""
+    return {DIGEST: proof.digest, SCORER: proof.scorer, REASON: proof.reason}
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Return what is logged beside a model, by the folder of its run that it goes to."""
+    return {"probe": folder / Path(FILE).name, "reference": folder / Path(REFERENCE).name}
+
+
+def write(model: Any, rows: "pa.Table", columns: FeatureColumns, folder: Path) -> Proof:  # noqa: ANN401 - any estimator
+    """Write the probe set with what the pipeline says of it; return which scorer says the same."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = positive_probability(model, rows, columns)
+    kept = rows.append_column(PREDICTION, pa.array(said, pa.float64()))
+    pq.write_table(kept, files(folder)["probe"])
+    return prove(model, rows, columns, said)
+
+
+def write_reference(rows: "pa.Table", columns: FeatureColumns, folder: Path) -> None:
+    """Write the usual value of each feature in the training rows."""
+    found = json.dumps(usual_values(rows, columns), sort_keys=True)
+    files(folder)["reference"].write_text(found, "utf-8")
+
+
+def feature_columns(model: ModelVersion) -> FeatureColumns:
+    """Return the features a model version was trained on, in the order of its matrix."""
+    return FeatureColumns(
+        numeric=tuple(json.loads(model.tags["headframe.numeric"])),
+        categorical=tuple(json.loads(model.tags["headframe.categorical"])),
+    )
+
+
+def reference(settings: Settings, model: ModelVersion) -> dict[str, Any]:
+    """Return the usual value of each feature in training, by name; empty for an older model.
+
+    The median of a numeric feature, the most frequent category of a text; None where all were
+    missing.
+    """
+    if DIGEST not in model.tags:
+        return {}
+    found: dict[str, Any] = json.loads(
+        mlflow_registry.artifact(settings, model.run_id, REFERENCE).decode()
+    )
+    return found
+
+
+def scorer(settings: Settings, use_case: str, version: ModelVersion, model: Any) -> Scorer:  # noqa: ANN401 - any estimator
+    """Return what predicts with a loaded model, fused where that was proven and still holds.
+
+    Raises ChampionUnresolved when the pipeline no longer predicts its probe set as registered. A
+    model of an older release has no probe set and is used as it is.
+    """
+    import pyarrow.parquet as pq
+
+    columns = feature_columns(version)
+    plain = Scorer(model=model, columns=columns, fused=None)
+    digest = version.tags.get(DIGEST)
+    if digest is None:
+        return plain
+    rows = pq.read_table(BytesIO(mlflow_registry.artifact(settings, version.run_id, FILE)))
+    if version.tags[SCORER] == "fused":
+        fused = fuse(model, columns)
+        if fused and digest_of(fused.positive_probability(rows)) == digest:
+            return Scorer(model=model, columns=columns, fused=fused)
+    found = positive_probability(model, rows, columns)
+    if digest_of(found) != digest:
+        raise _other_predictions(use_case, version, rows, found)
+    return plain
+
+
+def _other_predictions(
+    use_case: str, version: ModelVersion, rows: "pa.Table", found: "np.ndarray"
+) -> ChampionUnresolved:
+    import numpy as np
+
+    expected = rows[PREDICTION].to_numpy()
+    differing = int((found.view("i8") != expected.view("i8")).sum())
+    most = float(np.nanmax(np.abs(found - expected), initial=0.0))
+    return ChampionUnresolved(
+        Problem(
+            where=f"champion of {use_case}, version {version.version}",
+            expected=f"the predictions of its probe set that it was registered with "
+            f"({version.tags[DIGEST][:12]})",
+            found=f"{differing:,} of {len(found):,} that differ, by up to {most:.3g}",
+            fix="Libraries or processor differ from those it was registered with: put them back as "
+            "they were, or train and promote a model here.",
+        )
+    )

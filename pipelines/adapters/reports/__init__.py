@@ -1,0 +1,1 @@
+"""Reports: pages about a model in service, complete in one file each."""

@@ -1,0 +1,219 @@
+"""Score tasks: the champion and the work pinned, each part scored, all published at once, delivered."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from pipelines.adapters.databases.connections import resolver
+from pipelines.adapters.platform.process_state import PROCESS_MARKER
+from pipelines.adapters.settings import Settings
+from pipelines.dag_factory import airflow_connections, assets, runs
+from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
+from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.stage_task import say
+from pipelines.domain.windows import scoring_times
+from pipelines.errors import Problem, SettingsError
+from pipelines.use_case import TrainedUseCase, UseCase
+
+if TYPE_CHECKING:
+    from pipelines.domain.scoring import LateWindow, Scored
+
+PLAN = "plan"
+"""XCom key of the plan: the return value of that task is the numbers of its parts."""
+
+NOTHING_LATE = "No window that was scored lacks anything that has come since."
+
+
+def champion(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Pin the version of the champion and the code, which every try of the run then scores with."""
+    from pipelines.stages.score import champion_version
+
+    settings = Settings()
+    code = remember_code(settings, use_case, context)
+    version = champion_version(use_case, settings)
+    return {"says": say(f"champion is version {version}"), "version": version, "code": code}
+
+
+def score(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Score what the run asks for in this one task, and announce the predictions."""
+    from pipelines.stages.score import score as stage
+
+    settings, pinned = Settings(), _pinned(use_case, context)
+    asked = _asked(use_case, settings, context)
+    scored = stage(
+        use_case,
+        settings,
+        since=asked.since,
+        until=asked.until,
+        run=context["run_id"],
+        model_version=pinned["version"],
+        late=asked.late,
+    )
+    return _announce(use_case, settings, context, scored, known_until=asked.known_until)
+
+
+def plan(use_case: UseCase, context: Context) -> list[int]:
+    """Pin what the run scores and who does which part of it; return the numbers of the parts."""
+    from pipelines.stages.score import plan as stage
+
+    settings, pinned = Settings(), _pinned(use_case, context)
+    asked = _asked(use_case, settings, context)
+    planned = stage(
+        use_case,
+        settings,
+        since=asked.since,
+        until=asked.until,
+        run=context["run_id"],
+        model_version=pinned["version"],
+        late=asked.late,
+    )
+    say(planned.describe())
+    known = asked.known_until and asked.known_until.isoformat()
+    context["ti"].xcom_push(PLAN, {"plan": planned.to_plain(), "known_until": known})
+    return list(range(len(planned.parts)))
+
+
+def score_part(use_case: UseCase, context: Context, part: int) -> dict[str, Any]:
+    """Score one part of the plan; nobody sees its rows before they are published."""
+    from pipelines.domain.scoring import ScorePlan
+    from pipelines.stages.score import score_part as stage
+
+    _pinned(use_case, context)
+    planned = ScorePlan.from_plain(context["ti"].xcom_pull(task_ids="plan", key=PLAN)["plan"])
+    scored = stage(use_case, Settings(), planned, part)
+    worker = f"{os.environ.get(PROCESS_MARKER, 'a process')} on {socket.gethostname()}"
+    said = say(f"{scored.describe()}, by {worker}")
+    return {"says": said, "worker": worker, "scored": scored.to_plain()}
+
+
+def publish(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Publish every part at once, when no row of the plan is missing, and announce the predictions."""
+    from pipelines.domain.scoring import ScoredPart, ScorePlan
+    from pipelines.stages.score import publish as stage
+
+    pulled = context["ti"].xcom_pull(task_ids="plan", key=PLAN)
+    if pulled is None:
+        raise AirflowSkipException(NOTHING_LATE)
+    settings = Settings()
+    _pinned(use_case, context)
+    planned = ScorePlan.from_plain(pulled["plan"])
+    # One index at a time: without any, Airflow would give a single part not as a list of one.
+    told = [
+        context["ti"].xcom_pull(task_ids="score_part", map_indexes=part)
+        for part in range(len(planned.parts))
+    ]
+    parts = [ScoredPart.from_plain(part["scored"]) for part in told if part is not None]
+    scored = stage(use_case, settings, planned, parts)
+    known = pulled["known_until"] and datetime.fromisoformat(pulled["known_until"])
+    return _announce(use_case, settings, context, scored, known_until=known)
+
+
+def deliver(use_case: UseCase, context: Context, *, after: str) -> dict[str, Any]:
+    """Give consumers the windows that the task ``after`` scored; what they have is left alone."""
+    from pipelines.stages.deliver import deliver as stage
+
+    _pinned(use_case, context)
+    scored = context["ti"].xcom_pull(task_ids=after)
+    delivered = stage(
+        use_case,
+        Settings(),
+        scored_for=[datetime.fromisoformat(text) for text in scored["scored_for"]],
+        run=context["run_id"],
+        connections=resolver(airflow_connections.look_up),
+        delivered_at=_now_in_run(context),
+    )
+    return {"says": say(delivered.describe())}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Scoring times in [since, until) and late windows; ``known_until`` None: the last of them."""
+
+    since: datetime
+    until: datetime
+    late: "tuple[LateWindow, ...]" = ()
+    known_until: datetime | None
+
+
+def _asked(use_case: UseCase, settings: Settings, context: Context) -> _Asked:
+    """Return what the run is about: its late windows when late data started it, else its times.
+
+    Raises AirflowSkipException for a run about late data when there is nothing late.
+    """
+    as_of, until = runs.as_of(context), runs.until(context)
+    if runs.is_about_late_data(context):
+        from pipelines.stages.late import describe, late_windows
+
+        late = late_windows(use_case, settings, as_of=as_of)
+        if not late:
+            raise AirflowSkipException(NOTHING_LATE)
+        say(describe(late))
+        return _Asked(since=as_of, until=as_of, late=late, known_until=as_of)
+    if until is None:
+        since = _last_scoring_time(use_case, as_of)
+        return _Asked(since=since, until=since + timedelta(minutes=1), known_until=None)
+    if until <= as_of:
+        raise SettingsError(
+            Problem(
+                where=f"scoring of {use_case.name}",
+                expected="an until after as_of",
+                found=f"{until.isoformat()}, and as_of {as_of.isoformat()}",
+                fix="Start the run again with a window that ends after it begins.",
+            )
+        )
+    return _Asked(since=as_of, until=until, known_until=until)
+
+
+def _last_scoring_time(use_case: UseCase, as_of: datetime) -> datetime:
+    scoring = TrainedUseCase.of(use_case).scoring
+    past = scoring_times(
+        scoring.at,
+        scoring.timezone,
+        since=as_of - timedelta(days=2),
+        until=as_of + timedelta(microseconds=1),
+    )
+    return past[-1]
+
+
+def _pinned(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Return what the first task pinned. Raises CodeChanged when this process has other code."""
+    first: dict[str, Any] = context["ti"].xcom_pull(task_ids="champion")
+    refuse_changed_code(Settings(), use_case, first, purpose="score")
+    return first
+
+
+def _announce(
+    use_case: UseCase,
+    settings: Settings,
+    context: Context,
+    scored: "Scored",
+    *,
+    known_until: datetime | None,
+) -> dict[str, Any]:
+    times = sorted({window.scored_for for window in scored.windows})
+    extra = {
+        "rows": scored.rows,
+        "version": max((window.version for window in scored.windows), default=-1),
+        "model_version": scored.model_version,
+        "scored_for_first": times[0].isoformat() if times else None,
+        "scored_for_last": times[-1].isoformat() if times else None,
+        "as_of": (known_until or max(times, default=runs.as_of(context))).isoformat(),
+    }
+    context["outlet_events"][assets.predictions(settings, use_case)].extra = extra
+    told = [moment.isoformat() for moment in times]
+    return {"says": say(scored.describe()), "scored_for": told, **extra}
+
+
+def _now_in_run(context: Context) -> datetime | None:
+    """Return the present moment on the run's own clock, which may stand in another year.
+
+    None for a window of many scoring times: nobody waited for those.
+    """
+    if runs.until(context) is not None:
+        return None
+    since_start: timedelta = datetime.now(UTC) - context["dag_run"].run_after
+    return runs.as_of(context) + since_start

@@ -1,0 +1,159 @@
+"""The probe set: rows that a model is registered with, to prove later that it still says the same."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipelines.domain.fused_encoder import FusedModel, fuse
+from pipelines.domain.training import FeatureColumns, positive_probability
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+PROBE_ROWS = 1_900
+"""Rows taken evenly from training and held-out rows; the made-up ones come on top."""
+
+UNSEEN = "\U0001f6eb never seen in training"
+"""A category that no training row has."""
+
+EXTREMES = (0.0, -1.0, 1e-300, 1e300, -1e300)
+"""Numbers at the ends of what a finite feature may be."""
+
+PREDICTION = "__prediction"
+"""Column of the stored probe set: what the pipeline itself predicted at registration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What the pipeline said of the probe set, and the scorer that says the same bit by bit."""
+
+    digest: str
+    scorer: Literal["fused", "pipeline"]
+    reason: str
+
+
+def probe_rows(
+    model: Any,  # noqa: ANN401 - any estimator
+    rows: Sequence["pa.Table"],
+    columns: FeatureColumns,
+) -> "pa.Table":
+    """Return the probe set: feature columns of rows taken evenly, then rows made up to be odd.
+
+    Odd rows that the model itself refuses, such as missing values, are left out. The same model and
+    rows, in the same order, give the same probe set.
+    """
+    import pyarrow as pa
+
+    whole = pa.concat_tables([table.select(columns.all) for table in rows]).combine_chunks()
+    step = max(1, -(-whole.num_rows // PROBE_ROWS))
+    taken = whole.take(pa.array(range(0, whole.num_rows, step), pa.int64()))
+    odd = _odd_rows(taken.schema, columns)
+    accepted = [
+        row for n in range(odd.num_rows) if _accepts(model, row := odd.slice(n, 1), columns)
+    ]
+    return pa.concat_tables([taken, *accepted]).combine_chunks()
+
+
+def prove(
+    model: Any,  # noqa: ANN401 - any estimator
+    probe: "pa.Table",
+    columns: FeatureColumns,
+    expected: "np.ndarray",
+) -> Proof:
+    """Compare what the pipeline said of the probe set with its fused form, bit by bit."""
+    digest = digest_of(expected)
+    fused = fuse(model, columns)
+    if fused is None:
+        return Proof(digest=digest, scorer="pipeline", reason="not a pipeline that is recognised")
+    if digest_of(fused.positive_probability(probe)) != digest:
+        return Proof(digest=digest, scorer="pipeline", reason="the fused form predicts otherwise")
+    return Proof(digest=digest, scorer="fused", reason="bitwise equal on the probe set")
+
+
+def usual_values(rows: "pa.Table", columns: FeatureColumns) -> dict[str, float | str | None]:
+    """Return the median of each numeric feature and the most frequent text of each categorical one.
+
+    None where all are missing. A tie goes to the text that sorts first.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: dict[str, float | str | None] = {}
+    for name in columns.numeric:
+        numbers = rows[name].cast(pa.float64()).drop_null().to_numpy()
+        numbers = numbers[np.isfinite(numbers)]
+        found[name] = float(np.median(numbers)) if len(numbers) else None
+    for name in columns.categorical:
+        counted = pc.value_counts(rows[name].drop_null()).to_pylist()
+        ranked = sorted((-int(item["counts"]), str(item["values"])) for item in counted)
+        found[name] = ranked[0][1] if ranked else None
+    return found
+
+
+def digest_of(predictions: "np.ndarray") -> str:
+    """Return the SHA-256 of the float64 bytes, little-endian."""
+    return hashlib.sha256(predictions.astype("<f8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """Predicts one batch of feature rows: through the fused form where it is proven, or the pipeline."""
+
+    model: Any
+    columns: FeatureColumns
+    fused: FusedModel | None
+
+    @property
+    def kind(self) -> str:
+        """Return "fused" or "pipeline"."""
+        return "pipeline" if self.fused is None else "fused"
+
+    @property
+    def dictionaries(self) -> tuple[str, ...]:
+        """Return the features that are best read as dictionary codes."""
+        return () if self.fused is None else self.columns.categorical
+
+    def probability(self, rows: "pa.Table") -> "np.ndarray":
+        """Return the probability of the positive class, one per row."""
+        if self.fused is not None:
+            return self.fused.positive_probability(rows)
+        return positive_probability(self.model, rows, self.columns)
+
+
+def _accepts(model: Any, row: "pa.Table", columns: FeatureColumns) -> bool:  # noqa: ANN401 - any estimator
+    """Tell whether a model has an answer for a row; scikit-learn refuses one with a ValueError."""
+    import numpy as np
+
+    try:
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(positive_probability(model, row, columns)).all())
+    except ValueError:
+        return False
+
+
+def _odd_rows(schema: "pa.Schema", columns: FeatureColumns) -> "pa.Table":
+    """Return rows with every feature missing, categories unknown, and numbers extreme."""
+    import pyarrow as pa
+
+    made: list[dict[str, object]] = [dict.fromkeys(columns.all)]
+    for number in EXTREMES:
+        row: dict[str, object] = dict.fromkeys(columns.categorical, UNSEEN)
+        for name in columns.numeric:
+            kind = schema.field(name).type
+            row[name] = _extreme(number, kind)
+        made.append(row)
+    made.append({**dict.fromkeys(columns.categorical, ""), **dict.fromkeys(columns.numeric)})
+    return pa.Table.from_pylist(made, schema=schema)
+
+
+def _extreme(number: float, kind: "pa.DataType") -> object:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(kind):
+        return number > 0
+    if pa.types.is_integer(kind):
+        return int(max(-(2.0**53), min(2.0**53, number)))
+    return number

@@ -1,0 +1,156 @@
+"""Predictions of the release before partitions: upgraded in place, and scored on from there."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables, table_formats
+from pipelines.adapters.failpoints import ARMED
+from pipelines.adapters.models import prediction_store
+from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import local
+from pipelines.errors import LakeError
+from pipelines.stages.promote import promote
+from pipelines.stages.score import score
+from pipelines.use_case import UseCase
+from tests.machines import at
+
+Home = tuple[UseCase, Settings]
+NEW = ("as_of", "raw_prediction", "rule")
+"""Columns that the release before did not have."""
+
+
+def made_by_the_release_before(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Put tables of format 1 in place of predictions and history; return the rows they held."""
+    held = {}
+    for name, folder in tables(settings).items():
+        rows = delta_tables.read(folder)
+        held[name] = sorted(rows.to_pylist(), key=order)
+        numbers = delta_tables.transaction_versions(
+            folder, delta_tables.applications(folder, "score:")
+        )
+        local(folder).rename(settings.root / f"new_{folder.name}")
+        old = rows.drop_columns(list(NEW))
+        DeltaTable.create(
+            str(folder),
+            old.schema,
+            configuration={"headframe.format": "1"},
+            raise_if_key_not_exists=False,
+        )
+        write_deltalake(
+            str(folder),
+            old,
+            mode="append",
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(name, n) for name, n in numbers.items()]
+            ),
+        )
+    return held
+
+
+def tables(settings: Settings) -> dict[str, Any]:
+    return {
+        "predictions.machines": lake.predictions(settings, "machines"),
+        "predictions.machines__history": lake.prediction_history(settings, "machines"),
+    }
+
+
+def order(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["scored_for"], row["machine"], row["generation"]
+
+
+@pytest.fixture
+def old(promoted: Home) -> tuple[Home, dict[str, list[dict[str, Any]]]]:
+    use_case, settings = promoted
+    for version in ("1", "2"):
+        if version == "2":
+            promote(use_case, settings, version="2", as_of=at(50))
+        score(use_case, settings, since=at(46, 0), until=at(49, 0), run="test")
+    return promoted, made_by_the_release_before(settings)
+
+
+def rows_of(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    return {
+        name: sorted(delta_tables.read(folder).to_pylist(), key=order)
+        for name, folder in tables(settings).items()
+    }
+
+
+def test_every_generation_is_kept_and_scoring_goes_on(
+    old: tuple[Home, dict[str, list[dict[str, Any]]]],
+) -> None:
+    (use_case, settings), held = old
+    with pytest.raises(LakeError, match="headframe upgrade"):
+        score(use_case, settings, since=at(46, 0), until=at(49, 0), run="test")
+    steps = table_formats.upgrade(tables(settings))
+    assert [(step.table, step.old, step.new) for step in steps] == [
+        ("predictions.machines", "1", "2"),
+        ("predictions.machines__history", "1", "2"),
+    ]
+    assert rows_of(settings) == held
+    standing = prediction_store.standing(settings, "machines")
+    assert [(s.generation, s.rows) for s in standing] == [(2, 40)] * 3
+    score(use_case, settings, since=at(46, 0), until=at(50, 0), run="test")
+    generations = [s.generation for s in prediction_store.standing(settings, "machines")]
+    assert generations == [3, 3, 3, 1]
+    history = delta_tables.read(lake.prediction_history(settings, "machines"))
+    assert sorted(history["generation"].to_pylist()) == [1] * 120 + [2] * 120
+    assert table_formats.upgrade(tables(settings)) == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from pipelines.adapters.delta import table_formats
+table_formats.upgrade({name: Path(path) for name, path in zip(sys.argv[1::2], sys.argv[2::2])})
+"""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "upgrade.between_partitions_and_rows",
+        "upgrade.between_change_and_format",
+        "upgrade.after_format",
+    ],
+)
+def test_an_upgrade_that_was_killed_goes_on_without_a_lost_or_doubled_row(
+    place: str, old: tuple[Home, dict[str, list[dict[str, Any]]]]
+) -> None:
+    (_, settings), held = old
+    named = [str(part) for item in tables(settings).items() for part in item]
+    command = [sys.executable, "-c", KILLED, *named]
+    ended = subprocess.run(command, env={**os.environ, ARMED: place}, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    table_formats.upgrade(tables(settings))
+    assert rows_of(settings) == held
+
+
+def test_an_empty_table_is_upgraded_too(tmp_path: Path) -> None:
+    folder = tmp_path / "predictions" / "machines"
+    schema = pa.schema(
+        [
+            ("machine", pa.string()),
+            ("scored_for", pa.timestamp("us", tz="UTC")),
+            ("event_time", pa.timestamp("us", tz="UTC")),
+            ("prediction", pa.float64()),
+            ("prediction_window", pa.string()),
+            ("run_key", pa.string()),
+            ("generation", pa.int64()),
+        ]
+    )
+    configuration = {"headframe.format": "1"}
+    DeltaTable.create(
+        str(folder), schema, configuration=configuration, raise_if_key_not_exists=False
+    )
+    table_formats.upgrade({"predictions.machines": folder})
+    assert delta_tables.read(folder).num_rows == 0
+    assert table_formats.format_of(folder) == "2"

@@ -1,0 +1,238 @@
+"""The fused encoder: its matrix gives the pipeline's own predictions, bit by bit."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from pipelines.adapters.threads import one_thread
+from pipelines.domain.fused_encoder import PREDICT_ROWS, FusedModel, fuse
+from pipelines.domain.training import Estimator, FeatureColumns, feature_frame, positive_probability
+
+COLUMNS = FeatureColumns(numeric=("load", "count", "is_new"), categorical=("carrier", "origin"))
+SCHEMA = pa.schema(
+    [
+        ("load", pa.float64()), ("count", pa.int64()), ("is_new", pa.bool_()),
+        ("carrier", pa.string()), ("origin", pa.string()),
+    ]
+)  # fmt: skip
+CARRIERS = ["AA", "DL", "UA", "Ünïted ✈", 'it\'s "quoted"', " AA"]
+TREES = HistGradientBoostingClassifier(max_iter=8, random_state=7, min_samples_leaf=5)
+
+
+def known_rows(count: int = 400) -> pa.Table:
+    drawn = np.random.default_rng(7)
+    return pa.table(
+        {
+            "load": pa.array(drawn.normal(size=count), mask=drawn.random(count) < 0.1),
+            "count": pa.array(drawn.integers(-5, 50, count), mask=drawn.random(count) < 0.1),
+            "is_new": pa.array(drawn.random(count) < 0.5, mask=drawn.random(count) < 0.1),
+            "carrier": pa.array(CARRIERS).take(pa.array(drawn.integers(0, len(CARRIERS), count))),
+            "origin": pa.array([f"O{n}" if n else None for n in drawn.integers(0, 9, count)]),
+        },
+        schema=SCHEMA,
+    )
+
+
+def fitted(model: Estimator, columns: FeatureColumns = COLUMNS) -> Estimator:
+    rows = known_rows()
+    signal = rows["load"].fill_null(0.0).to_numpy() + (rows["carrier"].to_numpy() == "DL")
+    label = (signal + np.random.default_rng(8).normal(size=rows.num_rows) > 0.4).astype(int)
+    with one_thread():
+        return model.fit(feature_frame(rows.select(columns.all), columns), label)
+
+
+def encoder(**options: object) -> OrdinalEncoder:
+    chosen: dict[str, Any] = {"handle_unknown": "use_encoded_value", "unknown_value": -1, **options}
+    return OrdinalEncoder(**chosen)
+
+
+def encoding(estimator: Estimator, **options: object) -> Pipeline:
+    return make_pipeline(
+        ColumnTransformer(
+            [
+                ("texts", encoder(**options), list(COLUMNS.categorical)),
+                ("numbers", "passthrough", list(COLUMNS.numeric)),
+            ]
+        ),
+        estimator,
+    )
+
+
+@cache
+def trees() -> tuple[Any, FusedModel]:
+    model = fitted(encoding(TREES))
+    found = fuse(model, COLUMNS)
+    assert found is not None
+    return model, found
+
+
+texts = st.one_of(
+    st.none(), st.sampled_from([*CARRIERS, "O1", "O8", "", "never seen"]), st.text(max_size=4)
+)
+drawn_rows = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.floats(allow_infinity=False)),
+        st.one_of(st.none(), st.integers(-(2**53), 2**53)),
+        st.one_of(st.none(), st.booleans()),
+        texts,
+        texts,
+    ),
+    max_size=30,
+)
+
+
+def as_codes(column: pa.ChunkedArray, order: list[int]) -> pa.ChunkedArray:
+    """Return texts as dictionary codes, of a dictionary in an order of its own for every chunk."""
+    chunks = []
+    for chunk in column.chunks:
+        encoded = chunk.dictionary_encode()
+        size = len(encoded.dictionary)
+        places = sorted(range(size), key=lambda n: order[n % len(order)])
+        moved = pa.array([places.index(n) for n in range(size)], pa.int32())
+        codes = moved.take(encoded.indices)
+        values = pa.concat_arrays(
+            [encoded.dictionary.take(pa.array(places, pa.int32())), pa.array(["unused"])]
+        )
+        chunks.append(pa.DictionaryArray.from_arrays(codes, values))
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.string()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn_rows, drawn_rows, st.booleans(), st.lists(st.integers(), min_size=1, max_size=8))
+def test_fused_predictions_are_those_of_the_pipeline_bit_by_bit(
+    first: list[tuple[Any, ...]],
+    second: list[tuple[Any, ...]],
+    codes: bool,  # noqa: FBT001 - hypothesis draws it
+    order: list[int],
+) -> None:
+    model, fused = trees()
+    chunks = [
+        pa.table([list(c) for c in zip(*rows, strict=True)] or [[]] * 5, schema=SCHEMA)
+        for rows in (first, second)
+    ]
+    rows = pa.concat_tables(chunks)
+    read = rows
+    if codes:
+        for number, name in enumerate(SCHEMA.names):
+            if name in COLUMNS.categorical:
+                read = read.set_column(number, name, as_codes(read[name], order))
+    expected = positive_probability(model, rows, COLUMNS)
+    assert fused.positive_probability(read).tobytes() == expected.tobytes()
+    if rows.num_rows:
+        # Trees may not tell two numbers apart, so the matrix is compared too.
+        matrix = model[0].transform(feature_frame(rows, COLUMNS))
+        np.testing.assert_array_equal(fused.matrix(read), matrix)
+
+
+def test_rows_beyond_one_matrix_are_predicted_as_those_within_it() -> None:
+    model, fused = trees()
+    rows = pa.concat_tables([known_rows(PREDICT_ROWS), known_rows(1_000)])
+    expected = positive_probability(model, rows, COLUMNS)
+    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+
+
+NUMBERS = FeatureColumns(numeric=COLUMNS.numeric, categorical=())
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        (TREES, NUMBERS),
+        (encoding(TREES), COLUMNS),
+        (encoding(TREES, unknown_value=np.nan), COLUMNS),
+        (Pipeline([("skip", "passthrough"), *encoding(TREES).steps]), COLUMNS),
+        (encoding(TREES).set_output(transform="pandas"), COLUMNS),
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [("texts", encoder(), ["origin"])], remainder="drop", verbose_feature_names_out=True
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [("texts", encoder(), list(COLUMNS.categorical))], remainder="passthrough"
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+    ],
+)  # fmt: skip
+def test_a_recognised_model_is_fused(model: Estimator, columns: FeatureColumns) -> None:
+    rows = known_rows()
+    done = fitted(model, columns)
+    fused = fuse(done, columns)
+    assert fused is not None
+    expected = positive_probability(done, rows, columns)
+    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [
+                        ("texts", OneHotEncoder(sparse_output=False), ["carrier", "origin"]),
+                        ("numbers", "passthrough", ["load"]),
+                    ]
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+        (encoding(TREES, max_categories=3), COLUMNS),
+        (encoding(TREES, dtype=np.float32), COLUMNS),
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [("texts", encoder(), ["carrier"]), ("numbers", StandardScaler(), ["load"])]
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [("texts", encoder(), ["carrier"]), ("numbers", encoder(), ["count"])]
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+        (make_pipeline(StandardScaler(), TREES), NUMBERS),
+        (
+            make_pipeline(
+                ColumnTransformer(
+                    [("texts", encoder(), ["carrier"])], transformer_weights={"texts": 2.0}
+                ),
+                TREES,
+            ),
+            COLUMNS,
+        ),
+    ],
+)  # fmt: skip
+def test_a_model_it_would_have_to_guess_about_is_not_fused(
+    model: Estimator, columns: FeatureColumns
+) -> None:
+    assert fuse(fitted(model, columns), columns) is None
+
+
+def test_an_estimator_alone_with_text_features_is_not_fused() -> None:
+    assert fuse(LogisticRegression(), COLUMNS) is None

@@ -1,0 +1,264 @@
+"""Monitored: what stands, what an episode is, how the budget is spent, and the verdict in words."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines.domain.change_point import changed_since
+from pipelines.domain.drift.column_edges import edges_of
+from pipelines.domain.drift.drift_result import ColumnShift, DriftResult, Outcome
+from pipelines.domain.drift.estimates import Calibration
+from pipelines.domain.drift.losses import losses_of
+from pipelines.domain.drift.severity import Alarm, Level
+from pipelines.domain.model_reference import ModelReference, importances
+from pipelines.domain.monitored import Judged, Spent, Standing, Watched, episodes, spent, standing
+from pipelines.domain.monitoring import Monitoring
+from pipelines.domain.signals import of_standing, watched_areas
+
+FIRST = date(2026, 3, 1)
+NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
+WEEK = "BlockPermutation 7"
+
+
+def judged(
+    day: int,
+    level: Level | None = None,
+    *,
+    name: str = WEEK,
+    outcome: Outcome | None = None,
+    column: str = "miles",
+    reason: str = "miles looks converted.",
+) -> Judged:
+    """Return what a test said of a day counted from FIRST."""
+    test = name.split(" ", maxsplit=1)[0]
+    shift = ColumnShift(column=column, family="bins", effect=0.3, p_value=0.001, direction="up")
+    result = DriftResult(
+        test=test,
+        outcome=outcome or ("quiet" if level is None else "drifted"),
+        reason=reason,
+        window_blocks=7,
+        reference_blocks=30,
+        per_column=(shift,),
+    )
+    alarm = Alarm(level=level, test=test, reason=reason, shifts=(shift,)) if level else None
+    since = datetime(2026, 3, 1, 5, tzinfo=UTC) + timedelta(days=day) if level else None
+    block = (FIRST + timedelta(days=day)).isoformat()
+    return Judged(name=name, block=block, result=result, alarm=alarm, since=since)
+
+
+@pytest.mark.parametrize(
+    ("fired", "expected"),
+    [
+        ([], []),
+        ([3], [(3, 3)]),
+        ([3, 4, 10], [(3, 10)]),
+        ([3, 11], [(3, 3), (11, 11)]),
+    ],
+)
+def test_what_fires_again_within_a_week_is_one_episode(
+    fired: list[int], expected: list[tuple[int, int]]
+) -> None:
+    days = [judged(day, "WARN" if day in fired else None) for day in range(15)]
+    found = [((a.first.day - FIRST).days, (a.last.day - FIRST).days) for a in episodes(days)]
+    assert found == expected
+
+
+def test_what_is_merely_real_is_no_episode() -> None:
+    assert episodes([judged(1, "INFO")]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "quiet_days", "stands"),
+    [(WEEK, 0, True), (WEEK, 6, True), (WEEK, 7, False), ("HardRules", 0, True), ("HardRules", 1, False)],
+)  # fmt: skip
+def test_a_hard_rule_ends_at_once_and_every_other_alarm_after_a_quiet_week(
+    name: str, quiet_days: int, *, stands: bool
+) -> None:
+    level: Literal["PAGE", "WARN"] = "PAGE" if name == "HardRules" else "WARN"
+    days = [
+        judged(0, level, name=name),
+        *(judged(1 + n, name=name) for n in range(quiet_days)),
+    ]
+    assert bool(standing(days)) == stands
+
+
+@pytest.mark.parametrize("outcome", ["learning", "not_tested"])
+def test_a_test_that_could_not_judge_ends_no_alarm(outcome: Outcome) -> None:
+    days = [judged(0, "PAGE", name="HardRules"), judged(1, name="HardRules", outcome=outcome)]
+    assert [alarm.last.level for alarm in standing(days)] == ["PAGE"]
+
+
+def test_the_budget_counts_what_began_in_the_last_ninety_blocks() -> None:
+    days = [judged(day, "WARN" if day in {0, 20, 22, 60} else None) for day in range(111)]
+    found = spent(days, alarms_per_quarter=1, newest=judged(110).block)
+    # Day 0 is 110 days back; 20 and 22 are one episode, 90 days back.
+    assert [(one.day - FIRST).days for one in found.episodes] == [60]
+    found = spent(days, alarms_per_quarter=1, newest=judged(109).block)
+    assert [(one.day - FIRST).days for one in found.episodes] == [20, 60]
+
+
+def watched(*answers: Judged, why_not: str = "", stands: tuple[Judged, ...] = ()) -> Watched:
+    return Watched(
+        model_version="1",
+        newest_block="2026-03-20",
+        judged=answers,
+        standing=tuple(Standing(last=one, first=one) for one in stands),
+        spent=Spent(alarms_per_quarter=1),
+        why_not=why_not,
+    )
+
+
+HARMLESS = judged(18, name="Harm")
+NO_LABELS = judged(18, name="Harm", outcome="not_tested")
+BROKEN = judged(19, "PAGE", name="HardRules")
+HARM = judged(18, "PAGE", name="Harm", reason="The mean log_loss rose.")
+SHIFTED = judged(19, "WARN")
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "sentence"),
+    [
+        (
+            watched(judged(19), HARMLESS),
+            "OK",
+            "OK: nothing in block 2026-03-20 is an alarm. The loss on final labels has not risen "
+            "beyond the tolerance.",
+        ),
+        (
+            watched(judged(19), NO_LABELS),
+            "OK",
+            "OK: nothing in block 2026-03-20 is an alarm. Whether it hurts is not known: too few "
+            "labels are final.",
+        ),
+        (
+            watched(judged(19, "INFO"), HARMLESS),
+            "INFO",
+            "INFO: miles changed (bins up), without consequence for the model. The loss on final "
+            "labels has not risen beyond the tolerance.",
+        ),
+        (
+            watched(SHIFTED, HARMLESS, stands=(SHIFTED,)),
+            "WARN",
+            "WARN since 2026-03-20: miles changed (bins up). The loss on final labels has not risen "
+            "beyond the tolerance. Ask the source what changed; train a challenger if it is to stay.",
+        ),
+        (
+            watched(BROKEN, judged(19), NO_LABELS, stands=(BROKEN,)),
+            "PAGE",
+            "PAGE since 2026-03-20: miles looks converted. Whether it hurts is not known: too few "
+            "labels are final. Mend the source or the contract; do not train on these blocks.",
+        ),
+        (
+            watched(judged(19), HARM, stands=(HARM,)),
+            "PAGE",
+            "PAGE since 2026-03-19: The mean log_loss rose. Look at the segments, then train a "
+            "challenger.",
+        ),
+        (
+            watched(judged(19, outcome="learning", reason="Not tested: 3 of 20 reference blocks.")),
+            "learning",
+            "Learning: Not tested: 3 of 20 reference blocks. Hard rules are watched until then.",
+        ),
+        (watched(why_not="no champion."), "not_tested", "Not tested: no champion."),
+        (watched(), "not_tested", "Not tested: no test has judged a block yet."),
+    ],
+)
+def test_the_verdict_says_what_changed_since_when_whether_it_hurts_and_what_to_do(
+    found: Watched, level: str, sentence: str
+) -> None:
+    assert (found.level, found.verdict) == (level, sentence)
+
+
+def test_all_alarms_about_inputs_share_a_subject_and_name_their_columns() -> None:
+    alarms = [Standing(last=BROKEN, first=BROKEN), Standing(last=SHIFTED, first=SHIFTED)]
+    rule, drift = of_standing("u", alarms, owner="plant", at=NOON, runbook="")
+    assert (rule.about, drift.about) == (("inputs", "feature:miles"), ("inputs", "feature:miles"))
+    assert (rule.severity, drift.severity) == ("PAGE", "WARN")
+    assert (rule.area, drift.area) == ("u/rule:inputs", "u/drift:inputs")
+    assert {rule.area, drift.area} < set(watched_areas("u"))
+    assert rule.since == datetime(2026, 3, 20, 5, tzinfo=UTC)
+
+
+def test_another_broken_column_is_another_alarm() -> None:
+    other = judged(19, "PAGE", name="HardRules", column="depot")
+    alarms = [Standing(last=BROKEN, first=BROKEN), Standing(last=other, first=other)]
+    assert len({s.key for s in of_standing("u", alarms, owner="o", at=NOON, runbook="")}) == 2
+
+
+@pytest.mark.parametrize("began", [0, 3, 6])
+def test_the_change_point_is_the_block_from_which_statistics_moved(began: int) -> None:
+    generator = np.random.default_rng(3)
+    reference, current = generator.normal(size=(30, 4)), generator.normal(size=(7, 4))
+    current[began:, 1] += 6
+    assert changed_since(reference, current) == began
+
+
+def test_a_statistic_that_is_unknown_counts_as_usual() -> None:
+    assert changed_since([[0.0], [1.0], [np.nan]], [[np.nan], [0.5], [9.0]]) == 2
+
+
+class OfMiles:
+    """A model that looks at miles alone."""
+
+    def probability(self, rows: pa.Table) -> np.ndarray:
+        shares: np.ndarray = np.clip(rows["miles"].to_numpy() / 100, 0.01, 0.99)
+        return shares
+
+
+def test_importance_is_the_share_of_the_loss_that_shuffling_costs() -> None:
+    generator = np.random.default_rng(5)
+    miles = generator.uniform(0, 100, 4_000)
+    rows = pa.table({"miles": miles, "depot": generator.choice(["N", "S"], 4_000)})
+    label = generator.uniform(0, 100, 4_000) < miles
+    found = importances(OfMiles(), rows, label, columns=["miles", "depot"], seed=7)
+    assert found == {"miles": 1.0, "depot": 0.0}
+
+
+def test_a_reference_comes_back_from_json_as_it_was() -> None:
+    rows = pa.table({"miles": [1.0, 2.0, None], "depot": ["N", "S", "N"], "p": [0.1, 0.5, 0.2]})
+    edges = edges_of(
+        rows, columns=["miles", "depot", "p"], ranked=["miles", "p"], segments=["depot"]
+    )
+    losses = losses_of(
+        "log_loss",
+        label=[1, 0],
+        probability=[0.5, 0.25],
+        blocks=["2026-03-01", "2026-03-02"],
+        of_row=[0, 0],
+        segments={"depot": ["N", "S"]},
+        levels=edges.segment_names,
+        minimum_rows=1,
+    )
+    made = ModelReference(
+        model_version="3",
+        prediction="p",
+        edges=edges,
+        importance={"miles": 0.7, "depot": 0.3},
+        training_window=("2026-01-01", "2026-02-01"),
+        losses=losses,
+        calibration=Calibration(scores=np.array([0.0, 1.0]), shares=np.array([0.1, 0.8])),
+    )
+    back = ModelReference.from_json(made.to_json())
+    assert back.to_json() == made.to_json()
+    assert (back.edges, back.digest) == (edges, made.digest)
+    assert back.losses.contrast.shape == (2, 2)
+    assert np.isnan(back.losses.loss[1])
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        (Monitoring(), 0),
+        (Monitoring(alarms_per_quarter=0), 1),
+        (Monitoring(alarms_per_quarter=float("nan")), 1),
+        (Monitoring(minimum_reference_blocks=5, tolerance=-1), 2),
+        (Monitoring(segments=["depot", "depot"]), 1),
+    ],
+)
+def test_a_declaration_that_cannot_be_kept_is_a_problem(
+    declared: Monitoring, expected: int
+) -> None:
+    assert len(declared.problems("here")) == expected
