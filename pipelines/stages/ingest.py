@@ -19,6 +19,7 @@ from pipelines.adapters.silver import stale_marks
 from pipelines.adapters.silver.intake import Intake, Places, intake
 from pipelines.adapters.silver.publishing import SEQUENCE, application, lost, refuse_lost, restarted
 from pipelines.adapters.suites.quality_records import RunRecords
+from pipelines.domain import signals
 from pipelines.domain.contract import Files, Table, quarantine_schema, silver_schema
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.lineage import NOTHING, Law
@@ -96,7 +97,12 @@ def ingest(
 
 def refusals(results: Sequence[TableIngested]) -> FileRefused | None:
     """Return one error with every refused file, or None when all were taken."""
-    problems = [p for result in results for error in result.refused for p in error.problems]
+    problems = [
+        replace(problem, about=signals.table(result.table))
+        for result in results
+        for error in result.refused
+        for problem in error.problems
+    ]
     return FileRefused(*problems) if problems else None
 
 

@@ -64,6 +64,8 @@ FILES: Mapping[str, BadFile] = {
         rows=tuple(f"{day(10)},{name},77" for name in ("A00", "B01", "A02")),
         at=at(11, 12),
     ),
+    # A label taken back in time: without the file there would be one training row more.
+    "outcome/emptied.csv": BadFile(header=OUTCOME, rows=(f"{day(12)},A18,",), at=at(13, 12)),
     # Labels of two machines, corrected in time but after the training rows: scoring alone.
     "outcome/recent.csv": BadFile(
         header=OUTCOME, rows=(f"{day(44)},A04,55", f"{day(44)},B05,1"), at=at(45, 12)

@@ -118,6 +118,12 @@ def test_a_model_is_listed_for_its_training_rows_where_the_stage_would_train_ano
     assert [model.version for model in trained] == (["1"] if retrained else [])
 
 
+def test_a_model_is_listed_for_a_training_row_that_a_file_took_away(home: Home) -> None:
+    (model,) = impact_of_files(*home, names=["outcome/emptied.csv"]).models
+    assert (model.lost, model.added, model.labels) == (0, 1, 0)
+    assert model.features > 0
+
+
 def test_the_seeded_files_reach_what_they_were_made_to_reach(home: Home) -> None:
     reached = {
         name: len(listed(impact_of_files(*home, names=[name])))
@@ -311,17 +317,29 @@ def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
     assert any("feature rows as its recorded tables say" in str(p) for p in found_impact.broken)
 
 
-def test_a_ledger_that_says_otherwise_is_a_broken_link(template: Path, tmp_path: Path) -> None:
+def test_a_ledger_that_says_otherwise_is_a_broken_link_and_no_yes(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
     settings = machines.copy_template(template, tmp_path / "changed")
     use_case = load(settings.dags / f"{machines.NAME}.py")
     client = MlflowClient(settings.mlflow_uri)
     client.set_model_version_tag("machines-candidates", "1", "headframe.artifact_sha256", "ff")
-    found = trace(use_case, settings, key=None, brief=True)
-    assert [problem.found for problem in found.broken] == ["artifact ff"] or [
-        problem.found for problem in found.broken
-    ] == ["ff"]
+    (problem,) = trace(use_case, settings, key=None, brief=True).broken
+    assert problem.expected.startswith("artifact ")
+    assert problem.found == "ff"
+    use_home(monkeypatch, settings)
+    shown = CliRunner().invoke(app, ["trace", "machines", "--first", "--brief"])
+    assert shown.exit_code == 1
+    assert "model 1" in shown.stdout, "the rest is shown all the same"
+
+
+def use_home(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Let the command line find a home."""
+    places = {"HOME": "home", "DAGS": "dags", "EXPECTATIONS": "expectations"}
+    for name, attribute in places.items():
+        monkeypatch.setenv(f"HEADFRAME_{name}", str(getattr(settings, attribute)))
 
 
 @pytest.mark.parametrize(
@@ -400,10 +418,7 @@ def test_the_commands_say_it_as_tree_json_and_page(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, settings = home
-    for name, value in (
-        ("HOME", settings.home), ("DAGS", settings.dags), ("EXPECTATIONS", settings.expectations)
-    ):  # fmt: skip
-        monkeypatch.setenv(f"HEADFRAME_{name}", str(value))
+    use_home(monkeypatch, settings)
     run = CliRunner()
     page = tmp_path / "trace.html"
     asked = ["trace", "machines", "--key", f"day={day(46)},machine=A06", "--scored-for", day(46)]

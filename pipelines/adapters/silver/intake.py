@@ -16,6 +16,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver.repeats import Repeats
 from pipelines.adapters.sources import csv, jsonl, parquet
 from pipelines.adapters.suites import gx_suites
+from pipelines.domain import signals
 from pipelines.domain.contract import (
     Table,
     as_quarantine,
@@ -290,6 +291,7 @@ def _check(places: Places, staged: Sequence["StagedFile"], seen: Seen | None) ->
                 f" ({failed.observed})",
                 fix=f"Nothing was published. Mend the source, or change {places.suite.name} if the "
                 "rule is wrong, and run ingest again.",
+                about=signals.table(places.table.name),
             )
             for failed in _refusing(result)
         )
