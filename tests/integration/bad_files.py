@@ -66,6 +66,8 @@ FILES: Mapping[str, BadFile] = {
     ),
     # A label taken back in time: without the file there would be one training row more.
     "outcome/emptied.csv": BadFile(header=OUTCOME, rows=(f"{day(12)},A18,",), at=at(13, 12)),
+    # A shift moved out of its window, long ago: likewise.
+    "plan/moved.csv": BadFile(header=PLAN, rows=(plan(15, "B19", "0.5", 3),), at=at(14, 21)),
     # Labels of two machines, corrected in time but after the training rows: scoring alone.
     "outcome/recent.csv": BadFile(
         header=OUTCOME, rows=(f"{day(44)},A04,55", f"{day(44)},B05,1"), at=at(45, 12)
