@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.adapters import lake
@@ -18,13 +17,11 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.settings import Settings
 from pipelines.domain.drift.block_statistics import statistics_of
-from pipelines.domain.drift.estimates import with_interval
 from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import (
     HARD_RULES,
-    BlockEstimate,
     Judged,
     Profiled,
     Spent,
@@ -32,6 +29,7 @@ from pipelines.domain.monitored import (
     spent,
     standing,
 )
+from pipelines.domain.monitoring_report import block_estimates
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.watch import compared, judge_inputs, judge_losses
@@ -42,13 +40,9 @@ from pipelines.use_case import TrainedUseCase, UseCase
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.domain.drift.losses import BlockLosses
 
 QUARTER = 90
 """Blocks of the horizon of harm; losses of one more are read, for the segments' reference."""
-
-MOST_ESTIMATES = 14
-"""Newest blocks without final labels that an estimate is given for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +177,9 @@ def _watch(
         newest_block=newest,
         judged=tuple({one.name: one for one in judged}.values()),
         standing=tuple(standing(judged)),
-        estimates=_estimates(profiled, losses),
+        estimates=block_estimates(
+            profiled, dict(zip(losses.blocks, losses.loss.tolist(), strict=True))
+        ),
         spent=spent(every, alarms_per_quarter=budget, newest=newest),
         assumes=compared(profiled, reference, use_case.monitoring, window=1).assumes,
         importance=reference.importance,
@@ -216,29 +212,6 @@ def _judge_new(
         broken |= {one.block for one in judged if one.name == HARD_RULES and one.fires}
         found += judged
     return found
-
-
-def _estimates(profiled: list[Profiled], losses: "BlockLosses") -> tuple[BlockEstimate, ...]:
-    """Estimate the newest blocks without final labels, with intervals from those that have them."""
-    realised = dict(zip(losses.blocks, losses.loss.tolist(), strict=True))
-    told = [
-        (one.block, one.estimated_loss, realised[one.block])
-        for one in profiled
-        if one.estimated_loss is not None and one.block in realised
-    ]
-    final = [(expected, loss) for _, expected, loss in told if isfinite(loss)]
-    waiting = [(block, expected) for block, expected, loss in told if not isfinite(loss)]
-    return tuple(
-        BlockEstimate(
-            block=block,
-            estimated=with_interval(
-                expected,
-                estimated=[estimate for estimate, _ in final],
-                realised=[loss for _, loss in final],
-            ),
-        )
-        for block, expected in waiting[-MOST_ESTIMATES:]
-    )
 
 
 def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Table | None":

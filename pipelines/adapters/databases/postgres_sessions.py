@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipelines.adapters.databases.postgres_address import address
 from pipelines.adapters.databases.postgres_failures import MAY_PASS, REFUSED
 from pipelines.errors import (
     HeadframeError,
@@ -16,8 +17,6 @@ from pipelines.errors import (
 CONNECT_SECONDS = 10
 """How long a database may take to answer the first call, unless its URL says otherwise."""
 
-DRIVERS = ("postgres", "postgresql", "postgresql+psycopg2")
-"""What a URL may begin with: Airflow's name for it, SQLAlchemy's, and that of the driver we use."""
 
 SAFE_TO_QUOTE = ("42", "3F")
 """Classes of SQLSTATE about names and rights: PostgreSQL's words hold no value of a row there."""
@@ -51,25 +50,9 @@ def session(url: str, name: str, *, where: str) -> Iterator[Any]:
 
 def _connect(url: str, name: str) -> Any:  # noqa: ANN401 - psycopg2 has no types
     import psycopg2
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
 
-    try:
-        address = make_url(url)
-    except (ArgumentError, ValueError):
-        address = None
-    if address is None or address.drivername not in DRIVERS:
-        raise SettingsError(
-            Problem(
-                where=f"connection {name!r}",
-                expected="an SQLAlchemy URL of a PostgreSQL database",
-                found="another text" if address is None else f"one of {address.drivername!r}",
-                fix="Write postgresql://user:password@host:port/database, with each part "
-                "percent-encoded; other databases cannot be delivered to.",
-            )
-        )
-    address = address.set(drivername=DRIVERS[-1])
-    _, options = address.get_dialect()().create_connect_args(address)
+    found = address(url, name, others="cannot be delivered to")
+    _, options = found.get_dialect()().create_connect_args(found)
     connection = psycopg2.connect(**{"connect_timeout": CONNECT_SECONDS, **options})
     connection.set_client_encoding("UTF8")
     return connection

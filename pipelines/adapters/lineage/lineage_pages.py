@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pipelines.adapters import page_templates
 from pipelines.domain.feature_differences import CHANGED
 from pipelines.domain.impact import GONE, PREDICTION, AffectedWindow, Impact
 from pipelines.domain.trace import Trace, key_text
@@ -51,15 +52,7 @@ def _short(digest: str) -> str:
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pipelines.adapters"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates.environment()
     environment.filters |= {"key_text": key_text, "shown": shown, "short": _short}
     environment.filters |= {"file_lines": file_lines, "source_line": source_line}
     environment.filters |= {"model_line": model_line}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.adapters import page_templates
 from pipelines.adapters.reports.svg_charts import Scale, line, steps, ticks
 from pipelines.domain.drift.block_permutation import UNITS
 from pipelines.domain.drift.drift_result import ColumnShift
@@ -231,15 +232,7 @@ def _usual(report: MonitoringReport, scale: Scale) -> Mark | None:
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pipelines.adapters"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates.environment()
     environment.filters |= {"shown": shown, "percent": percent, "cut": cut, "effect": effect}
     environment.filters |= {"outline": outline, "spark": spark, "contrast": contrast}
     environment.filters |= {"family": family}

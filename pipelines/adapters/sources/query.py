@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pipelines.adapters.databases.postgres_address import address
 from pipelines.adapters.databases.postgres_failures import failure_of
 from pipelines.adapters.databases.postgres_types import (
     ResultColumn,
@@ -15,7 +16,7 @@ from pipelines.adapters.databases.postgres_types import (
 from pipelines.domain.contract import Query
 from pipelines.domain.header import normal
 from pipelines.domain.sql_select import why_not_one_select, without_end
-from pipelines.errors import DeclarationError, Problem, SettingsError
+from pipelines.errors import DeclarationError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +28,6 @@ BATCH_ROWS = 10_000
 CONNECT_SECONDS = 10
 """How long a database may take to answer the first call, unless its URL says otherwise."""
 
-DRIVERS = ("postgres", "postgresql", "postgresql+psycopg2")
-"""What a URL may begin with: Airflow's name for it, SQLAlchemy's, and that of the driver we use."""
 
 Bound: TypeAlias = int | Decimal | datetime | date | str
 
@@ -107,28 +106,13 @@ def _extract(
 
 
 def _engine(url: str, name: str) -> "Engine":
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    try:
-        address = make_url(url)
-    except (ArgumentError, ValueError):
-        address = None
-    if address is None or address.drivername not in DRIVERS:
-        raise SettingsError(
-            Problem(
-                where=f"connection {name!r}",
-                expected="an SQLAlchemy URL of a PostgreSQL database",
-                found="another text" if address is None else f"one of {address.drivername!r}",
-                fix="Write postgresql://user:password@host:port/database, with each part "
-                "percent-encoded; other databases cannot be extracted from.",
-            )
-        )
-    address = address.set(drivername=DRIVERS[-1])
-    waits = {} if "connect_timeout" in address.query else {"connect_timeout": CONNECT_SECONDS}
+    found = address(url, name, others="cannot be extracted from")
+    waits = {} if "connect_timeout" in found.query else {"connect_timeout": CONNECT_SECONDS}
     return create_engine(
-        address, poolclass=NullPool, hide_parameters=True, connect_args=waits
+        found, poolclass=NullPool, hide_parameters=True, connect_args=waits
     ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 

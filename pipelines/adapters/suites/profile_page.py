@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.adapters import page_templates
 from pipelines.domain.profile import (
     Bin,
     ColumnProfile,
@@ -122,15 +123,7 @@ def _bars(bins: Sequence[Bin], width: float, height: float) -> list[Bar]:
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pipelines.adapters"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates.environment()
     environment.filters |= {"shown": shown, "measures": measures, "outline": outline}
     environment.filters |= {"histogram": histogram, "percent": percent}
     environment.globals["share"] = share
