@@ -131,6 +131,7 @@ def test_a_challenger_that_the_gates_refuse_goes_no_further_and_the_run_is_green
         "evaluate": "success",
         "approve": "skipped",
         "promote": "skipped",
+        "reference": "skipped",
     }
     assert "The gates refused it: the champion stays" in ended.returned["evaluate"]["says"]
     assert decided(ready) == []
@@ -139,5 +140,5 @@ def test_a_challenger_that_the_gates_refuse_goes_no_further_and_the_run_is_green
 def test_without_an_approval_the_gates_alone_promote(ready: Settings) -> None:
     machines.declare(ready, Variant(tier="scheduled"))
     ended = run(TRAIN, conf=CONF)
-    assert ended.tasks == {"train": "success", "evaluate": "success", "promote": "success"}
+    assert ended.tasks == dict.fromkeys(("train", "evaluate", "promote", "reference"), "success")
     assert [kind for kind, _, _ in decided(ready)] == ["promoting", "promoted"]
