@@ -24,7 +24,7 @@ down: .venv/.installed  ## Stop the platform; its state stays under .headframe/
 test: .venv/.installed  ## Run the tests that CI runs
 	$(RUN)/pytest -n 2 --dist loadfile -m "not prove and not platform" --ignore tests/dags
 	@# One Airflow database a file: what one file registers must not be another's.
-	for file in tests/dags/test_*.py; do $(RUN)/pytest -m "not prove" $$file || exit 1; done
+	printf '%s\n' tests/dags/test_*.py | xargs -P 2 -I {} $(RUN)/pytest -m "not prove" {}
 	$(RUN)/pytest -m "platform and not prove"
 
 prove: .venv/.installed  ## Run the long proofs; their output goes to docs/proof/
