@@ -114,7 +114,11 @@ def test_no_process_had_to_be_restarted(ran: Ran) -> None:
 def test_a_second_demo_changes_nothing(ran: Ran) -> None:
     before = _versions(ran.settings)
     again = _demo(ran.settings.root)
-    assert _versions(ran.settings) == before
+    after = _versions(ran.settings)
+    # Blocks that the later training described are profiled by the first run that then sees them.
+    profiles = "gold.profiles.flight_delays"
+    assert after.pop(profiles) - before.pop(profiles) in (0, 1)
+    assert after == before
     unchanged = ("tables", "quarantine", "models", "champion", "predictions", "weeks")
     assert {name: again[name] for name in unchanged} == {
         name: ran.summary[name] for name in unchanged
