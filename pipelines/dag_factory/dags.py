@@ -61,7 +61,12 @@ def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
             inlets=published,
             outlets=[assets.silver_news(use_case)],
         )
-        docs = StageTask(task_id="docs", work=partial(tasks.docs, use_case), retries=0)
+        docs = StageTask(
+            task_id="docs",
+            work=partial(tasks.docs, use_case),
+            retries=0,
+            on_failure_callback=None,  # a page is no promise to anybody outside
+        )
         # It runs however ingest ended; as a teardown it decides nothing about the run's colour.
         ingest >> docs.as_teardown()
 
@@ -128,7 +133,12 @@ def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
     news = assets.predictions(settings, use_case) | assets.silver(settings, use_case, label.table)
     with _dag(use_case, "monitor", schedule=news, params=forms.monitor()):
         monitor = StageTask(task_id="monitor", work=partial(tasks.monitor, use_case))
-        page = ReportTask(task_id="report", work=partial(tasks.report, use_case), retries=0)
+        page = ReportTask(
+            task_id="report",
+            on_failure_callback=None,  # as for docs
+            work=partial(tasks.report, use_case),
+            retries=0,
+        )
         # A page that cannot be written takes nothing away from what was found: the run stays green.
         monitor >> page.as_teardown()
 
