@@ -1,6 +1,7 @@
 """Runs of DAGs in this process: through Airflow's own reading, scheduling and execution."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,13 @@ class Answer:
 
 
 def read_dags(folder: Path) -> Any:  # noqa: ANN401 - Airflow is untyped here
-    """Read a folder the way the DAG processor does."""
+    """Read a folder the way the DAG processor does.
+
+    Bytecode is known by its source's second and size: of a file that was written twice in a
+    second, Airflow would read what was compiled of the first.
+    """
+    home = folder if folder.is_dir() else folder.parent
+    shutil.rmtree(home / "__pycache__", ignore_errors=True)
     from airflow.dag_processing.dagbag import BundleDagBag
 
     return BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
