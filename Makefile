@@ -22,9 +22,9 @@ down: .venv/.installed  ## Stop the platform; its state stays under .headframe/
 	@$(RUN)/headframe down
 
 test: .venv/.installed  ## Run the tests that CI runs
-	$(RUN)/pytest -n 2 --dist loadfile -m "not prove and not platform" --ignore tests/dags
+	$(RUN)/pytest -n 3 --dist loadfile -m "not prove and not platform" --ignore tests/dags
 	@# One Airflow database a file: what one file registers must not be another's.
-	printf '%s\n' tests/dags/test_*.py | xargs -P 2 -I {} $(RUN)/pytest -m "not prove" {}
+	printf '%s\n' tests/dags/test_*.py | xargs -P 3 -I {} $(RUN)/pytest -m "not prove" {}
 	$(RUN)/pytest -m "platform and not prove"
 
 prove: .venv/.installed  ## Run the long proofs; their output goes to docs/proof/

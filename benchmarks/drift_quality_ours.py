@@ -22,6 +22,7 @@ from pipelines.domain.drift.losses import BlockLosses, losses_of
 from pipelines.domain.drift.references import season_matched
 from pipelines.domain.drift.segment_contrast import SegmentContrast
 from pipelines.domain.drift.severity import AlarmBudget, severity_of
+from pipelines.domain.model_reference import RANKED
 
 ALARMS_PER_QUARTER = 1.0
 """Declared, WARN and PAGE together."""
@@ -32,8 +33,6 @@ FIRST_DAY = date(2020, 1, 1)
 WEEK = 7
 """Days come back as weekdays: one is compared with its own kind."""
 
-RANKED = 12
-"""Numbers whose rank correlations with each other are kept: the most important, and the score."""
 LEVELS_TOLD = 4
 """Levels of a segment column that losses are told for: the most frequent."""
 
@@ -54,14 +53,15 @@ class Ours:
         """``onset`` is the place among monitored days from which injected rows are met."""
         self._world, self._order, self._onset = world, order, onset
         rows = world.quiet
-        numbers = sorted(
-            (name for name in rows.numbers if name != SCORE),
+        important = sorted(
+            (name for name in rows.columns if name != SCORE),
             key=lambda name: -world.importance.get(name, 0.0),
         )
         self._edges = edges_of(
             rows.arrow(order.training),
             columns=rows.columns,
-            ranked=[*numbers[: RANKED - 1], SCORE],
+            ranked=[*important[:RANKED], SCORE],
+            ordered_by=SCORE,
         )
         self._levels = _levels(rows, order.training, world.segments)
         self._days = np.r_[order.reference, order.monitored]
@@ -143,7 +143,7 @@ class Ours:
         """Return the gravest of what every test says of the newest block."""
         alphas = BUDGET.alphas(reference_blocks=len(evidence.reference))
         hard = HardRules().judge(evidence)
-        broken = int(hard.figures.get("reference_blocks_broken", 0))
+        broken = int(hard.figures.get("reference_records", 0))
         day = alphas.day_beside(broken, reference_blocks=len(evidence.reference))
         results = [
             Harm("log_loss", delta=alphas.delta, horizon=QUARTER).judge(evidence),

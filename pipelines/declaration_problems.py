@@ -13,8 +13,8 @@ from pipelines.domain.contract_problems import (
     table_problems,
     time_problems,
 )
-from pipelines.domain.metrics import MINIMUM_BLOCKS
 from pipelines.domain.output_problems import scoring_problems
+from pipelines.domain.training_problems import training_problems
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
@@ -219,29 +219,7 @@ def _label(use_case: "UseCase", where: str) -> Iterator[Problem]:
 def _training(use_case: "UseCase", where: str) -> Iterator[Problem]:
     if use_case.training is None:
         return
-    training = use_case.training
-    yield from choice_problems(training, f"{where}, training")
-    if training.start.tzinfo is None:
-        yield problem(
-            f"{where}, training, start",
-            "a time with its zone",
-            training.start.isoformat(),
-            "Write datetime(..., tzinfo=UTC).",
-        )
-    if len(training.candidates) != 1:
-        yield problem(
-            f"{where}, training",
-            "one candidate",
-            f"{len(training.candidates)}",
-            "Searching over several candidates is not supported yet: name the one to train.",
-        )
-    if training.split.test_days < MINIMUM_BLOCKS:
-        yield problem(
-            f"{where}, training, split",
-            f"test_days of at least {MINIMUM_BLOCKS}",
-            str(training.split.test_days),
-            "A gate judges on daily blocks; on fewer it can only answer 'too few'.",
-        )
+    yield from training_problems(use_case.training, f"{where}, training")
     for gate in use_case.gates:
         for found in gate.problems() if hasattr(gate, "problems") else ():
             yield problem(

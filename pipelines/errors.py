@@ -75,6 +75,12 @@ class CommitLost(HeadframeError):  # noqa: N818 - reads as what happened to the 
     retryable = True
 
 
+class PlanOvertaken(CommitLost):
+    """A plan whose table another run has changed since: only a new plan can be carried out."""
+
+    retryable = False
+
+
 class ServiceUnavailable(HeadframeError):  # noqa: N818 - the field's own term
     """An outside service that did not answer."""
 

@@ -23,17 +23,20 @@ from pipelines.domain.labels import Label
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
 from pipelines.domain.promises import ArrivesBy, PredictionRange, Promise
+from pipelines.domain.search_space import Choice, IntUniform, LogUniform, Uniform
 from pipelines.domain.training import Candidate, FeatureColumns, Training
 from pipelines.domain.verdict import Verdict
-from pipelines.domain.windows import ForwardTime
+from pipelines.domain.weights import ByColumn, Recent
+from pipelines.domain.windows import ForwardTime, Sliding
 from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 __all__ = [
-    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "Candidate", "Column", "CsvFile",
-    "DeltaFolder", "FeatureColumns", "Files", "ForwardTime", "Gate", "KnownTables", "Label",
-    "Monitoring", "ParquetFile", "PostgresTable", "PredictionRange", "Query", "Retraining",
-    "Roles", "Scoring", "Table", "TopN", "TrainedUseCase", "Training", "UseCase", "features", "load",
-    "load_all",
+    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "ByColumn", "Candidate",
+    "Choice", "Column", "CsvFile", "DeltaFolder", "FeatureColumns", "Files", "ForwardTime", "Gate",
+    "IntUniform", "KnownTables", "Label", "LogUniform", "Monitoring", "ParquetFile",
+    "PostgresTable", "PredictionRange", "Query", "Recent", "Retraining", "Roles", "Scoring",
+    "Sliding", "Table", "TopN", "TrainedUseCase", "Training", "Uniform", "UseCase", "features",
+    "load", "load_all",
 ]  # fmt: skip
 
 _loading: ContextVar[bool] = ContextVar("loading", default=False)
@@ -121,6 +124,27 @@ class UseCase:
     def digest(self) -> str:
         """Return the declaration's identity: its data, canonical; code has a digest of its own."""
         return digest_of(self)
+
+    def prediction_digest(self) -> str:
+        """Return the identity of what a prediction row takes from the declaration itself.
+
+        What counts: the entity's key; of each business rule its name, ``when`` and ``then``, in
+        their order; when the tables of the feature view count as stale, which rows tell. Feature
+        rows and model have identities of their own, a window is named by its scoring time, and
+        whom predictions reach, under which promise, is in no row. Raises DeclarationError when the
+        tier is "explore".
+        """
+        parts = TrainedUseCase.of(self)
+        return digest_of(
+            {
+                "key": parts.features.entity.key,
+                "rules": [(rule.name, rule.when, rule.then) for rule in parts.scoring.rules],
+                "due": [
+                    (t.name, t.arrives_by, t.arrives_timezone, t.arrives_every, t.grace)
+                    for t in parts.features.tables
+                ],
+            }
+        )
 
     def table(self, name: str) -> Table:
         """Return the table called ``name``. Raises KeyError."""

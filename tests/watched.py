@@ -26,6 +26,7 @@ from pipelines.domain.monitoring_report import (
     watched_of,
 )
 from pipelines.domain.performance import BlockPerformance
+from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.watch import judge_inputs, judge_losses
 
 FIRST = date(2013, 1, 1)
@@ -180,7 +181,8 @@ def _judged(profiled: list[Profiled], model: ModelReference, loss: np.ndarray) -
     served = profiled[TRAINED + HELD_OUT :]
     current = _losses([one.block for one in served], loss, model.edges.segment_names)
     found += judge_losses(current, [one.scored_for for one in served], model, MONITORING)
-    return found
+    realised = realised_loss(current, model)
+    return found if realised is None else [*found, realised]
 
 
 def _losses(

@@ -27,8 +27,8 @@ from pipelines.cli.output_commands import TopList
 from pipelines.cli.terminal import console
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.metrics import Interval
-from pipelines.domain.monitored import Watched, spent, standing
 from pipelines.domain.verdict import promotable
+from pipelines.domain.watched import Watched
 from pipelines.domain.windows import scoring_blocks
 from pipelines.stages.score import SLOT
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -154,14 +154,14 @@ def _verdict(settings: Settings, use_case: UseCase, promoted: Sequence[str]) -> 
     for version in reversed(promoted):
         judged = monitoring_ledger.read(settings, use_case.name, model_version=version)
         if blocks := [one.block for one in judged if one.subject == "inputs"]:
-            return Watched(
+            return Watched.of(
+                judged,
+                every,
                 model_version=version,
                 newest_block=max(blocks),
-                judged=tuple({one.name: one for one in judged}.values()),
-                standing=tuple(standing(judged)),
-                spent=spent(every, alarms_per_quarter=budget, newest=max(blocks)),
+                alarms_per_quarter=budget,
             ).verdict
-    return "Not tested: no champion has scored a block that was monitored."
+    return "Not watched: no champion has scored a block that was monitored."
 
 
 def _delivered(settings: Settings, use_case: UseCase) -> list[Recorded]:

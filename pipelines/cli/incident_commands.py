@@ -24,6 +24,8 @@ By = Annotated[str, typer.Option("--by", help="Who does it. Default: the user of
 At = Annotated[
     str, typer.Option("--at", help="When it was done (ISO time with offset). Default: now.")
 ]
+Note = Annotated[str, typer.Option(help="What was done, in a sentence.")]
+Cause = Annotated[str, typer.Option(help="What caused it, in a sentence.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 COLOURS = {"PAGE": "bold red", "WARN": "yellow"}
@@ -103,24 +105,12 @@ def acknowledge(number: Number, *, by: By = "", at: At = "") -> None:
     _tell(number, "acknowledged", "takes it", by=by, at=at)
 
 
-def mitigate(
-    number: Number,
-    *,
-    note: Annotated[str, typer.Option(help="What was done, in a sentence.")],
-    by: By = "",
-    at: At = "",
-) -> None:
+def mitigate(number: Number, *, note: Note, by: By = "", at: At = "") -> None:
     """Say that it does no more harm, though its cause may remain."""
     _tell(number, "mitigated", note, by=by, at=at)
 
 
-def resolve(
-    number: Number,
-    *,
-    cause: Annotated[str, typer.Option(help="What caused it, in a sentence.")],
-    by: By = "",
-    at: At = "",
-) -> None:
+def resolve(number: Number, *, cause: Cause, by: By = "", at: At = "") -> None:
     """Close an incident with its cause; the same alarm later opens a new one."""
     _tell(number, "resolved", cause, by=by, at=at)
 

@@ -2,7 +2,7 @@
 
 import getpass
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -182,7 +182,7 @@ def _score(run: _Run, since: datetime, until: datetime) -> str:
 
 
 def _late(run: _Run, stage: Stage) -> str:
-    """Score what is late at the run's as_of, and nothing else."""
+    """Score what is late at the run's as_of, and nothing else; give it to its consumers."""
     from pipelines.stages.late import describe, late_windows
     from pipelines.stages.score import score
 
@@ -201,19 +201,25 @@ def _late(run: _Run, stage: Stage) -> str:
     console.print(describe(found), markup=False, highlight=False)
     at, run_id = run.as_of, f"cli__late__{run.as_of.isoformat()}"
     scored = score(run.use_case, run.settings, since=at, until=at, run=run_id, late=found)
-    return scored.describe()
+    if not TrainedUseCase.of(run.use_case).scoring.outputs:
+        return scored.describe()
+    # Told before, since an output that cannot be delivered takes nothing of it back.
+    console.print(scored.describe(), markup=False, highlight=False)
+    times = [window.scored_for for window in scored.windows]
+    return f"delivered {_delivered(run, times, run_id)}"
 
 
 def _deliver(run: _Run, since: datetime, until: datetime) -> str:
+    scoring = TrainedUseCase.of(run.use_case).scoring
+    times = scoring_times(scoring.at, scoring.timezone, since=since, until=until)
+    return _delivered(run, times, f"cli__{since.isoformat()}")
+
+
+def _delivered(run: _Run, times: Sequence[datetime], run_id: str) -> str:
     from pipelines.stages.deliver import deliver
 
-    scoring = TrainedUseCase.of(run.use_case).scoring
     return deliver(
-        run.use_case,
-        run.settings,
-        scored_for=scoring_times(scoring.at, scoring.timezone, since=since, until=until),
-        run=f"cli__{since.isoformat()}",
-        connections=resolver(),
+        run.use_case, run.settings, scored_for=times, run=run_id, connections=resolver()
     ).describe()
 
 

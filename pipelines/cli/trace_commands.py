@@ -3,15 +3,17 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.progress import Progress as Bar
+from rich.tree import Tree
 
+from pipelines.adapters.lineage import lineage_pages
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.cli import impact_tree, trace_tree
@@ -23,6 +25,8 @@ from pipelines.domain.provenance import Progress
 from pipelines.domain.trace import as_json as plain
 from pipelines.errors import HeadframeError, Problem, SettingsError
 from pipelines.use_case import UseCase, load
+
+Told = TypeVar("Told")
 
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -74,16 +78,8 @@ def trace(
                 brief=brief,
                 progress=progress,
             )
-        if page is not None:
-            from pipelines.adapters.lineage.lineage_pages import trace_page
-
-            write_whole(page, trace_page(found))
-    if as_json:
-        _write(plain(found))
-    else:
-        console.print(trace_tree.tree(found))
-        _say_page(page)
-    _tell(found.broken)
+        _write_page(page, lineage_pages.trace_page, found)
+    _show(plain(found) if as_json else trace_tree.tree(found), page, found.broken)
 
 
 def impact(
@@ -121,16 +117,8 @@ def impact(
                 )
             else:
                 found = stage.impact_of_model(declared, settings, version=model)
-        if page is not None:
-            from pipelines.adapters.lineage.lineage_pages import impact_page
-
-            write_whole(page, impact_page(found))
-    if as_json:
-        _write(_impact_as_json(found))
-    else:
-        console.print(impact_tree.tree(found))
-        _say_page(page)
-    _tell(found.broken)
+        _write_page(page, lineage_pages.impact_page, found)
+    _show(_impact_as_json(found) if as_json else impact_tree.tree(found), page, found.broken)
 
 
 def split_key(text: str) -> dict[str, str]:
@@ -170,21 +158,23 @@ def _impact_as_json(found: Impact) -> dict[str, Any]:
     return {**told, "predictions": found.predictions, "predictions_current": found.current}
 
 
-def _say_page(page: Path | None) -> None:
+def _write_page(page: Path | None, template: Callable[[Told], str], found: Told) -> None:
     if page is not None:
-        console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+        write_whole(page, template(found))
 
 
-def _tell(broken: tuple[Problem, ...]) -> None:
-    """Print what does not hold, and end with status 1 where anything does not."""
+def _show(told: Tree | dict[str, Any], page: Path | None, broken: tuple[Problem, ...]) -> None:
+    """Print a tree, or JSON for a script; end with status 1 where a link does not hold."""
+    if isinstance(told, Tree):
+        console.print(told)
+        if page is not None:
+            console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        sys.stdout.write(json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n")
     for problem in broken:
         errors.print(str(problem), markup=False, highlight=False)
     if broken:
         raise typer.Exit(1)
-
-
-def _write(content: object) -> None:
-    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def _wrong(where: str, expected: str, found: str) -> SettingsError:

@@ -6,7 +6,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipelines.domain.trace import Trace, key_text
-from pipelines.domain.trace_text import SHORT, file_lines, shown, source_line
+from pipelines.domain.trace_text import SHORT, file_lines, said, shown, source_line
 
 MOST_SOURCES = 40
 """Landed files shown; --json and the page have all."""
@@ -15,11 +15,11 @@ MOST_SOURCES = 40
 def tree(found: Trace) -> Tree:
     """Return the tree. Values of rows appear for the asked key, its prediction and features alone."""
     prediction = found.prediction
-    said = f"{prediction.prediction:.6g}"
+    told = f"prediction {said(prediction)}"
     if prediction.rule:
-        said += f" (model {prediction.raw_prediction:.6g}, changed by {prediction.rule})"
+        told += f" (model {prediction.raw_prediction:.6g}, changed by {prediction.rule})"
     standing = "current" if prediction.current else f"replaced: {prediction.replaced_because}"
-    root = Tree(_line(f"{found.use_case} {key_text(found.key)}", f"prediction {said}", "bold"))
+    root = Tree(_line(f"{found.use_case} {key_text(found.key)}", told, "bold"))
     _add(
         root.add(_line("window", f"{prediction.window}, generation {prediction.generation}")),
         standing,
@@ -32,7 +32,7 @@ def tree(found: Trace) -> Tree:
             else []
         ),
         *(
-            f"generation {other.generation}: {other.prediction:.6g} by model {other.model_version}"
+            f"generation {other.generation}: {said(other)} by model {other.model_version}"
             + (" (current)" if other.current else f" (replaced: {other.replaced_because})")
             for other in found.others
         ),

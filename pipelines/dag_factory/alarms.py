@@ -8,7 +8,6 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.failure_message import runbook_page
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Signal
-from pipelines.domain.monitored import Watched
 from pipelines.domain.signals import (
     feed_area,
     gates_area,
@@ -19,6 +18,7 @@ from pipelines.domain.signals import (
     watched_areas,
 )
 from pipelines.domain.verdict import Verdict
+from pipelines.domain.watched import Watched
 from pipelines.use_case import UseCase
 
 
@@ -63,6 +63,7 @@ def watched(use_case: UseCase, settings: Settings, found: Watched, *, as_of: dat
         found.standing,
         owner=use_case.owner,
         at=as_of,
+        prediction=found.prediction,
         runbook=_runbook(use_case, "monitor"),
     )
     areas = [] if found.why_not else watched_areas(use_case.name)

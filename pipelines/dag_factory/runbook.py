@@ -187,6 +187,7 @@ whose path its log names.
 | PAGE, a hard rule | Mend the source or the contract. Do not train on these blocks. |
 | PAGE, harm | Look at the segments, then train a challenger. |
 | Learning | Nothing: too few blocks to compare with. Hard rules are watched meanwhile. |
+| Not watched | What it says: train, promote, or run monitor. |
 
 ## When it fails
 It reads and measures; nothing waits for it. Mend what the last lines of its log name, and clear the

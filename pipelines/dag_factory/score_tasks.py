@@ -2,7 +2,6 @@
 
 import os
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
-    from pipelines.domain.scoring import LateWindow, Scored
+    from pipelines.domain.scoring import Asked, Scored
 
 PLAN = "plan"
 """XCom key of the plan: the return value of that task is the numbers of its parts."""
@@ -42,37 +41,21 @@ def score(use_case: UseCase, context: Context) -> dict[str, Any]:
     """Score what the run asks for in this one task, and announce the predictions."""
     from pipelines.stages.score import score as stage
 
-    settings, pinned = Settings(), _pinned(use_case, context)
-    asked = _asked(use_case, settings, context)
-    scored = stage(
-        use_case,
-        settings,
-        since=asked.since,
-        until=asked.until,
-        run=context["run_id"],
-        model_version=pinned["version"],
-        late=asked.late,
-    )
-    return _announce(use_case, settings, context, scored, known_until=asked.known_until)
+    settings = Settings()
+    asked, known_until = _asked(use_case, settings, context)
+    scored = stage(use_case, settings, **asked)
+    return _announce(use_case, settings, context, scored, known_until=known_until)
 
 
 def plan(use_case: UseCase, context: Context) -> list[int]:
     """Pin what the run scores and who does which part of it; return the numbers of the parts."""
     from pipelines.stages.score import plan as stage
 
-    settings, pinned = Settings(), _pinned(use_case, context)
-    asked = _asked(use_case, settings, context)
-    planned = stage(
-        use_case,
-        settings,
-        since=asked.since,
-        until=asked.until,
-        run=context["run_id"],
-        model_version=pinned["version"],
-        late=asked.late,
-    )
+    settings = Settings()
+    asked, known_until = _asked(use_case, settings, context)
+    planned = stage(use_case, settings, **asked)
     say(planned.describe())
-    known = asked.known_until and asked.known_until.isoformat()
+    known = known_until and known_until.isoformat()
     context["ti"].xcom_push(PLAN, {"plan": planned.to_plain(), "known_until": known})
     return list(range(len(planned.parts)))
 
@@ -129,33 +112,31 @@ def deliver(use_case: UseCase, context: Context, *, after: str) -> dict[str, Any
     return {"says": say(delivered.describe())}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Scoring times in [since, until) and late windows; ``known_until`` None: the last of them."""
-
-    since: datetime
-    until: datetime
-    late: "tuple[LateWindow, ...]" = ()
-    known_until: datetime | None
-
-
-def _asked(use_case: UseCase, settings: Settings, context: Context) -> _Asked:
+def _asked(
+    use_case: UseCase, settings: Settings, context: Context
+) -> "tuple[Asked, datetime | None]":
     """Return what the run is about: its late windows when late data started it, else its times.
 
-    Raises AirflowSkipException for a run about late data when there is nothing late.
+    Then the time until which predictions are known with it, None for that of the last window.
+    Raises AirflowSkipException for a run about late data when there is nothing late, and CodeChanged
+    when this process has other code than the run's first task.
     """
+    version = _pinned(use_case, context)["version"]
     as_of, until = runs.as_of(context), runs.until(context)
+    run = context["run_id"]
+    asked: Asked = {"since": as_of, "until": as_of, "run": run, "model_version": version}
     if runs.is_about_late_data(context):
         from pipelines.stages.late import describe, late_windows
 
-        late = late_windows(use_case, settings, as_of=as_of)
-        if not late:
+        asked["late"] = late_windows(use_case, settings, as_of=as_of)
+        if not asked["late"]:
             raise AirflowSkipException(NOTHING_LATE)
-        say(describe(late))
-        return _Asked(since=as_of, until=as_of, late=late, known_until=as_of)
+        say(describe(asked["late"]))
+        return asked, as_of
     if until is None:
-        since = _last_scoring_time(use_case, as_of)
-        return _Asked(since=since, until=since + timedelta(minutes=1), known_until=None)
+        asked["since"] = _last_scoring_time(use_case, as_of)
+        asked["until"] = asked["since"] + timedelta(minutes=1)
+        return asked, None
     if until <= as_of:
         raise SettingsError(
             Problem(
@@ -165,7 +146,8 @@ def _asked(use_case: UseCase, settings: Settings, context: Context) -> _Asked:
                 fix="Start the run again with a window that ends after it begins.",
             )
         )
-    return _Asked(since=as_of, until=until, known_until=until)
+    asked["until"] = until
+    return asked, until
 
 
 def _last_scoring_time(use_case: UseCase, as_of: datetime) -> datetime:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipelines.domain.evidence_problems import problems_of
+from pipelines.domain.examination import Examination
 from pipelines.domain.metrics import (
     LOSSES,
     Interval,
@@ -23,8 +23,11 @@ from pipelines.errors import HeadframeError, Problem
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-FORMAT = 1
-"""Version of the JSON; raised when the meaning of a field changes."""
+FORMAT = 2
+"""Version of the JSON; raised when the meaning of a field changes. 2 added the examination."""
+
+WITHOUT_EXAMINATION = 1
+"""Version of evidence that an older release froze: read, and written again, as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,8 @@ class Evidence:
     """All that gates may look at, so that a stored evidence can be judged again.
 
     ``as_of`` is ISO 8601 in UTC, windows are (first, last) ISO dates, ``metrics`` is role ->
-    metric -> interval. Raises HeadframeError with every field that contradicts another.
+    metric -> interval. ``examination`` is None in evidence of an older release, of which the gates
+    that ask for it say too few. Raises HeadframeError with every field that contradicts another.
     """
 
     use_case: str
@@ -74,9 +78,10 @@ class Evidence:
     declaration_digest: str
     code_digest: str
     verdicts: tuple[Verdict, ...] = ()
+    examination: Examination | None = None
 
     def __post_init__(self) -> None:
-        if problems := _problems(self):
+        if problems := problems_of(self):
             raise HeadframeError(*problems)
 
     @property
@@ -104,7 +109,7 @@ class Evidence:
         Raises ValueError when a figure is not finite.
         """
         plain = {
-            "format": FORMAT,
+            "format": WITHOUT_EXAMINATION if self.examination is None else FORMAT,
             "use_case": self.use_case,
             "as_of": self.as_of,
             "challenger": self.challenger,
@@ -123,6 +128,8 @@ class Evidence:
             "code_digest": self.code_digest,
             "verdicts": [verdict.to_plain() for verdict in self.verdicts],
         }
+        if self.examination is not None:
+            plain["examination"] = self.examination.to_plain()
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -130,9 +137,12 @@ class Evidence:
         """Read what ``to_json`` wrote: equal in value and digest. Raises HeadframeError otherwise."""
         try:
             plain = json.loads(text)
-            if plain["format"] != FORMAT:
+            if plain["format"] not in (WITHOUT_EXAMINATION, FORMAT):
                 raise _unreadable(f"format {plain['format']}")
-            return _from_plain(plain)
+            evidence = _from_plain(plain)
+            if unread := _unread(plain, json.loads(evidence.to_json())):
+                raise _unreadable(f"fields it does not know: {unread}")
+            return evidence
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -185,94 +195,6 @@ def build_metrics(
     }
 
 
-def _problems(evidence: Evidence) -> list[Problem]:
-    names = [block.block for block in evidence.blocks]
-    roles = {role for block in evidence.blocks for role in block.losses}
-    losses = [
-        loss
-        for block in evidence.blocks
-        for by_metric in block.losses.values()
-        for loss in by_metric.values()
-    ]
-    checks: Iterable[tuple[bool, str, str, str]] = (
-        (
-            _is_utc(evidence.as_of),
-            "as_of",
-            "a time in UTC such as 2013-06-01T05:00:00+00:00",
-            repr(evidence.as_of),
-        ),
-        (
-            _in_order(evidence.training_window),
-            "training_window",
-            "first and last ISO date, in order",
-            repr(evidence.training_window),
-        ),
-        (
-            _in_order(evidence.held_out_window),
-            "held_out_window",
-            "first and last ISO date, in order",
-            repr(evidence.held_out_window),
-        ),
-        (
-            len(set(names)) == len(names),
-            "blocks",
-            "every block once",
-            f"{len(names) - len(set(names))} repeated",
-        ),
-        (
-            all(block.rows > 0 for block in evidence.blocks)
-            and evidence.rows == sum(block.rows for block in evidence.blocks),
-            "rows",
-            "the sum of the blocks' rows, each above 0",
-            f"{evidence.rows} against {sum(block.rows for block in evidence.blocks)}",
-        ),
-        (
-            all(math.isfinite(loss) for loss in losses),
-            "blocks",
-            "finite losses",
-            f"{sum(not math.isfinite(loss) for loss in losses)} that are not",
-        ),
-        (
-            0 <= evidence.positives <= evidence.rows,
-            "positives",
-            f"a count from 0 to {evidence.rows}",
-            str(evidence.positives),
-        ),
-        (
-            # Otherwise a forgotten name would make BeatsChampion not applicable.
-            evidence.champion is not None or "champion" not in roles,
-            "champion",
-            "the version of the champion whose losses are in the blocks",
-            "None",
-        ),
-    )
-    return [
-        Problem(
-            where=f"evidence of {evidence.use_case}, {field}",
-            expected=expected,
-            found=found,
-            fix="Evaluate the challenger again.",
-        )
-        for holds, field, expected, found in checks
-        if not holds
-    ]
-
-
-def _is_utc(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).utcoffset() == timedelta(0)
-    except ValueError:
-        return False
-
-
-def _in_order(window: tuple[str, str]) -> bool:
-    try:
-        first, last = (date.fromisoformat(day) for day in window)
-    except ValueError:
-        return False
-    return first <= last
-
-
 def _plain_interval(interval: Interval | TooFewBlocks) -> dict[str, Any]:
     if isinstance(interval, TooFewBlocks):
         known = None if interval.estimate is None else float(interval.estimate)
@@ -319,6 +241,16 @@ def _from_plain(plain: dict[str, Any]) -> Evidence:
         declaration_digest=plain["declaration_digest"],
         code_digest=plain["code_digest"],
         verdicts=tuple(Verdict.from_plain(verdict) for verdict in plain["verdicts"]),
+        examination=(
+            Examination.from_plain(plain["examination"]) if plain["format"] == FORMAT else None
+        ),
+    )
+
+
+def _unread(plain: dict[str, Any], again: dict[str, Any]) -> str:
+    """Return the fields, sorted, that would be lost or changed by writing the evidence again."""
+    return ", ".join(
+        sorted(name for name in {*plain, *again} if plain.get(name) != again.get(name))
     )
 
 
@@ -326,7 +258,7 @@ def _unreadable(found: str) -> HeadframeError:
     return HeadframeError(
         Problem(
             where="evidence",
-            expected=f"evidence in format {FORMAT}",
+            expected=f"evidence in format {WITHOUT_EXAMINATION} or {FORMAT}",
             found=found,
             fix="Run headframe upgrade, or evaluate the challenger again.",
         )

@@ -21,8 +21,8 @@ RECENT_SLOTS = 7
 class FeedFinding:
     """What is wrong with a feed: a missing delivery is never one of no rows.
 
-    ``slot`` is the first that it is about and ``since`` when it was expected (UTC); ``key`` stays
-    the same for as long as it lasts.
+    ``slot`` is the first that it is about, which stays the same for as long as it lasts, and
+    ``since`` when it was expected (UTC).
     """
 
     table: str
@@ -30,11 +30,6 @@ class FeedFinding:
     slot: str
     since: datetime
     text: str
-
-    @property
-    def key(self) -> str:
-        """What names it among the findings of its use case."""
-        return f"{self.table}:{self.kind}:{self.slot}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 A recognised pipeline is a ColumnTransformer of passthrough columns and OrdinalEncoders followed by
 one estimator, or an estimator alone over numeric columns. Its text columns come as dictionary
 codes, so each category is looked up once per dictionary and not once per row. The matrix is the one
-that the pipeline itself would build, value by value; registration proves it on the probe set.
+that the pipeline itself would build, value by value, or the one that the estimator would make of it
+(see inner_encoder); registration proves it on the probe set.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipelines.domain.inner_encoder import inner_encoder, nameless, without
 from pipelines.domain.training import FeatureColumns
 
 if TYPE_CHECKING:
@@ -71,21 +72,31 @@ def fuse(model: Any, columns: FeatureColumns) -> FusedModel | None:  # noqa: ANN
     if not isinstance(model, Pipeline):
         if columns.categorical or not hasattr(model, "predict_proba"):
             return None
-        return FusedModel(estimator=_nameless(model), places=_passed(columns.numeric))
+        return _fused(model, _passed(columns.numeric))
     steps = [step for _, step in model.steps if step not in (None, "passthrough")]
     if len(steps) != 2 or not hasattr(steps[1], "predict_proba"):
         return None
     places = _places(steps[0], columns)
-    return FusedModel(estimator=_nameless(steps[1]), places=places) if places else None
+    return _fused(steps[1], places) if places else None
 
 
-def _nameless(estimator: Any) -> Any:  # noqa: ANN401 - any estimator
-    """Return an estimator that does not warn of a matrix without column names; the fit is shared."""
-    if not hasattr(estimator, "feature_names_in_"):
-        return estimator
-    shared = copy.copy(estimator)
-    del shared.feature_names_in_
-    return shared
+def _fused(estimator: Any, places: tuple[Place, ...]) -> FusedModel:  # noqa: ANN401 - any estimator
+    """Return the fused form, without the estimator's own encoder where all codes are known."""
+    bare, inner = nameless(estimator), inner_encoder(estimator)
+    if inner is None or any(places[number].codes is None for number in inner.encoded):
+        return FusedModel(estimator=bare, places=places)
+    encoded = [places[number] for number in inner.encoded]
+    told = inner.codes([[*(place.codes or {}).values(), place.unknown] for place in encoded])
+    recoded = [
+        Place(
+            feature=place.feature,
+            codes=dict(zip(place.codes or {}, known, strict=True)),
+            unknown=unknown,
+        )
+        for place, (*known, unknown) in zip(encoded, told, strict=True)
+    ]
+    passed = [places[number] for number in inner.passed]
+    return FusedModel(estimator=without(bare), places=(*recoded, *passed))
 
 
 def _places(transformer: Any, columns: FeatureColumns) -> tuple[Place, ...] | None:  # noqa: ANN401

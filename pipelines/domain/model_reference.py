@@ -23,9 +23,9 @@ LOSS = "log_loss"
 IMPORTANCE_ROWS = 5_000
 """Held-out rows, taken evenly, that importances are measured on."""
 
-RANKED = 16
-"""Most important numeric features whose rank correlations are kept: enough to see a broken join of
-any that matters, and 17 x 17 sums per block."""
+RANKED = 24
+"""Most important features whose rank correlations are kept: enough to see a broken join of any that
+matters and of many that do not, in 25 x 25 sums per block."""
 
 
 RANGE_MARGIN = 0.5

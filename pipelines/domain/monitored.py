@@ -1,16 +1,14 @@
-"""Monitored: what was judged of a model's blocks, what of it still stands, and how to say it."""
+"""Monitored: what was judged of a model's blocks, what of it still stands, and what it spent."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pipelines.domain.drift.block_profile import BlockProfile
 from pipelines.domain.drift.drift_result import DriftResult
 from pipelines.domain.drift.estimates import Estimated
 from pipelines.domain.drift.severity import Alarm, Level
-
-Verdict: TypeAlias = Literal["OK", "INFO", "WARN", "PAGE", "learning", "not_tested"]
 
 EPISODE_DAYS = 7
 """An alarm that fires again within so many blocks is the one that stands."""
@@ -22,6 +20,11 @@ HARD_RULES = "HardRules"
 HARM = "Harm"
 OF_INPUTS = (HARD_RULES, "BlockPermutation 1", "BlockPermutation 7")
 OF_MODEL = ("SegmentContrast", HARM)
+REALISED = "RealisedLoss"
+"""What the newest labelled blocks cost: told beside the tests, and never an alarm."""
+
+WEEK_TEST = "BlockPermutation 7"
+"""The test that says whether a block is "OK": others need more blocks, or labels."""
 
 ANSWERS = ("drifted", "quiet")
 """Outcomes after which it is known whether an alarm stands; others leave it as it was."""
@@ -117,47 +120,6 @@ class Spent:
     episodes: tuple[Judged, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """All that is known of the champion's blocks.
-
-    ``judged`` holds the newest answer of every test, ``standing`` the alarms that have not ended,
-    worst first. ``assumes`` says in a sentence when p-values are exact. ``why_not`` says why nothing
-    could be judged at all; else it is empty.
-    """
-
-    model_version: str | None
-    newest_block: str | None
-    judged: tuple[Judged, ...] = ()
-    standing: tuple[Standing, ...] = ()
-    estimates: tuple[BlockEstimate, ...] = ()
-    spent: Spent
-    assumes: str = ""
-    importance: Mapping[str, float] = field(default_factory=dict)
-    why_not: str = ""
-
-    @property
-    def level(self) -> Verdict:
-        """Return the worst that is known; a test that could not judge never makes it "OK"."""
-        if self.why_not:
-            return "not_tested"
-        levels = {one.last.level for one in self.standing} | {one.level for one in self.judged}
-        for level in ("PAGE", "WARN"):
-            if level in {one.last.level for one in self.standing}:
-                return "PAGE" if level == "PAGE" else "WARN"
-        outcomes = [one.result.outcome for one in self.judged if one.name == "BlockPermutation 7"]
-        if "learning" in outcomes:
-            return "learning"
-        if "INFO" in levels:
-            return "INFO"
-        return "OK" if "quiet" in outcomes or "drifted" in outcomes else "not_tested"
-
-    @property
-    def verdict(self) -> str:
-        """Return one sentence: what changed, since when, whether it hurts, what to do."""
-        return _sentence(self)
-
-
 def episodes(judged: Iterable[Judged]) -> list[Standing]:
     """Return the alarms that the answers of one test amount to, in the order of their blocks.
 
@@ -212,52 +174,3 @@ def spent(judged: Sequence[Judged], *, alarms_per_quarter: float, newest: str | 
         alarms_per_quarter=alarms_per_quarter,
         episodes=tuple(sorted(began, key=lambda one: (one.block, one.name))),
     )
-
-
-def _sentence(watched: Watched) -> str:
-    level = watched.level
-    if level == "not_tested":
-        return f"Not tested: {watched.why_not or _first(watched, 'not_tested')}"
-    if level == "learning":
-        return f"Learning: {_first(watched, 'learning')} Hard rules are watched until then."
-    if level == "OK":
-        return f"OK: nothing in block {watched.newest_block} is an alarm. {_hurts(watched)}"
-    if level == "INFO":
-        fact = next(one for one in watched.judged if one.level == "INFO")
-        return f"INFO: {_what(fact)}, without consequence for the model. {_hurts(watched)}"
-    worst = watched.standing[0]
-    since = f" since {worst.since:%Y-%m-%d}" if worst.since else ""
-    if worst.last.subject == "model":
-        return f"{level}{since}: {worst.last.result.reason} {_to_do(worst.last)}"
-    return f"{level}{since}: {_what(worst.last)}. {_hurts(watched)} {_to_do(worst.last)}"
-
-
-def _what(judged: Judged) -> str:
-    if judged.name == HARD_RULES:
-        return judged.result.reason.rstrip(".")
-    shifts = judged.alarm.shifts if judged.alarm else ()
-    names = list(dict.fromkeys(shift.column for shift in shifts))
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more} changed ({shifts[0].family} {shifts[0].direction})"
-
-
-def _hurts(watched: Watched) -> str:
-    harm = next((one for one in watched.judged if one.name == HARM), None)
-    if harm is None or harm.result.outcome in {"not_tested", "learning"}:
-        return "Whether it hurts is not known: too few labels are final."
-    if harm.fires:
-        return "The loss on final labels has risen beyond the tolerance."
-    return "The loss on final labels has not risen beyond the tolerance."
-
-
-def _to_do(judged: Judged) -> str:
-    if judged.name == HARD_RULES:
-        return "Mend the source or the contract; do not train on these blocks."
-    if judged.subject == "model":
-        return "Look at the segments, then train a challenger."
-    return "Ask the source what changed; train a challenger if it is to stay."
-
-
-def _first(watched: Watched, outcome: str) -> str:
-    found = [one.result.reason for one in watched.judged if one.result.outcome == outcome]
-    return found[0] if found else "no test has judged a block yet."

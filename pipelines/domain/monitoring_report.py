@@ -1,7 +1,7 @@
 """Monitoring report: all that the page about a model's blocks says, as values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 
@@ -10,22 +10,17 @@ from pipelines.domain.drift.estimates import with_interval
 from pipelines.domain.feature_report import FeatureReport, Sides, feature_reports
 from pipelines.domain.incidents import Incident
 from pipelines.domain.model_reference import ModelReference
-from pipelines.domain.monitored import (
-    HARD_RULES,
-    BlockEstimate,
-    Judged,
-    Profiled,
-    Spent,
-    Watched,
-    spent,
-    standing,
-)
+from pipelines.domain.monitored import HARD_RULES, HARM, BlockEstimate, Judged, Profiled
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.performance import BlockPerformance
 from pipelines.domain.watch import WEEK, compared
+from pipelines.domain.watched import Watched
 
 MOST_ESTIMATES = 14
 """Newest blocks without final labels that an estimate is given for."""
+
+MOST_LABELLED = 90
+"""Newest labelled blocks whose errors make the interval of an estimate: those of a quarter."""
 
 MOST_BLOCKS = 120
 """Blocks of the performance timeline."""
@@ -148,29 +143,25 @@ def watched_of(
 ) -> Watched:
     """Return what the tables say of a model: its answers (``judged``) up to its newest profile.
 
-    ``every`` holds the answers about all models, which share one budget.
+    ``every`` holds the answers about all models, which share one budget, ``blocks`` how the
+    predictions did that consumers got: that is what is estimated while labels are awaited.
     """
-    newest = profiled[-1].block
-    return Watched(
+    found = Watched.of(
+        judged,
+        every,
         model_version=model.model_version,
-        newest_block=newest,
-        judged=tuple({one.name: one for one in judged}.values()),
-        standing=tuple(standing(judged)),
-        estimates=block_estimates(profiled, realised(blocks, model.model_version)),
-        spent=spent(every, alarms_per_quarter=monitoring.alarms_per_quarter, newest=newest),
-        assumes=compared(profiled, model, monitoring, window=1).assumes,
-        importance=model.importance,
+        newest_block=profiled[-1].block,
+        alarms_per_quarter=monitoring.alarms_per_quarter,
     )
-
-
-def nothing_watched(why: str, monitoring: Monitoring) -> Watched:
-    """Return what is known while no champion has scored a block."""
-    return Watched(
-        model_version=None,
-        newest_block=None,
-        spent=Spent(alarms_per_quarter=monitoring.alarms_per_quarter),
-        importance={},
-        why_not=why,
+    harm = found.answer(HARM)
+    labelled = [one.scored_for for one in profiled if harm and one.block == harm.block]
+    return replace(
+        found,
+        estimates=block_estimates(profiled, realised(blocks, model.model_version)),
+        labelled_until=labelled[0] if labelled else None,
+        assumes=compared(profiled, model, monitoring, window=1).assumes,
+        needed_blocks=monitoring.minimum_reference_blocks,
+        prediction=model.prediction,
     )
 
 
@@ -186,13 +177,16 @@ def realised(blocks: Sequence[BlockPerformance], version: str) -> dict[str, floa
 def block_estimates(
     profiled: Sequence[Profiled], losses: Mapping[str, float]
 ) -> tuple[BlockEstimate, ...]:
-    """Estimate the newest blocks whose loss is NaN, with intervals from those where it is known."""
+    """Estimate the newest blocks whose loss is NaN, with intervals from those where it is known.
+
+    ``losses`` are by block, mean log loss in nats; a block that is not in them is left out.
+    """
     told = [
         (one.block, one.estimated_loss, losses[one.block])
         for one in profiled
         if one.estimated_loss is not None and one.block in losses
     ]
-    final = [(expected, loss) for _, expected, loss in told if isfinite(loss)]
+    final = [(expected, loss) for _, expected, loss in told if isfinite(loss)][-MOST_LABELLED:]
     waiting = [(block, expected) for block, expected, loss in told if not isfinite(loss)]
     return tuple(
         BlockEstimate(

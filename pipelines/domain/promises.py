@@ -44,17 +44,21 @@ class ArrivesBy:
 Promise: TypeAlias = PredictionRange | ArrivesBy
 
 
+def ranges(promises: Sequence[Promise]) -> list[PredictionRange]:
+    """Return the promises that predictions themselves keep or break."""
+    return [promise for promise in promises if isinstance(promise, PredictionRange)]
+
+
 def count_broken(promises: Sequence[Promise], prediction: "np.ndarray") -> dict[str, int]:
     """Return how many predictions of one batch break each promise, by its words; only those broken.
 
     A NaN breaks every range. Counts of batches and parts add up.
     """
     counts = {}
-    for promise in promises:
-        if isinstance(promise, PredictionRange):
-            kept = (prediction >= promise.low) & (prediction <= promise.high)
-            if broken := int(len(prediction) - kept.sum()):
-                counts[promise.describe()] = broken
+    for promise in ranges(promises):
+        kept = (prediction >= promise.low) & (prediction <= promise.high)
+        if broken := int(len(prediction) - kept.sum()):
+            counts[promise.describe()] = broken
     return counts
 
 
@@ -65,11 +69,13 @@ def check(
     rows: int,
     where: str,
     consumers: Sequence[str] = (),
+    which: str = "",
 ) -> None:
     """Raise PromiseBroken when a part counted predictions outside a promised range.
 
     ``broken`` holds what ``count_broken`` said of each part, ``rows`` how many predictions they
-    have together. The caller then publishes nothing of the window.
+    have together, and ``which`` which of the window's they are. The caller then publishes nothing
+    of the window.
     """
     found = []
     for promise in promises:
@@ -81,7 +87,7 @@ def check(
                 Problem(
                     where=where,
                     expected=f"{words} in every row{told}",
-                    found=f"{count:,} of {rows:,} predictions outside it",
+                    found=f"{count:,} of {rows:,} predictions{which} outside it",
                     fix="Nothing of this window was published. Look at the features and rules of "
                     "those rows, or agree on another range with the consumers.",
                 )

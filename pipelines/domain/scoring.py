@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 from pipelines.domain import plain_values
 from pipelines.domain.digest import digest_of
@@ -34,6 +34,19 @@ class LateWindow:
     as_of: datetime
     until: datetime
     reason: str
+
+
+class Asked(TypedDict):
+    """What a run is to score: every scoring time in [since, until), then ``late``.
+
+    ``model_version`` pins a version that was promoted; without it the champion scores.
+    """
+
+    since: datetime
+    until: datetime
+    run: str
+    model_version: NotRequired[str | None]
+    late: NotRequired[Sequence[LateWindow]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,12 +257,13 @@ def window_name(slot: str, scored_for: datetime) -> str:
     return f"{slot}/{scored_for.isoformat()}"
 
 
-def run_key(model_version: str, rows: str, declaration: str, *, above: int | None = None) -> str:
+def run_key(model_version: str, rows: str, declared: str, *, above: int | None = None) -> str:
     """Return what makes a window's predictions what they are: model, feature rows, declaration.
 
+    ``declared`` is the digest of what a row takes from the declaration (``prediction_digest``).
     ``above`` is the generation on top of which a late rescore lies: it is another content then.
     """
-    parts: list[object] = [model_version, rows, declaration]
+    parts: list[object] = [model_version, rows, declared]
     return digest_of(parts if above is None else [*parts, above])
 
 

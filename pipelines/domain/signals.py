@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from pipelines.domain.change_text import change_text
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Severity, Signal
 from pipelines.domain.monitored import HARD_RULES, Standing
@@ -122,9 +123,18 @@ def of_gates(
 
 
 def of_standing(
-    use_case: str, standing: Iterable[Standing], *, owner: str, at: datetime, runbook: str
+    use_case: str,
+    standing: Iterable[Standing],
+    *,
+    owner: str,
+    at: datetime,
+    prediction: str = "",
+    runbook: str,
 ) -> list[Signal]:
     """Return an alarm for each that stands about the champion's inputs or its performance.
+
+    Its text says in words what changed when it began, its details what the test found.
+    ``prediction`` names the column of what the model says.
 
     All about the inputs are one incident, together with the late tables that may explain them; so is
     what the model does worse while they are open.
@@ -142,7 +152,8 @@ def of_standing(
             ),
             severity="PAGE" if alarm.last.level == "PAGE" else "WARN",
             owner=owner,
-            text=alarm.first.result.reason,
+            text=f"{change_text(alarm.first, prediction=prediction)}.",
+            details=(alarm.first.result.reason,),
             at=at,
             since=alarm.since,
             runbook=runbook,

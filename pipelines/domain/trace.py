@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
+from math import isfinite
 from typing import Any
 
 from pipelines.errors import Problem
@@ -13,16 +14,18 @@ class TracedPrediction:
     """One prediction row: what it says, in which generation of its window, and who wrote it.
 
     ``raw_prediction`` is the model's own, before business rules ``rule`` (comma-joined, or None).
-    ``current`` says whether it stands; otherwise ``replaced_because`` tells why it does not.
+    ``refused`` says why there is no prediction, and then both numbers are None. ``current`` says
+    whether it stands; otherwise ``replaced_because`` tells why it does not.
     """
 
     window: str
     scored_for: datetime
     as_of: datetime
     event_time: datetime
-    prediction: float
-    raw_prediction: float
+    prediction: float | None
+    raw_prediction: float | None
     rule: str | None
+    refused: str | None
     generation: int
     current: bool
     replaced_because: str | None
@@ -39,7 +42,8 @@ class OtherGeneration:
 
     generation: int
     current: bool
-    prediction: float
+    prediction: float | None
+    refused: str | None
     model_version: str
     replaced_because: str | None
 
@@ -197,7 +201,10 @@ class Trace:
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    """Return a value as JSON-ready data: dates as ISO texts, Arrow tables as lists of rows."""
+    """Return a value as JSON-ready data: dates as ISO texts, Arrow tables as lists of rows.
+
+    JSON knows no infinite number and no NaN: they become the texts "inf", "-inf" and "nan".
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: as_json(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
@@ -206,6 +213,8 @@ def as_json(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
         return [as_json(item) for item in value]
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
     return as_json(value.to_pylist()) if hasattr(value, "to_pylist") else value
 
 

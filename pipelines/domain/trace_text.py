@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pipelines.domain.impact import AffectedModel
-from pipelines.domain.trace import FileSeen, SourceSeen
+from pipelines.domain.trace import FileSeen, OtherGeneration, SourceSeen, TracedPrediction
 
 SHORT = 12
 """Hex digits of a digest that people are shown."""
@@ -15,6 +15,13 @@ MOST_FEATURES_NAMED = 6
 def shown(moment: datetime | None) -> str:
     """Return a moment to the second, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z" if moment else "not recorded"
+
+
+def said(prediction: TracedPrediction | OtherGeneration) -> str:
+    """Return a prediction as a number, or why there is none."""
+    if prediction.prediction is None:
+        return f"refused: {prediction.refused}"
+    return f"{prediction.prediction:.6g}"
 
 
 def file_lines(file: FileSeen) -> list[str]:

@@ -1,11 +1,14 @@
 """Training: candidates, the baseline, and one fit from rows to a model."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipelines.domain.windows import ForwardTime
+from pipelines.domain.search_space import Parameters, Space
+from pipelines.domain.weights import Weights
+from pipelines.domain.windows import ForwardTime, Sliding, Window
+from pipelines.errors import DeclarationError, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,29 +43,87 @@ class FeatureColumns:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model to try: its name, and a function that builds an unfitted estimator.
+    """A model to try: its name, a function that builds an unfitted estimator, and what to vary.
 
-    The function is given the feature columns and a seed, and returns an estimator made of library
-    classes only, so that the model loads wherever those libraries are installed.
+    The function is given the feature columns, a seed and the parameters named in ``space``, and
+    returns an estimator made of library classes only, so that the model loads wherever those
+    libraries are installed. What it uses when a parameter is left out is the first trial.
     """
 
     name: str
-    build: Callable[[FeatureColumns, int], Any]
+    build: Callable[..., Any]
+    space: Mapping[str, Space] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """How models are made: which candidate, on which window, held out how, with which seed.
+    """How models are made: which candidates, on which window, held out how, with which seed.
 
-    ``start`` (aware) is the earliest scoring time trained on; the window expands from there.
+    ``start`` (aware) is the earliest scoring time trained on; the window expands from there, or is
+    ``Sliding``. ``weights`` say how much a row counts in a fit; a model is judged on rows that all
+    count the same.
+
+    Where a candidate has a space, or there are several, ``trials`` of them are fitted and judged by
+    their mean ``loss`` on the days of ``split.validation_days``, by ``tuning_tasks`` tasks at a
+    time, until ``cpu_seconds`` (of all trials together) are spent; the best is then fitted on the
+    whole window. With 0 trials, or nothing to choose from, nothing is searched.
     """
 
     start: datetime
     candidates: Sequence[Candidate]
     split: ForwardTime
-    window: Literal["expanding"] = "expanding"
+    window: Window = "expanding"
     baseline: Literal["prior_rate"] = "prior_rate"
+    weights: Weights | None = None
+    loss: Literal["log_loss", "brier"] = "log_loss"
+    trials: int = 20
+    cpu_seconds: float = 900.0
+    tuning_tasks: int = 1
     seed: int = 7
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is anything to search for, and leave to."""
+        choices = len(self.candidates) > 1 or any(one.space for one in self.candidates)
+        return self.trials > 0 and choices
+
+    def candidate(self, name: str) -> Candidate:
+        """Return the candidate called ``name``. Raises KeyError."""
+        return {one.name: one for one in self.candidates}[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person asks of one training, in place of what is declared; None as declared."""
+
+    candidates: tuple[str, ...] = ()
+    window_days: int | None = None
+    trials: int | None = None
+    reason: str = ""
+    dry_run: bool = False
+
+    def of(self, declared: Training) -> Training:
+        """Return the training that was asked for. Raises DeclarationError for unknown candidates."""
+        names = [one.name for one in declared.candidates]
+        if unknown := sorted(set(self.candidates) - set(names)):
+            raise DeclarationError(
+                Problem(
+                    where="the training that was asked for, candidates",
+                    expected=f"some of {', '.join(names)}",
+                    found=", ".join(unknown),
+                    fix="Name declared candidates, or none for all of them.",
+                )
+            )
+        chosen = [one for one in declared.candidates if one.name in self.candidates]
+        return replace(
+            declared,
+            candidates=chosen or declared.candidates,
+            window=declared.window if self.window_days is None else Sliding(self.window_days),
+            trials=declared.trials if self.trials is None else self.trials,
+        )
+
+
+AS_DECLARED = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +166,46 @@ def feature_frame(rows: "pa.Table", columns: FeatureColumns) -> "pd.DataFrame":
 
 
 def fit(
-    candidate: Candidate, rows: "pa.Table", label: "np.ndarray", columns: FeatureColumns, seed: int
+    candidate: Candidate,
+    rows: "pa.Table",
+    label: "np.ndarray",
+    columns: FeatureColumns,
+    seed: int,
+    *,
+    parameters: Parameters | None = None,
+    weights: Weights | None = None,
 ) -> Any:  # noqa: ANN401 - any library's estimator
     """Fit one candidate. Rows must be in canonical order: some estimators depend on it."""
-    return candidate.build(columns, seed).fit(feature_frame(rows, columns), label)
+    return fit_frame(
+        candidate,
+        feature_frame(rows, columns),
+        label,
+        columns,
+        seed,
+        parameters=parameters or {},
+        weight=weights.weigh(rows) if weights else None,
+    )
+
+
+def fit_frame(
+    candidate: Candidate,
+    frame: "pd.DataFrame",
+    label: "np.ndarray",
+    columns: FeatureColumns,
+    seed: int,
+    *,
+    parameters: Parameters,
+    weight: "np.ndarray | None",
+) -> Any:  # noqa: ANN401 - as above
+    """Fit one candidate on rows that are a ``feature_frame`` already.
+
+    ``weight``, one a row, goes to the estimator, or to the last step of a pipeline, as
+    ``sample_weight``; one that takes none raises TypeError or ValueError.
+    """
+    model = candidate.build(columns, seed, **parameters)
+    if weight is None:
+        return model.fit(frame, label)
+    return model.fit(frame, label, **{_weight_name(model): weight})
 
 
 def positive_probability(
@@ -121,4 +218,17 @@ def positive_probability(
 
     if not rows.num_rows:
         return np.empty(0)
-    return np.asarray(model.predict_proba(feature_frame(rows, columns))[:, 1], dtype=np.float64)
+    return frame_probability(model, feature_frame(rows, columns))
+
+
+def frame_probability(model: Any, frame: "pd.DataFrame") -> "np.ndarray":  # noqa: ANN401 - as above
+    """Return the probability of the positive class, one per row of ``feature_frame``."""
+    import numpy as np
+
+    return np.asarray(model.predict_proba(frame)[:, 1], dtype=np.float64)
+
+
+def _weight_name(model: Any) -> str:  # noqa: ANN401 - as above
+    """Return the argument of ``fit`` that takes weights: scikit-learn's name for a pipeline's step."""
+    steps = getattr(model, "steps", None)
+    return f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"

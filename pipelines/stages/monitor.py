@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.adapters import lake
@@ -20,19 +21,13 @@ from pipelines.domain.drift.block_statistics import statistics_of
 from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.model_reference import ModelReference
-from pipelines.domain.monitored import (
-    HARD_RULES,
-    Judged,
-    Profiled,
-    Spent,
-    Watched,
-    spent,
-    standing,
-)
-from pipelines.domain.monitoring_report import block_estimates
+from pipelines.domain.monitored import HARD_RULES, Judged, Profiled
+from pipelines.domain.monitoring_report import watched_of
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
+from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.sql_text import delta_moment
-from pipelines.domain.watch import compared, judge_inputs, judge_losses
+from pipelines.domain.watch import judge_inputs, judge_losses
+from pipelines.domain.watched import Watched, no_champion
 from pipelines.domain.windows import block_name
 from pipelines.errors import ChampionUnresolved
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -103,7 +98,7 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
         minimum_labels=use_case.monitoring.minimum_labels,
     )
     performance_store.keep(settings, use_case.name, blocks, as_of=as_of, run=run)
-    watched = _watch(use_case, settings, tables, states, as_of=as_of, run=run)
+    watched = _watch(use_case, settings, tables, states, blocks, as_of=as_of, run=run)
     feed = _feed(use_case, settings, as_of)
     return Monitored(
         settled=settled,
@@ -119,45 +114,30 @@ def _watch(
     settings: Settings,
     tables: KnownTables,
     states: "pa.Table",
+    blocks: list[BlockPerformance],
     *,
     as_of: datetime,
     run: str,
 ) -> Watched:
     """Judge every block of the champion that was not judged as it is now, and its losses."""
-    name, budget = use_case.name, use_case.monitoring.alarms_per_quarter
-
-    def without(why: str) -> Watched:
-        return Watched(
-            model_version=None,
-            newest_block=None,
-            spent=Spent(alarms_per_quarter=budget),
-            why_not=why,
-        )
-
+    name, monitoring = use_case.name, use_case.monitoring
+    without = partial(Watched.without, alarms_per_quarter=monitoring.alarms_per_quarter)
     try:
         champion = champions.resolve(settings, name)
     except ChampionUnresolved as error:
         # Scoring fails closed and is what tells a person; labels are measured all the same.
         return without(str(error).splitlines()[0])
     if champion is None or champion.promoted.as_of > as_of:
-        return without(f"no champion was promoted by {as_of:%Y-%m-%d %H:%M} UTC.")
+        return without(no_champion(as_of))
     parts = TrainedUseCase.of(use_case)
-    watching = champion_profiles.watch(
-        settings,
-        name,
-        champion,
-        view=parts.features,
-        label=parts.label,
-        training=parts.training,
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
-        monitoring=use_case.monitoring,
-    )
+    watching = champion_profiles.watch(settings, champion, parts, monitoring)
     reference = champion_profiles.reference_of(watching, tables, run=run)
     profiled = champion_profiles.up_to_date(watching, reference, as_of=as_of, run=run)
     served = [place for place, one in enumerate(profiled) if one.published]
     if not served:
-        return without(f"champion {champion.model.version} has scored no block yet.")
+        return without(
+            f"champion {champion.model.version} has scored no block yet. Its first is judged."
+        )
     profiled = profiled[: served[-1] + 1]
     times = [profiled[place].scored_for for place in served]
     first = max(0, (len(times) - 1) // QUARTER * QUARTER - QUARTER)
@@ -165,24 +145,16 @@ def _watch(
     before = monitoring_ledger.read(settings, name, model_version=reference.model_version)
     fresh = [
         *_judge_new(use_case, profiled, reference, before),
-        *judge_losses(losses, times[first:], reference, use_case.monitoring),
+        *judge_losses(losses, times[first:], reference, monitoring),
     ]
+    if (realised := realised_loss(losses, reference)) is not None:
+        fresh.append(realised)
     version = reference.model_version
     monitoring_ledger.keep(settings, name, version, fresh, as_of=as_of, run=run)
     judged = monitoring_ledger.read(settings, name, model_version=version)
-    newest = profiled[-1].block
     every = monitoring_ledger.read(settings, name)
-    return Watched(
-        model_version=version,
-        newest_block=newest,
-        judged=tuple({one.name: one for one in judged}.values()),
-        standing=tuple(standing(judged)),
-        estimates=block_estimates(
-            profiled, dict(zip(losses.blocks, losses.loss.tolist(), strict=True))
-        ),
-        spent=spent(every, alarms_per_quarter=budget, newest=newest),
-        assumes=compared(profiled, reference, use_case.monitoring, window=1).assumes,
-        importance=reference.importance,
+    return watched_of(
+        judged, every, profiled, blocks=blocks, model=reference, monitoring=monitoring
     )
 
 

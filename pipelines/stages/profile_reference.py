@@ -45,17 +45,7 @@ def profile_reference(
     if champion is None:
         return None
     tables = known.load(settings, use_case.name, parts.features, parts.label)
-    watching = champion_profiles.watch(
-        settings,
-        use_case.name,
-        champion,
-        view=parts.features,
-        label=parts.label,
-        training=parts.training,
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
-        monitoring=use_case.monitoring,
-    )
+    watching = champion_profiles.watch(settings, champion, parts, use_case.monitoring)
     reference = champion_profiles.reference_of(watching, tables, run=run)
     profiled = champion_profiles.up_to_date(watching, reference, as_of=as_of, run=run)
     return Referenced(reference=reference, blocks=len(profiled))

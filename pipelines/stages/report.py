@@ -23,12 +23,12 @@ from pipelines.domain.monitoring_report import (
     Provenance,
     SegmentReport,
     inputs_of,
-    nothing_watched,
     timeline_of,
     usual_of,
     watched_of,
 )
 from pipelines.domain.performance import BlockPerformance
+from pipelines.domain.watched import Watched, no_champion
 from pipelines.domain.windows import block_name
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -117,7 +117,8 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
     segments: tuple[SegmentReport, ...] = ()
     compared_with = ""
     if model is None or not profiled:
-        watched = nothing_watched(_why_not(promoted, model, as_of), monitoring)
+        why_not = _why_not(promoted, model, as_of)
+        watched = Watched.without(why_not, alarms_per_quarter=monitoring.alarms_per_quarter)
     else:
         every = [one for one in monitoring_ledger.read(settings, name) if one.block <= last_block]
         judged = [
@@ -167,10 +168,10 @@ def _served(
 
 def _why_not(promoted: Sequence[Decision], model: ModelReference | None, as_of: datetime) -> str:
     if not promoted:
-        return f"no champion was promoted by {as_of:%Y-%m-%d %H:%M} UTC."
+        return no_champion(as_of)
     if model is None:
-        return f"monitor has not looked at champion {promoted[-1].version} yet."
-    return f"champion {promoted[-1].version} has scored no block yet."
+        return f"monitor has not looked at champion {promoted[-1].version} yet. Run it."
+    return f"champion {promoted[-1].version} has scored no block yet. Its first is judged."
 
 
 def _provenance(

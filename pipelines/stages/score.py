@@ -1,8 +1,8 @@
 """Score: make the champion's predictions for every scoring time of a window, exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
@@ -24,6 +24,7 @@ from pipelines.domain.features import feature_digest
 from pipelines.domain.scoring import (
     SLOT,
     Account,
+    Asked,
     LateWindow,
     Outcome,
     Scored,
@@ -37,7 +38,7 @@ from pipelines.domain.scoring import (
     deal,
 )
 from pipelines.domain.windows import scoring_blocks
-from pipelines.errors import CodeChanged, NotEnoughData, Problem
+from pipelines.errors import CodeChanged, CommitLost, NotEnoughData, PlanOvertaken, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -46,64 +47,37 @@ if TYPE_CHECKING:
     from pipelines.domain.features import KnownTables
 
 __all__ = [
-    "SLOT", "LateWindow", "ScorePlan", "Scored", "ScoredPart", "WindowScored", "champion_version",
+    "SLOT", "Asked", "LateWindow", "ScorePlan", "Scored", "ScoredPart", "WindowScored", "champion_version",
     "plan", "publish", "score", "score_part",
 ]  # fmt: skip
 
 
-def score(
-    use_case: UseCase,
-    settings: Settings,
-    *,
-    since: datetime,
-    until: datetime,
-    run: str,
-    model_version: str | None = None,
-    late: Sequence[LateWindow] = (),
-) -> Scored:
-    """Score every scoring time in [since, until) with what was known at that time, then ``late``.
+def score(use_case: UseCase, settings: Settings, **asked: Unpack[Asked]) -> Scored:
+    """Score every scoring time asked for with what was known at that time, then the late windows.
 
     ``plan``, every part and ``publish`` in this process. Raises ChampionUnresolved when there is no
     champion to trust or the pinned version never was one, NotEnoughData when a stale table must
-    stop scoring, and writes nothing of a window that fails. Windows already scored the same way
-    stay as they are.
+    stop scoring, CommitLost when another run came first, and writes nothing of a window that fails.
+    Windows already scored the same way stay as they are.
     """
-    planned = plan(
-        use_case,
-        settings,
-        since=since,
-        until=until,
-        run=run,
-        model_version=model_version,
-        late=late,
-    )
+    planned = plan(use_case, settings, **asked)
     parts = [score_part(use_case, settings, planned, part) for part in range(len(planned.parts))]
-    return publish(use_case, settings, planned, parts)
+    try:
+        return publish(use_case, settings, planned, parts)
+    except PlanOvertaken as error:
+        raise CommitLost(*error.problems) from error  # the next try makes a plan of its own
 
 
-def plan(
-    use_case: UseCase,
-    settings: Settings,
-    *,
-    since: datetime,
-    until: datetime,
-    run: str,
-    model_version: str | None = None,
-    late: Sequence[LateWindow] = (),
-) -> ScorePlan:
+def plan(use_case: UseCase, settings: Settings, **asked: Unpack[Asked]) -> ScorePlan:
     """Pin what a run scores: champion, table versions, feature rows, and who does which of them.
 
     Feature rows that no earlier run described are computed and written. Raises as ``score``.
     """
     parts = TrainedUseCase.of(use_case)
-    champion = _champion(settings, parts, model_version)
+    champion = _champion(settings, parts, asked.get("model_version"))
     versions = known.silver_versions(settings, use_case.name, parts.features)
     tables = known.load(settings, use_case.name, parts.features, parts.label, at=versions)
-    blocks = scoring_blocks(parts.scoring.at, parts.scoring.timezone, since=since, until=until)
-    asked = [
-        LateWindow(scored_for=start, as_of=start, until=end, reason="") for start, end in blocks
-    ]
-    wanted = [*asked, *sorted(late, key=lambda window: (window.scored_for, window.as_of))]
+    wanted = _windows(parts, asked)
     stale = {window.as_of: _stale(parts, tables, window.as_of) for window in wanted}
     features = champion.model.tags["headframe.features"]
     folder = lake.features(settings, use_case.name, features)
@@ -126,7 +100,7 @@ def plan(
         layers=prediction_store.layers(settings, use_case.name),
         tables=versions,
         model_version=champion.model.version,
-        declaration=use_case.digest(),
+        declared=use_case.prediction_digest(),
     )
     windows = window_plans.plan_windows(pinned, wanted)
     shares = [
@@ -134,9 +108,9 @@ def plan(
     ]
     return ScorePlan(
         use_case=use_case.name,
-        run=run,
+        run=asked["run"],
         model_version=champion.model.version,
-        declaration=pinned.declaration,
+        declaration=use_case.digest(),
         features=features,
         windows=tuple(window for window, _ in windows),
         parts=deal(shares, parts.scoring.parts),
@@ -176,14 +150,17 @@ def publish(
 ) -> Scored:
     """Commit every window of a plan, each once, after every row of it is accounted for.
 
-    Raises LakeError when a part is missing or rows were lost, PromiseBroken when predictions break
-    what consumers were promised, CommitLost when another run published a window since the plan was
-    made; then that window stays as it was.
+    Raises LakeError when a part is missing or rows were lost, PromiseBroken when predictions, those
+    made before included, break what consumers were promised, PlanOvertaken when another run published
+    a window since the plan was made; then that window stays as it was.
     """
     declared = TrainedUseCase.of(use_case)
     _refuse_changed(use_case, plan)
     failpoint("score.after_parts")
     accounts = [_checked(declared, plan, number, parts) for number in range(len(plan.windows))]
+    key, promised = declared.features.entity.key, declared.scoring.promises
+    for name, found in standing_rows.judged(settings, plan, parts, key, promised).items():
+        _check(declared, name, [found.broken], rows=found.rows, which=" that stand")
     windows = tuple(
         _publish_window(declared, settings, plan, number, shares=_shares(parts, number), made=made)
         for number, made in enumerate(accounts)
@@ -201,20 +178,43 @@ def _champion(settings: Settings, parts: TrainedUseCase, version: str | None = N
     return champions.to_score_with(settings, parts.name, features=features, version=version)
 
 
+def _windows(parts: TrainedUseCase, asked: Asked) -> list[LateWindow]:
+    """Return what is asked for, in the order it is scored; no reason: a window at its own time."""
+    at, timezone = parts.scoring.at, parts.scoring.timezone
+    blocks = scoring_blocks(at, timezone, since=asked["since"], until=asked["until"])
+    late = sorted(asked.get("late", ()), key=lambda window: (window.scored_for, window.as_of))
+    return [
+        *(LateWindow(scored_for=start, as_of=start, until=end, reason="") for start, end in blocks),
+        *late,
+    ]
+
+
 def _checked(
     declared: TrainedUseCase, plan: ScorePlan, number: int, parts: Sequence[ScoredPart]
 ) -> Account:
     """Return the account of a window; raises where rows were lost or promises are broken."""
-    window = plan.windows[number]
     made = account(plan, number, parts)
+    broken = [share.broken for share in _shares(parts, number)]
+    _check(declared, plan.windows[number].window, broken, rows=made.scored)
+    return made
+
+
+def _check(
+    declared: TrainedUseCase,
+    window: str,
+    broken: Sequence[Mapping[str, int]],
+    *,
+    rows: int,
+    which: str = "",
+) -> None:
     promises.check(
         declared.scoring.promises,
-        [share.broken for share in _shares(parts, number)],
-        rows=made.scored,
-        where=f"predictions {plan.use_case}, window {window.window}",
+        broken,
+        rows=rows,
+        where=f"predictions {declared.name}, window {window}",
         consumers=[output.consumer for output in declared.scoring.outputs],
+        which=which,
     )
-    return made
 
 
 def _shares(parts: Sequence[ScoredPart], number: int) -> list[ScoredShare]:
@@ -255,6 +255,7 @@ def _publish_window(
             "law": made.law,
             "refused": dict(made.refused),
             "model_version": plan.model_version,
+            "declaration": plan.declaration,
             "features": plan.features,
             "feature_version": window.feature_version,
             "stale": list(window.stale),

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters.lineage import delivered_outputs, prediction_records
+from pipelines.adapters.lineage import delivered_outputs, prediction_records, refused_rows
 from pipelines.adapters.lineage.feature_ground import Described, ground
 from pipelines.adapters.lineage.model_trail import model_trail
 from pipelines.adapters.lineage.prediction_records import REASON, WINDOW, MadeBy
 from pipelines.adapters.lineage.recorded_tables import by_table
+from pipelines.adapters.lineage.refused_rows import REFUSED
 from pipelines.adapters.settings import Settings
 from pipelines.domain.asked_key import key_values
 from pipelines.domain.features import AS_OF, EVENT_TIME
@@ -17,6 +18,9 @@ from pipelines.domain.trace import OtherGeneration, Trace, TracedPrediction
 from pipelines.domain.windows import next_scoring_time
 from pipelines.errors import NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_WINDOWS_NAMED = 5
 """Windows that an error names; the rest is counted."""
@@ -32,7 +36,7 @@ def trace(
     brief: bool = False,
     progress: Progress = lambda _done, _all: None,
 ) -> Trace:
-    """Return one prediction and what it rests on; nothing is written.
+    """Return one prediction, or the refusal of one, and what it rests on; nothing is written.
 
     ``key`` is as it was typed; None takes any one of the newest window. ``scored_for`` limits the
     scoring times to [first, second), the newest of which counts; ``generation`` asks for one that
@@ -42,18 +46,16 @@ def trace(
     Raises SettingsError for a key that does not fit the entity's table, NotEnoughData when no such
     prediction was ever made, and LakeError when the decisions ledger does not hold.
     """
-    import pyarrow as pa
-
     parts = TrainedUseCase.of(use_case)
     values = _any_key(parts, settings) if key is None else key_values(parts.features.entity, key)
-    rows = prediction_records.rows_of_key(settings, parts.name, values)
+    commits = prediction_records.made_by(settings, parts.name)
+    rows = [
+        *prediction_records.rows_of_key(settings, parts.name, values),
+        *refused_rows.rows_of_key(settings, parts.name, values, commits),
+    ]
+    rows.sort(key=prediction_records.in_order)
     row, others = _chosen(parts, settings, rows, scored_for, generation)
-    made = prediction_records.maker(
-        prediction_records.made_by(settings, parts.name),
-        row[WINDOW],
-        row["generation"],
-        row[AS_OF],
-    )
+    made = prediction_records.maker(commits, row[WINDOW], row["generation"], row[AS_OF])
     trail = model_trail(settings, parts.name, row)
     described = Described(
         use_case=parts.name,
@@ -79,11 +81,20 @@ def trace(
         feature_row=below.feature_row,
         sources=below.sources,
         files_tried=below.files_tried,
-        outputs=delivered_outputs.carrying(
-            settings, parts.name, {(row[WINDOW], row["generation"]): pa.Table.from_pylist([values])}
-        ),
+        outputs=delivered_outputs.carrying(settings, parts.name, _carried(row, values)),
         broken=(*trail.broken, *below.broken),
     )
+
+
+def _carried(
+    row: Mapping[str, Any], key: Mapping[str, object]
+) -> "dict[tuple[str, int], pa.Table]":
+    """Return what outputs may have carried of a row: nothing of a refused one."""
+    import pyarrow as pa
+
+    if row.get(REFUSED):
+        return {}
+    return {(row[WINDOW], row["generation"]): pa.Table.from_pylist([key])}
 
 
 def _any_key(parts: TrainedUseCase, settings: Settings) -> dict[str, object]:
@@ -143,6 +154,7 @@ def _prediction(row: Mapping[str, Any], made: MadeBy | None) -> TracedPrediction
         prediction=row["prediction"],
         raw_prediction=row["raw_prediction"],
         rule=row["rule"],
+        refused=row.get(REFUSED),
         generation=row["generation"],
         current=row["current"],
         replaced_because=row[REASON],
@@ -159,6 +171,7 @@ def _other(row: Mapping[str, Any]) -> OtherGeneration:
         generation=row["generation"],
         current=row["current"],
         prediction=row["prediction"],
+        refused=row.get(REFUSED),
         model_version=row["model_version"],
         replaced_because=row[REASON],
     )

@@ -1,40 +1,44 @@
-"""Train: fit one challenger on final labels and register it as a candidate, once."""
+"""Train: find the best parameters, fit one challenger on final labels and register it, once."""
 
 import json
-import tempfile
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables as delta
-from pipelines.adapters.models import code_archive, feature_store, known, mlflow_registry, probe
+from pipelines.adapters.models import (
+    challengers,
+    code_archive,
+    mlflow_registry,
+    search_record,
+    studies,
+    training_rows,
+    trials,
+)
+from pipelines.adapters.models.training_rows import TrainingRows
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.digest import digest_of
-from pipelines.domain.features import AS_OF, feature_digest, feature_names, rows_digest
-from pipelines.domain.labels import labelled
-from pipelines.domain.metrics import MINIMUM_BLOCKS
-from pipelines.domain.probe import probe_rows
-from pipelines.domain.training import FeatureColumns, feature_columns, feature_frame, fit
-from pipelines.domain.windows import (
-    Split,
-    block_name,
-    forward_split,
-    next_scoring_time,
-    scoring_blocks,
-)
-from pipelines.errors import NotEnoughData, Problem
+from pipelines.domain.features import rows_digest
+from pipelines.domain.search import FoldRows, Searched, SearchPlan, baseline_loss
+from pipelines.domain.search_space import Parameters
+from pipelines.domain.training import AS_DECLARED, Asked, Candidate
+from pipelines.domain.training_problems import training_problems
+from pipelines.errors import DeclarationError, NotEnoughData, PlanOvertaken, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    import pyarrow as pa
-
     from pipelines.adapters.models.mlflow_registry import ModelVersion
+    from pipelines.adapters.models.studies import Study
+
+logger = logging.getLogger(__name__)
+
+Told = Callable[[str], None]
+"""What is called with a line after each trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,207 +51,300 @@ class Trained:
     positives: int
     training_window: tuple[str, str]
     held_out_window: tuple[str, str]
+    searched: str = ""
 
     def describe(self) -> str:
-        """Return one line for the log and the terminal."""
+        """Return one line for the log and the terminal, and one about the search if there was one."""
         first, last = self.training_window
-        return (
+        line = (
             f"candidate {self.version}: {self.rows:,} labelled rows of {first} to {last}, "
             f"{self.positives / self.rows:.1%} positive; held out {' to '.join(self.held_out_window)}"
         )
-
-
-def train(
-    use_case: UseCase, settings: Settings, *, as_of: datetime, run: str, requester: str
-) -> Trained:
-    """Fit the declared candidate on rows whose label is final at ``as_of``.
-
-    The same time, rows, declaration and code again return the candidate already registered. Raises
-    NotEnoughData when too few blocks have final labels, or all labels are the same.
-    """
-    parts = TrainedUseCase.of(use_case)
-    chosen = _choose(use_case, parts, settings, as_of)
-    code = code_archive.code_digest(settings, use_case.name)
-    train_key = digest_of(
-        [
-            rows_digest(chosen.rows),
-            use_case.digest(),
-            code,
-            parts.training.candidates[0].name,
-            as_of,
-            chosen.split.held_out[0],
-        ]
-    )
-    tags = {
-        "headframe.run": run,
-        "headframe.requester": requester,
-        "headframe.as_of": as_of.isoformat(),
-        "headframe.code": code,
-        "headframe.declaration": use_case.digest(),
-    }
-    found = mlflow_registry.find_candidate(settings, use_case.name, train_key)
-    if found is None:
-        with one_thread():  # so that a rebuilt model has the same predictions
-            found = _fit_and_register(parts, settings, chosen, train_key=train_key, tags=tags)
-    return Trained(
-        version=found.version,
-        run_id=found.run_id,
-        rows=chosen.rows.num_rows,
-        positives=int(chosen.label.sum()),
-        training_window=_window(parts, chosen.split.training),
-        held_out_window=_window(parts, chosen.split.held_out),
-    )
+        return f"{line}\n{self.searched}" if self.searched else line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
-    """The rows to train on with their label, the held-out ones, and the split they come from.
+class Planned:
+    """What a training would do; ``study`` is its search, None where nothing is left to search."""
 
-    Rows are in canonical order.
-    """
+    study: str | None
+    tuners: int
+    says: str
 
-    rows: "pa.Table"
-    held_out: "pa.Table"
-    label: "np.ndarray"
-    columns: FeatureColumns
-    split: Split
-    features: str
+    def describe(self) -> str:
+        """Return the plan, for the log and the terminal."""
+        return self.says
 
 
-def _choose(
-    use_case: UseCase, parts: TrainedUseCase, settings: Settings, as_of: datetime
-) -> _Chosen:
-    """Return the training rows at ``as_of``; raises NotEnoughData."""
-    tables = known.load(settings, use_case.name, parts.features, parts.label)
-    digest = feature_digest(parts.features, parts.label)
-    folder = lake.features(settings, use_case.name, digest)
-    rows = feature_store.rows_at(folder, parts.features, tables, _final_blocks(parts, as_of))
-    if rows is None:
-        raise _too_few(use_case, 0, parts.training.split.test_days)
-    states = tables.label_states(parts.features.entity, as_of)
-    final = labelled(rows, states, tuple(parts.features.entity.key))
-    at, zone = parts.scoring.at, parts.scoring.timezone
-    times = sorted(set(final[AS_OF].to_pylist()))
-    split = forward_split(
-        [(start, next_scoring_time(start, at, zone)) for start in times],
-        parts.training.split,
-        gap=parts.label.final_after,
-    )
-    if len(split.training) < MINIMUM_BLOCKS:
-        raise _too_few(use_case, len(times), parts.training.split.test_days)
-    training = _at(final, split.training)
-    label = training["label"].to_numpy(zero_copy_only=False).astype("int8")
-    if label.min() == label.max():
-        raise _one_class(use_case, parts, int(label[0]), len(label))
-    return _Chosen(
-        rows=training,
-        held_out=_at(final, split.held_out),
-        label=label,
-        columns=feature_columns(rows, feature_names(rows, parts.features.entity)),
-        split=split,
-        features=digest,
-    )
-
-
-def _fit_and_register(
-    parts: TrainedUseCase,
+def train(
+    use_case: UseCase,
     settings: Settings,
-    chosen: _Chosen,
     *,
-    train_key: str,
-    tags: dict[str, str],
-) -> "ModelVersion":
-    """Fit, and log the model with all that rebuilds and judges it."""
-    columns = chosen.columns
-    candidate, seed = parts.training.candidates[0], parts.training.seed
-    model = fit(candidate, chosen.rows, chosen.label, columns, seed)
-    rate = float(chosen.label.mean())
-    probed = probe_rows(model, [chosen.rows, chosen.held_out], columns)
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "code.tar.gz"
-        code_archive.archive(settings, parts.name, archive)
-        proof = probe.write(model, probed, columns, Path(folder))
-        probe.write_reference(chosen.rows, columns, Path(folder))
-        return mlflow_registry.log_candidate(
-            settings,
-            parts.name,
-            model,
-            train_key=train_key,
-            example=feature_frame(chosen.rows.slice(0, 20), columns),
-            params={
-                "candidate": candidate.name,
-                "seed": seed,
-                "rows": chosen.rows.num_rows,
-                "features": len(columns.all),
-            },
-            metrics={"training_rate": rate},
-            tags={
-                **tags,
-                "headframe.use_case": parts.name,
-                "headframe.training_window": json.dumps(_window(parts, chosen.split.training)),
-                "headframe.held_out": json.dumps([t.isoformat() for t in chosen.split.held_out]),
-                "headframe.training_rate": repr(rate),
-                "headframe.features": chosen.features,
-                "headframe.numeric": json.dumps(columns.numeric),
-                "headframe.categorical": json.dumps(columns.categorical),
-                "headframe.data_versions": json.dumps(_versions(settings, parts, chosen.features)),
-                **probe.tags(proof),
-            },
-            files={"code": archive, **probe.files(Path(folder))},
+    as_of: datetime,
+    run: str,
+    requester: str,
+    asked: Asked = AS_DECLARED,
+    told: Told = logger.info,
+) -> Trained:
+    """Search and fit in this one process, on rows whose label is final at ``as_of``.
+
+    The same time, rows, declaration and code again return the candidate already registered, and a
+    search that was cut off goes on. Raises NotEnoughData when too few blocks have final labels, or
+    all labels are the same, or no trial finished; DeclarationError for what cannot be asked.
+    """
+    work = _Work(use_case, settings, as_of, asked)
+    found = work.registered
+    if found is None and work.plan is not None:
+        _tune(work, tuner=0, only=True, told=told)
+    return _finish(work, found, run=run, requester=requester, told=told)
+
+
+def plan(use_case: UseCase, settings: Settings, *, as_of: datetime, asked: Asked) -> Planned:
+    """Say what a training would do, and lay out its search, unless it is a dry run.
+
+    Raises as ``train`` does.
+    """
+    work = _Work(use_case, settings, as_of, asked)
+    if work.plan is None or work.registered is not None:
+        return Planned(study=None, tuners=0, says=work.describe())
+    if not asked.dry_run:
+        studies.opened(settings, use_case.name, work.plan)
+    return Planned(study=work.plan.key, tuners=work.training.tuning_tasks, says=work.describe())
+
+
+def tune(
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    as_of: datetime,
+    asked: Asked,
+    study: str,
+    tuner: int,
+    told: Told = logger.info,
+) -> str:
+    """Make trials of a planned search until none waits or its CPU seconds are spent.
+
+    Each number of ``tuner`` is one process at a time: what its last process left running is begun
+    anew. Raises PlanOvertaken when this is not the search that was planned.
+    """
+    work = _Work(use_case, settings, as_of, asked)
+    if work.plan is None or work.plan.key != study:
+        raise PlanOvertaken(
+            Problem(
+                where=f"search for the parameters of {use_case.name}",
+                expected=f"the rows and the declaration it was planned for ({study[:12]})",
+                found=f"others ({work.plan.key[:12] if work.plan else 'nothing to search'})",
+                fix="Something was taken in or changed in between: start a new run.",
+            )
+        )
+    return _tune(work, tuner=tuner, only=work.training.tuning_tasks == 1, told=told)
+
+
+def finish(
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    as_of: datetime,
+    run: str,
+    requester: str,
+    asked: Asked = AS_DECLARED,
+    told: Told = logger.info,
+) -> Trained:
+    """Make the trials that dead tuners left, fit the best of all, and register it.
+
+    No tuner may be running. Raises as ``train`` does.
+    """
+    work = _Work(use_case, settings, as_of, asked)
+    return _finish(work, work.registered, run=run, requester=requester, told=told)
+
+
+class _Work:
+    """What a training is about: its rows, read once, and the keys that identify it."""
+
+    def __init__(
+        self, use_case: UseCase, settings: Settings, as_of: datetime, asked: Asked
+    ) -> None:
+        self.use_case, self.settings, self.as_of, self.asked = use_case, settings, as_of, asked
+        self.parts = TrainedUseCase.of(use_case)
+        self.training = asked.of(self.parts.training)
+        where = f"training of {use_case.name} that was asked for"
+        if problems := list(training_problems(self.training, where)):
+            raise DeclarationError(*problems)
+        self.code = code_archive.code_digest(settings, use_case.name)
+
+    @cached_property
+    def chosen(self) -> TrainingRows:
+        """The rows. Raises NotEnoughData."""
+        return training_rows.choose(
+            self.settings,
+            self.use_case.name,
+            view=self.parts.features,
+            label=self.parts.label,
+            training=self.training,
+            at_time=self.parts.scoring.at,
+            timezone=self.parts.scoring.timezone,
+            as_of=self.as_of,
         )
 
+    @cached_property
+    def plan(self) -> SearchPlan | None:
+        """The search, None where there is nothing to search."""
+        if not self.training.searches:
+            return None
+        tried = digest_of([rows_digest(self.chosen.labelled), *self._facts, self.training])
+        return SearchPlan(
+            key=tried,
+            candidates=self.training.candidates,
+            trials=self.training.trials,
+            cpu_seconds=self.training.cpu_seconds,
+            seed=self.training.seed,
+        )
 
-def _window(parts: TrainedUseCase, times: "Sequence[datetime]") -> tuple[str, str]:
-    """Return first and last block by local ISO date."""
-    zone = parts.scoring.timezone
-    return block_name(times[0], zone), block_name(times[-1], zone)
+    @property
+    def registered(self) -> "ModelVersion | None":
+        """The candidate that came of the same search, or of the same training without one."""
+        name = self.use_case.name
+        if self.plan is None:
+            key = self.train_key(self.training.candidates[0], {})
+            return mlflow_registry.find_candidate(self.settings, name, key)
+        return mlflow_registry.find_candidate(
+            self.settings, name, self.plan.key, tag=search_record.STUDY
+        )
+
+    @property
+    def _facts(self) -> list[object]:
+        return [self.use_case.digest(), self.code, self.as_of, self.chosen.split.held_out[0]]
+
+    def train_key(self, candidate: Candidate, parameters: Parameters) -> str:
+        """Return what identifies a model: where parameters were found, they are part of it."""
+        declaration, code, as_of, held_out = self._facts
+        rows = rows_digest(self.chosen.rows)
+        found = [dict(parameters)] if self.plan is not None else []
+        return digest_of([rows, declaration, code, candidate.name, as_of, held_out, *found])
+
+    @cached_property
+    def folds(self) -> tuple[FoldRows, ...]:
+        """What every trial learns from and is judged on."""
+        return self.chosen.fold_rows(self.training)
+
+    @property
+    def subject(self) -> trials.Subject:
+        """What every trial fits."""
+        training = self.training
+        return trials.Subject(columns=self.chosen.columns, seed=training.seed, loss=training.loss)
+
+    def searched(self, study: "Study") -> Searched:
+        """Return what the search has found so far."""
+        return Searched(
+            plan=study.plan,
+            trials=study.trials(),
+            baseline=baseline_loss(self.folds, self.training.loss),
+            loss=self.training.loss,
+        )
+
+    def describe(self) -> str:
+        """Return what this training is, for a person who only wants to know."""
+        chosen, training, zone = self.chosen, self.training, self.parts.scoring.timezone
+        first, last = chosen.window(zone)
+        lines = [
+            f"{chosen.rows.num_rows:,} labelled rows of {first} to {last} "
+            f"({len(chosen.split.training)} blocks, {chosen.label.mean():.1%} positive), "
+            f"{len(chosen.columns.all)} features; held out {' to '.join(chosen.held_out_window(zone))}",
+            f"candidates: {', '.join(one.name for one in training.candidates)}",
+        ]
+        if (found := self.registered) is not None:
+            return "\n".join([*lines, f"candidate {found.version} came of it: nothing to do"])
+        if self.plan is not None:
+            shares = ", ".join(
+                f"{count} of {name}" for name, count in self.plan.allotment().items()
+            )
+            lines.append(
+                f"search {self.plan.key[:12]}: trials {shares}; {training.cpu_seconds:g} CPU s, "
+                f"{training.tuning_tasks} at a time; judged by {training.loss} on "
+                f"{training.split.validation_days} days in {training.split.folds} folds"
+            )
+        return "\n".join(lines)
 
 
-def _final_blocks(parts: TrainedUseCase, as_of: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the blocks whose every label was final at ``as_of``, from the declared start."""
-    last = as_of - parts.label.final_after
-    blocks = scoring_blocks(
-        parts.scoring.at, parts.scoring.timezone, since=parts.training.start, until=last
+def _tune(work: _Work, *, tuner: int, only: bool, told: Told) -> str:
+    """Make trials; ``only`` says that no other process does, so that all that runs is dead."""
+    assert work.plan is not None  # noqa: S101 - narrows the type
+    study = studies.opened(work.settings, work.use_case.name, work.plan)
+    with one_thread():
+        trials.make(study, lambda: work.folds, work.subject, tuner=tuner, only=only, told=told)
+    return work.searched(study).describe()
+
+
+def _finish(
+    work: _Work, found: "ModelVersion | None", *, run: str, requester: str, told: Told
+) -> Trained:
+    searched = None
+    if found is None:
+        candidate, parameters = work.training.candidates[0], {}
+        if work.plan is not None:
+            searched = _end_search(work, told)
+            assert searched.best is not None  # noqa: S101 - refused otherwise
+            candidate = work.training.candidate(searched.best.candidate)
+            parameters = dict(searched.best.parameters)
+        train_key = work.train_key(candidate, parameters)
+        found = mlflow_registry.find_candidate(work.settings, work.use_case.name, train_key)
+        if found is None:
+            with one_thread():  # so that a rebuilt model has the same predictions
+                found = challengers.register(
+                    work.settings,
+                    work.use_case.name,
+                    chosen=work.chosen,
+                    training=work.training,
+                    choice=challengers.Choice(candidate, parameters, searched),
+                    timezone=work.parts.scoring.timezone,
+                    train_key=train_key,
+                    tags=_tags(work, run, requester),
+                )
+    zone = work.parts.scoring.timezone
+    return Trained(
+        version=found.version,
+        run_id=found.run_id,
+        rows=work.chosen.rows.num_rows,
+        positives=int(work.chosen.label.sum()),
+        training_window=work.chosen.window(zone),
+        held_out_window=work.chosen.held_out_window(zone),
+        searched=found.tags.get(search_record.SEARCHED, ""),
     )
-    return [block for block in blocks if block[1] <= last]
 
 
-def _at(rows: "pa.Table", times: "Sequence[datetime]") -> "pa.Table":
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _end_search(work: _Work, told: Told) -> Searched:
+    """Make what dead tuners left; raises NotEnoughData when no trial finished."""
+    assert work.plan is not None  # noqa: S101 - narrows the type
+    _tune(work, tuner=work.training.tuning_tasks, only=True, told=told)
+    searched = work.searched(studies.opened(work.settings, work.use_case.name, work.plan))
+    if searched.best is None:
+        raise NotEnoughData(
+            Problem(
+                where=f"search for the parameters of {work.use_case.name}",
+                expected="at least one trial that finished",
+                found=searched.describe(),
+                fix="The log says why each trial failed. Correct the candidate's build function or "
+                "its space, or raise cpu_seconds.",
+            )
+        )
+    return searched
 
-    wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
-    return rows.filter(pc.is_in(rows[AS_OF], wanted)).combine_chunks()
 
-
-def _versions(settings: Settings, parts: TrainedUseCase, digest: str) -> dict[str, int]:
-    name = parts.name
+def _tags(work: _Work, run: str, requester: str) -> dict[str, str]:
+    """Return what a model version says of the training that it came of."""
+    parts, settings, name = work.parts, work.settings, work.use_case.name
     versions = {
         f"silver.{name}.{table.name}": delta.version(lake.silver(settings, name, table.name))
         for table in parts.features.tables
     }
-    return versions | {
-        f"gold.features.{name}": delta.version(lake.features(settings, name, digest))
+    described = lake.features(settings, name, work.chosen.features)
+    versions[f"gold.features.{name}"] = delta.version(described)
+    return {
+        "headframe.run": run,
+        "headframe.requester": requester,
+        "headframe.as_of": work.as_of.isoformat(),
+        "headframe.code": work.code,
+        "headframe.declaration": work.use_case.digest(),
+        "headframe.data_versions": json.dumps(versions),
+        **({"headframe.reason": work.asked.reason} if work.asked.reason else {}),
     }
-
-
-def _too_few(use_case: UseCase, found: int, test_days: int) -> NotEnoughData:
-    return NotEnoughData(
-        Problem(
-            where=f"training of {use_case.name}",
-            expected=f"at least {MINIMUM_BLOCKS} training blocks before {test_days} held-out ones",
-            found=f"{found} blocks with final labels",
-            fix="Ingest more history, wait for labels to become final, or hold out fewer days.",
-        )
-    )
-
-
-def _one_class(use_case: UseCase, parts: TrainedUseCase, value: int, rows: int) -> NotEnoughData:
-    return NotEnoughData(
-        Problem(
-            where=f"training of {use_case.name}, label {parts.label.name!r}",
-            expected="rows where it is true and rows where it is not",
-            found=f"{'true' if value else 'false'} in all {rows} rows",
-            fix=f"Look at the rule {parts.label.rule!r}, or wait for more labels.",
-        )
-    )

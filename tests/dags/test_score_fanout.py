@@ -3,8 +3,8 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved, CommitLost, Problem
 from pipelines.stages import score as stage
+from pipelines.use_case import BusinessRule, TrainedUseCase, UseCase
 from tests import machines
 from tests.dags.airflow_runs import Ended, events, read_dags, run
 from tests.dags.conftest import use_home
@@ -27,6 +28,8 @@ WEEK = {"as_of": at(40, 0).isoformat(), "until": at(47, 0).isoformat()}
 
 WHOLE = Variant(parts=1)
 PARTS = Variant(parts=4)
+
+HALF = BusinessRule("half", owner="plant", when="true", then="prediction / 2", reason="agreed")
 
 Rows = dict[tuple[str, ...], tuple[str, ...]]
 """Key and scoring time of each current prediction -> its values, floats as their bits."""
@@ -196,6 +199,28 @@ def test_a_publication_whose_answer_was_lost_is_made_once(
     generations = delta_tables.read(lake.predictions(home.settings, machines.NAME))["generation"]
     assert set(generations.to_pylist()) == {1}
     assert not delta_tables.exists(lake.prediction_history(home.settings, machines.NAME))
+
+
+def test_a_plan_that_another_run_overtook_is_not_tried_again_and_a_new_plan_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, overtaken = stage.publish, list[str]()
+
+    def publish(use_case: UseCase, settings: Settings, *rest: Any) -> Any:  # noqa: ANN401 - as publish
+        if not overtaken:
+            overtaken.append("once")
+            scoring = TrainedUseCase.of(use_case).scoring
+            other = replace(use_case, scoring=replace(scoring, rules=[HALF]))
+            since, until = map(datetime.fromisoformat, WEEK.values())
+            stage.score(other, settings, since=since, until=until, run="by hand")
+        return whole(use_case, settings, *rest)
+
+    monkeypatch.setattr(stage, "publish", publish)
+    ended = run(DAG_ID, conf=WEEK)
+    assert (ended.state, ended.tasks["publish"], ended.tries["publish"]) == ("failed", "failed", 1)
+    assert "clear task plan with all after it" in ended.reasons["publish"]
+    assert run(DAG_ID, conf=WEEK).state == "success"
+    assert home.predictions() == home.whole
 
 
 def test_a_second_run_has_no_part_and_publishes_nothing(home: Home) -> None:

@@ -15,7 +15,15 @@ import psutil
 import pytest
 
 import pipelines
-from pipelines.adapters.platform import airflow_api, airflow_home, ports, process_state, processes
+from pipelines.adapters.platform import (
+    airflow_api,
+    airflow_home,
+    incident_ledger,
+    notifications,
+    ports,
+    process_state,
+    processes,
+)
 from pipelines.adapters.platform.airflow_api import AirflowApi
 from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
@@ -63,6 +71,46 @@ ask()
 Airflow's scheduler takes the end of the process that asked for the end of the try that it has just
 queued with the answer, and fails it ("state mismatch"). A person is not that fast; a test is.
 """
+
+FAIL = """
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from pipelines.dag_factory.failure_message import failure_message
+from pipelines.dag_factory.stage_task import StageTask
+from pipelines.domain.contract import Column, Files, Table
+from pipelines.errors import FileRefused, Problem
+from pipelines.use_case import UseCase
+
+grain = Table(
+    name="grain", source=Files(pattern="*.csv"), columns=[Column("a", "int64")], key=("a",)
+)
+mill = UseCase(name="mill", owner="plant", tables=[grain])
+
+def refused(context):
+    raise FileRefused(Problem(where="grain", expected="rye", found="sand", fix="Sieve it."))
+
+def killed(context):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def told(context):
+    Path({folder!r}, context["dag"].dag_id).write_text(str(os.getppid()))
+
+for work in (refused, killed):
+    with DAG(
+        f"mill__{{work.__name__}}",
+        schedule=None,
+        start_date=datetime(2000, 1, 1, tzinfo=UTC),
+        default_args={{"on_failure_callback": failure_message(mill)}},
+        on_failure_callback=[failure_message(mill), told],
+    ):
+        StageTask(task_id="work", work=work)
+"""
+"""``told`` is called last, by a child of the process that reads files: then all is told."""
 
 COUNT_THREADS = """
 import runpy, sys
@@ -242,6 +290,37 @@ def test_a_refusal_says_what_airflow_said_and_an_absence_may_be_retried(
     with AirflowApi("http://127.0.0.1:1") as nowhere, pytest.raises(ServiceUnavailable) as away:
         nowhere.health()
     assert away.value.retryable
+
+
+def test_a_failed_run_is_one_incident_and_one_message_whichever_process_tells(
+    platform: Platform, api: AirflowApi, tmp_path: Path
+) -> None:
+    names = {"mill__refused", "mill__killed"}
+    platform.add_dag("mill", FAIL.format(folder=str(tmp_path)))
+    wait_for(lambda: names <= {dag.dag_id for dag in api.dags()} or None, 60, "the DAGs are read")
+    for name in sorted(names):
+        api.unpause(name)
+        api.trigger(name)
+
+    def told() -> dict[str, int] | None:
+        files = list(tmp_path.iterdir())
+        return {f.name: int(f.read_text()) for f in files} if len(files) == 2 else None
+
+    tellers = wait_for(told, 120, "the runs' failures are told")
+    readers = process_state.owned(platform.settings.root, "dag_processor")
+    assert set(tellers.values()) <= {process.pid for process in readers}
+    found = {one.title: one for one in incident_ledger.incidents(platform.settings).values()}
+    assert sorted(found) == [
+        "mill__killed failed: The task left no reason: it was killed, or it lost Airflow. "
+        "Look at its log.",
+        "mill__refused failed: grain: expected rye; found sand.",
+    ]
+    assert {(one.owner, len(one.seen)) for one in found.values()} == {("plant", 1)}
+    messages = notifications.recent(platform.settings, 20)
+    about = [message.title for message in messages if "mill__" in message.title]
+    assert len(about) == 2
+    (refused,) = [message for message in messages if "mill__refused" in message.title]
+    assert "Sieve it." in refused.body
 
 
 def test_only_the_loopback_interface_is_listened_on(platform: Platform) -> None:

@@ -11,6 +11,8 @@ from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
+from pipelines.domain.lateness import TICK
+from pipelines.domain.scoring import LateWindow
 from pipelines.stages.deliver import deliver as bring
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import promote
@@ -122,6 +124,23 @@ LATE = BadFile(header=OUTCOME, rows=(f"{day(45)},A16,88", f"{day(45)},B17,1"), a
 """Known and final in time for the window of day 48, and taken in after it was scored."""
 
 
+MIDDAY_FILE = "plan/midday.csv"
+MIDDAY = BadFile(
+    header=PLAN,
+    rows=(
+        plan(48, "A06", "0.99", 15),  # another load of a shift still ahead
+        plan(48, "B01", "0.01", 8),  # and of one that is over
+        plan(48, "A02", "0.6", 17),  # a shift that was over, moved ahead
+        plan(48, "A08", "0.4", 9),  # one that was ahead, moved back
+        plan(48, "C41", "0.5", 16),  # one that nobody else tells of
+    ),
+    at=at(48, 11),
+)
+"""Known in the middle of the window of day 48."""
+
+NOON = at(48, 12) + TICK
+
+
 def declare(settings: Settings) -> UseCase:
     """Declare the machines with two outputs."""
     machines.declare(settings)
@@ -154,6 +173,22 @@ def build(folder: Path) -> Path:
     scored(use_case, settings, run="score again")
     delivered(use_case, settings)
     return folder
+
+
+def build_late(template: Path, folder: Path) -> tuple[UseCase, Settings]:
+    """Return a copy in which the rest of the last day was scored again as of noon, and delivered."""
+    settings = machines.copy_template(template, folder)
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    machines.land(settings, MIDDAY_FILE, MIDDAY.header, list(MIDDAY.rows), MIDDAY.at)
+    machines.take_in(use_case, settings)
+    scored_at_noon(use_case, settings)
+    delivered(use_case, settings)
+    return use_case, settings
+
+
+def scored_at_noon(use_case: UseCase, settings: Settings) -> None:
+    late = LateWindow(scored_for=at(48, 4), as_of=NOON, until=at(49, 4), reason="late at noon")
+    score(use_case, settings, since=NOON, until=NOON, run="noon run", late=[late])
 
 
 def delivered(use_case: UseCase, settings: Settings) -> None:
@@ -192,6 +227,18 @@ def feature_rows(settings: Settings) -> dict[Key, tuple[object, ...]]:
         )
         for row in rows
         if row["as_of"] >= first
+    }  # fmt: skip
+
+
+def described(settings: Settings) -> dict[Key, tuple[object, ...]]:
+    """Return what each current prediction was made from: its own as_of, and its feature row."""
+    features = feature_rows(settings)
+    rows = delta_tables.read(lake.predictions(settings, machines.NAME)).to_pylist()
+    return {
+        (row["scored_for"], row["day"], row["machine"]): (
+            row["as_of"], *features[row["as_of"], row["day"], row["machine"]],
+        )
+        for row in rows
     }  # fmt: skip
 
 

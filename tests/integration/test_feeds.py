@@ -319,7 +319,7 @@ def delivered(folder: Path) -> Iterator[Arrived]:
 
 
 def of_the_year(table: str, deliveries: list[Arrived]) -> dict[str, FeedFinding]:
-    """Return every finding of 2013, looked for every six hours, by key."""
+    """Return every finding of 2013, looked for every six hours, by its kind and first slot."""
     use_case = load(REPOSITORY / "dags" / "flight_delays.py")
     declared, ends = use_case.table(table), datetime(2014, 1, 1, tzinfo=UTC)
     seen: dict[str, FeedFinding] = {}
@@ -329,7 +329,7 @@ def of_the_year(table: str, deliveries: list[Arrived]) -> dict[str, FeedFinding]
         for item in findings(
             declared, expected, use_case="flight_delays", owner="aviation", as_of=as_of
         ):
-            seen.setdefault(item.key, item)
+            seen.setdefault(f"{item.kind} {item.slot}", item)
     return seen
 
 

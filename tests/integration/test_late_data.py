@@ -403,6 +403,28 @@ def test_what_is_late_is_scored_from_the_command_line(plant: Plant) -> None:
     assert "expected stage score; found stage monitor" in said
 
 
+def test_what_is_scored_late_from_the_command_line_reaches_its_consumers(plant: Plant) -> None:
+    path = plant.settings.dags / f"{machines.NAME}.py"
+    given = 'Scoring(outputs=[CsvFile(name="all", consumer="desk")], '
+    text = (
+        path.read_text("utf-8")
+        .replace("Scoring(", given, 1)
+        .replace("    Scoring,", "    CsvFile, Scoring,")
+    )
+    path.write_text(text, "utf-8")
+    headframe = headframe_in(plant.settings)
+    plant.bring(plan(50), as_of=scored_at(50))
+    plant.score(50, 51)
+    plant.bring(plan(51), as_of=at(51, 6))
+    as_of = ("--as-of", at(51, 6).isoformat())
+    said = headframe("run", "score", "machines", "--late", *as_of).output
+    assert "40 predictions for 1 scoring times (1 replaced)" in " ".join(said.split())
+    assert "all: 40 rows of 1 scoring times (1 delivered)" in " ".join(said.split())
+    files = sorted((plant.settings.root / "outputs" / "machines" / "all").glob("*.csv"))
+    assert [file.name for file in files] == [f"{scored_at(51):%Y-%m-%dT%H%M%S}Z.csv"]
+    assert len(files[0].read_text("utf-8").splitlines()) == machines.MACHINES + 1
+
+
 def test_the_query_of_the_manual_finds_what_consumers_could_act_on(plant: Plant) -> None:
     plant.bring(plan(50), plan(51))
     plant.score(50, 51)

@@ -107,6 +107,7 @@ def test_every_block_that_the_champion_scored_is_judged_once_by_each_test(home: 
     }  # fmt: skip
     assert sorted(one.name for one in found if one.subject == "model") == [
         "Harm",
+        "RealisedLoss",
         "SegmentContrast",
     ]
 
@@ -194,7 +195,8 @@ def test_a_block_that_is_scored_again_is_judged_again(home: Home) -> None:
 def test_before_the_promotion_nothing_is_judged(home: Home) -> None:
     found = watch(home, TRAINED - 1)
     assert found.watched.verdict == (
-        "Not tested: no champion was promoted by 2026-02-19 08:00 UTC."
+        "Not watched: no champion was promoted by 2026-02-19 08:00 UTC. "
+        "Train one and have it promoted."
     )
     assert not delta_tables.exists(lake.monitoring(home[1], "parcels"))
 
@@ -204,7 +206,7 @@ def test_with_too_few_reference_blocks_it_is_learning_and_never_ok(home: Home) -
     slow = replace(use_case, monitoring=replace(use_case.monitoring, minimum_reference_blocks=60))
     found = monitor(slow, settings, as_of=MORNING, run="test")
     assert found.watched.level == "learning"
-    assert found.watched.verdict.startswith("Learning: ")
+    assert found.watched.verdict.startswith("Learning: 28 of the 60 earlier blocks ")
 
 
 @pytest.mark.parametrize("kind", ["trailing", "frozen", "season"])

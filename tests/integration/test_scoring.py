@@ -21,13 +21,28 @@ from pipelines.adapters.models import (
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import StoreUrl, local
-from pipelines.domain.scoring import ScoredPart, ScorePlan, Share, deal
-from pipelines.errors import ChampionUnresolved, CodeChanged, CommitLost, LakeError
+from pipelines.domain.scoring import Scored, ScoredPart, ScorePlan, Share, deal
+from pipelines.errors import (
+    ChampionUnresolved,
+    CodeChanged,
+    CommitLost,
+    LakeError,
+    PlanOvertaken,
+    PromiseBroken,
+)
+from pipelines.stages import score as stage
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import promote
 from pipelines.stages.score import LateWindow, plan, publish, score, score_part
 from pipelines.stages.train import train
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import (
+    BusinessRule,
+    CsvFile,
+    PredictionRange,
+    TrainedUseCase,
+    UseCase,
+    load,
+)
 from tests import machines, stores
 from tests.machines import Variant, at
 
@@ -213,11 +228,110 @@ def test_a_plan_that_another_run_overtook_is_not_published(promoted: Home) -> No
     promote(use_case, settings, version="2", as_of=at(50))
     assert scored(promoted) == ["written"]
     rows = rows_of(settings)
-    with pytest.raises(CommitLost, match="another run scored it since"):
+    with pytest.raises(PlanOvertaken, match="another run scored it since") as caught:
         publish(*promoted, old, parts)
+    assert not caught.value.retryable, "waiting does not bring the plan up to date"
+    assert "clear task plan with all after it" in str(caught.value)
     assert rows_of(settings) == rows
     assert {row["model_version"] for row in rows} == {"2"}
     assert rows_of(settings, history=True) == []
+    anew = planned(promoted, model_version="1")
+    assert [w.outcome for w in publish(*promoted, anew, made(promoted, anew)).windows] == [
+        "replaced"
+    ]
+
+
+def test_a_run_in_one_piece_that_another_overtook_is_worth_another_try(
+    promoted: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_case, settings = promoted
+    publishes = stage.publish
+
+    def overtaken(*arguments: Any) -> Scored:  # noqa: ANN401 - as publish
+        monkeypatch.setattr(stage, "publish", publishes)
+        promote(use_case, settings, version="2", as_of=at(50))
+        assert scored(promoted) == ["written"]
+        return publishes(*arguments)
+
+    monkeypatch.setattr(stage, "publish", overtaken)
+    with pytest.raises(CommitLost) as caught:
+        scored(promoted)
+    assert caught.value.retryable
+    assert scored(promoted, model_version="1") == ["replaced"]
+
+
+def declared(home: Home, **changes: Any) -> Home:  # noqa: ANN401 - any field of scoring
+    use_case, settings = home
+    scoring = replace(TrainedUseCase.of(use_case).scoring, **changes)
+    return replace(use_case, scoring=scoring), settings
+
+
+def test_what_is_in_no_row_makes_no_window_due_again_and_a_rule_does(promoted: Home) -> None:
+    _, settings = promoted
+    scored(promoted)
+    rows, first = rows_of(settings), promoted[0].digest()
+    other = declared(
+        promoted,
+        outputs=[CsvFile(name="all", consumer="desk")],
+        promises=[PredictionRange(0, 1)],
+        on_late="keep",
+        rescore_days=3,
+    )
+    assert other[0].digest() != first
+    assert scored(other) == ["unchanged"]
+    assert rows_of(settings) == rows
+    assert {row["declaration_digest"] for row in rows} == {first}, "the one it was made with"
+    half = BusinessRule("half", owner="plant", when="true", then="prediction / 2", reason="agreed")
+    assert scored(declared(promoted, rules=[half])) == ["replaced"]
+
+
+def test_a_window_that_stands_is_held_to_what_has_been_promised_since(promoted: Home) -> None:
+    _, settings = promoted
+    scored(promoted)
+    rows = rows_of(settings)
+    values = sorted(row["prediction"] for row in rows)
+    kept, narrowed = (
+        declared(promoted, promises=[PredictionRange(values[0], high)])
+        for high in (values[-1], values[-3])
+    )
+    assert scored(kept) == ["unchanged"]
+    with pytest.raises(PromiseBroken, match="found 2 of 40 predictions that stand outside it"):
+        scored(narrowed)
+    assert rows_of(settings) == rows
+
+
+def test_a_late_rescore_carries_no_row_that_breaks_what_has_been_promised_since(
+    promoted: Home,
+) -> None:
+    _, settings = promoted
+    scored(promoted)
+    rows = rows_of(settings)
+    ahead = [r["prediction"] for r in rows if r["event_time"] >= late(12).as_of]
+    stay = [r["prediction"] for r in rows if r["event_time"] < late(12).as_of]
+    outside = sum(not min(ahead) <= value <= max(ahead) for value in stay)
+    assert 0 < outside < len(stay)
+    narrowed = declared(promoted, promises=[PredictionRange(min(ahead), max(ahead))])
+    told = f"found {outside} of {len(stay)} predictions that stand outside it"
+    with pytest.raises(PromiseBroken, match=told):
+        rescored(narrowed, 12)
+    assert rows_of(settings) == rows
+    assert rows_of(settings, history=True) == []
+
+
+def test_a_row_that_is_made_anew_may_have_broken_what_was_promised_since(promoted: Home) -> None:
+    _, settings = promoted
+    scored(promoted)
+    rows = rows_of(settings)
+    ahead = [r["prediction"] for r in rows if r["event_time"] >= late(12).as_of]
+    stay = [r["prediction"] for r in rows if r["event_time"] < late(12).as_of]
+    middle = (min(stay) + max(stay)) / 2
+    assert not all(min(stay) <= value <= max(stay) for value in ahead)
+    even = BusinessRule("even", owner="plant", when="true", then=f"{middle!r}", reason="agreed")
+    home = declared(promoted, rules=[even], promises=[PredictionRange(min(stay), max(stay))])
+    assert rescored(home, 12) == [("replaced", machines.MACHINES, len(stay))]
+    assert sorted(r["prediction"] for r in rows_of(settings)) == sorted(
+        [*stay, *[middle] * len(ahead)]
+    )
 
 
 def test_a_plan_is_not_carried_out_with_another_declaration(promoted: Home) -> None:

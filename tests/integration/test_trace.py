@@ -14,20 +14,23 @@ from typer.testing import CliRunner
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.lineage.lineage_pages import impact_page, trace_page
-from pipelines.adapters.models import code_archive
+from pipelines.adapters.models import code_archive, prediction_store
 from pipelines.adapters.outputs import placed_files
 from pipelines.adapters.settings import Settings
 from pipelines.cli import app
-from pipelines.domain.impact import Impact
+from pipelines.domain.impact import GONE, Impact
+from pipelines.domain.lateness import TICK
+from pipelines.domain.scoring import LateWindow
 from pipelines.domain.trace import Trace, as_json
 from pipelines.errors import ChampionUnresolved, NotEnoughData, SettingsError
 from pipelines.stages.impact import impact_of_files, impact_of_model, impact_of_version
+from pipelines.stages.score import score
 from pipelines.stages.trace import trace
 from pipelines.stages.train import train
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import BusinessRule, TrainedUseCase, UseCase, load
 from tests import machines
 from tests.integration import bad_files
-from tests.integration.bad_files import FILES, LATE_FILE, Key, day
+from tests.integration.bad_files import FILES, LATE_FILE, MIDDAY_FILE, Key, day
 from tests.machines import at
 
 Home = tuple[UseCase, Settings]
@@ -283,6 +286,151 @@ def test_a_replaced_generation_is_traced_as_it_was_scored(traced: Traced) -> Non
     assert current.feature_row.features["past_rate"] > replaced.feature_row.features["past_rate"]
 
 
+@pytest.fixture(scope="module")
+def late_home(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Return a lake in which a window was scored again in its middle; no test changes it."""
+    return bad_files.build_late(template, tmp_path_factory.mktemp("noon") / "whole")
+
+
+def test_a_file_reached_exactly_what_was_scored_late_and_is_other_without_it(
+    late_home: Home, tmp_path: Path
+) -> None:
+    use_case, settings = late_home
+    second, without = bad_files.without(settings.home.parent, tmp_path, MIDDAY_FILE)
+    bad_files.scored_at_noon(second, without)
+    whole, other = bad_files.described(settings), bad_files.described(without)
+    truth = {key[2] for key in whole if whole[key] != other.get(key)}
+    assert truth == {"A06", "A02", "A08", "C41"}
+
+    found = impact_of_files(use_case, settings, names=[MIDDAY_FILE])
+
+    # The prediction of the shift that moved back stands as of its scoring time, when nobody knew
+    # the file; without it, there would be a later one, which is counted.
+    assert {machine for _, _, machine in listed(found)} == truth - {"A08"}
+    assert sum(window.unmade for window in found.windows if window.current) == 1
+    assert listed(found, current=False) == set()
+    (window,) = found.windows
+    assert (window.scored_for, window.generation) == (at(48, 4), 3)
+    assert (found.broken, found.looked_at) == ((), 7)
+    assert ("all_shifts", 3) in [(output.output, output.rows) for output in found.outputs]
+    gone = {row["machine"] for row in window.affected.to_pylist() if row[GONE]}
+    assert gone == {"A02", "C41"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "generation", "as_of", "run", "sees"),
+    [
+        ("A06", 3, bad_files.NOON, "noon run", True),
+        ("A02", 3, bad_files.NOON, "noon run", True),
+        ("B01", 3, at(48, 4), "score again", False),
+        ("A08", 3, at(48, 4), "score again", False),
+        ("A06", 2, at(48, 4), "score again", False),
+    ],
+)
+def test_a_row_of_a_window_scored_late_is_traced_as_of_its_own_time(
+    *,
+    machine: str,
+    generation: int,
+    as_of: datetime,
+    run: str,
+    sees: bool,
+    late_home: Home,
+) -> None:
+    key = {"day": day(48), "machine": machine}
+    found = trace(*late_home, key=key, generation=generation)
+    prediction = found.prediction
+    assert (prediction.as_of, prediction.run) == (as_of, run)
+    assert (prediction.generation, prediction.current) == (generation, generation == 3)
+    assert (MIDDAY_FILE in sources_of(found)) is sees
+    assert found.feature_row is not None
+    assert (found.broken, found.feature_row.differs_in) == ((), ())
+
+
+MISTAKE = BusinessRule("mistake", "plant", "machine = 'A06'", "prediction + 1", "it was meant well")
+
+
+def test_a_key_that_was_refused_is_traced_to_its_reason_run_and_landed_row(
+    home: Home, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = machines.copy_template(template, tmp_path / "refused")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    parts = TrainedUseCase.of(use_case)
+    ruled = replace(use_case, scoring=replace(parts.scoring, rules=[MISTAKE]))
+    key = {"day": day(46), "machine": "A06"}
+    score(ruled, settings, since=at(46, 0), until=at(47, 0), run="mistaken run")
+    bad_files.delivered(use_case, settings)
+
+    found = trace(use_case, settings, key=key)
+
+    refused, (other,) = found.prediction, found.others
+    assert (refused.prediction, refused.raw_prediction, refused.rule) == (None, None, None)
+    assert refused.refused == "business rule 'mistake': outside [0, 1]"
+    assert (refused.generation, refused.current, refused.run) == (2, True, "mistaken run")
+    assert (refused.scored_for, refused.as_of) == (at(46, 4), at(46, 4))
+    assert refused.declaration_digest == ruled.digest()
+    before = trace(*home, key=key)
+    assert (other.generation, other.prediction) == (1, before.prediction.prediction)
+    assert (found.model, found.gates, found.decisions) == (
+        before.model, before.gates, before.decisions,
+    )  # fmt: skip
+    assert (found.feature_row, found.sources) == (before.feature_row, before.sources)
+    assert (found.outputs, found.broken) == ((), ())
+
+    use_home(monkeypatch, settings)
+    asked = ["trace", "machines", "--key", f"day={day(46)},machine=A06", "--brief"]
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0
+    assert "refused: business rule 'mistake': outside [0, 1]" in " ".join(shown.stdout.split())
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["prediction"]
+    assert (told["prediction"], told["refused"]) == (None, refused.refused)
+    assert "refused: business rule &#39;mistake&#39;" in trace_page(found)
+
+
+def test_a_refusal_that_was_carried_or_replaced_is_traced_to_the_run_that_made_it(
+    template: Path, tmp_path: Path
+) -> None:
+    settings = machines.copy_template(template, tmp_path / "refused")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    parts = TrainedUseCase.of(use_case)
+    ruled = replace(use_case, scoring=replace(parts.scoring, rules=[MISTAKE]))
+    key, since, until = {"day": day(46), "machine": "A06"}, at(46, 0), at(47, 0)
+    score(ruled, settings, since=since, until=until, run="mistaken run")
+    noon = LateWindow(scored_for=at(46, 4), as_of=at(46, 12) + TICK, until=at(47, 4), reason="late")
+    score(use_case, settings, since=at(46), until=at(46), run="noon run", late=[noon])
+    carried = trace(use_case, settings, key=key, brief=True)
+    assert (carried.prediction.generation, carried.prediction.run) == (3, "mistaken run")
+    assert carried.prediction.refused == "business rule 'mistake': outside [0, 1]"
+    score(use_case, settings, since=since, until=until, run="mended run")
+    mended = trace(use_case, settings, key=key, brief=True)
+    assert (mended.prediction.generation, mended.prediction.refused) == (4, None)
+    assert [(other.generation, other.refused is None) for other in mended.others] == [
+        (1, True), (2, False), (3, False),
+    ]  # fmt: skip
+    replaced = trace(use_case, settings, key=key, brief=True, generation=2).prediction
+    assert (replaced.current, replaced.replaced_because) == (False, "late")
+    assert (carried.broken, mended.broken) == ((), ())
+
+
+def test_a_refusal_that_was_set_aside_and_never_published_is_none(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = machines.copy_template(template, tmp_path / "refused")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    parts = TrainedUseCase.of(use_case)
+    ruled = replace(use_case, scoring=replace(parts.scoring, rules=[MISTAKE]))
+
+    def kill(point: str) -> None:
+        if point == "score.between_refused_and_predictions":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(prediction_store, "failpoint", kill)
+    with pytest.raises(KeyboardInterrupt):
+        score(ruled, settings, since=at(46, 0), until=at(47, 0), run="cut off")
+    assert delta_tables.exists(lake.refused_predictions(settings, machines.NAME))
+    found = trace(use_case, settings, key={"day": day(46), "machine": "A06"}, brief=True)
+    assert (found.prediction.refused, found.prediction.generation, found.others) == (None, 1, ())
+
+
 def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
     home: Home, template: Path, tmp_path: Path
 ) -> None:
@@ -444,3 +592,8 @@ def test_the_commands_say_it_as_tree_json_and_page(
 def test_json_holds_moments_as_texts() -> None:
     moment = datetime.fromisoformat("2026-02-16T04:00:00+00:00")
     assert as_json({"at": (moment, None)}) == {"at": ["2026-02-16T04:00:00+00:00", None]}
+
+
+def test_json_holds_a_number_that_is_none_as_a_text() -> None:
+    found = as_json((1.5, float("inf"), float("-inf"), float("nan")))
+    assert found == [1.5, "inf", "-inf", "nan"]

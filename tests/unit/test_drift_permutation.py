@@ -1,6 +1,7 @@
 """Permutations of blocks: the level is exact, the power is there, the right column is named."""
 
 import dataclasses
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -11,10 +12,18 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import binom, chi2, rankdata
+from scipy.stats import f as f_distribution
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
 from pipelines.domain.drift.block_permutation import BlockPermutation
-from pipelines.domain.drift.block_scores import components_of, inflations, log_tails, normal_scores
+from pipelines.domain.drift.block_scores import (
+    Dependence,
+    allowed_for,
+    components_of,
+    dependence_of,
+    log_tails,
+    normal_scores,
+)
 from pipelines.domain.drift.block_statistics import BlockStatistics, Family, FamilyName
 from pipelines.domain.drift.drift_result import DriftEvidence
 from pipelines.domain.drift.losses import BlockLosses
@@ -126,7 +135,7 @@ def test_dependence_is_measured_and_independence_left_alone() -> None:
 
     def of(values: Floats) -> float:
         part = components_of(normal_scores(values), window=WEEK)
-        return float(inflations([part], reference=400, window=WEEK)[0])
+        return float(dependence_of([part], reference=400, window=WEEK).inflation[0])
 
     assert of(rng.normal(size=(407, 8))) == 1.0
     # Of an AR(1) at 0.5 the mean of seven has 1 + 2 sum of (1 - k / 7) 0.5^k = 2.44 times the variance.
@@ -136,8 +145,10 @@ def test_dependence_is_measured_and_independence_left_alone() -> None:
 def test_dependence_that_is_weak_in_each_family_is_clear_in_all() -> None:
     values = autoregressive(np.random.default_rng(38), 157, 30, 0.15)
     parts = [components_of(normal_scores(values[:, [at]]), window=WEEK) for at in range(30)]
-    alone = [float(inflations([part], reference=150, window=WEEK)[0]) for part in parts]
-    together = inflations(parts, reference=150, window=WEEK).tolist()
+    alone = [
+        float(dependence_of([part], reference=150, window=WEEK).inflation[0]) for part in parts
+    ]
+    together = dependence_of(parts, reference=150, window=WEEK).inflation.tolist()
     assert alone.count(1.0) > 15
     assert together.count(1.0) < 15
 
@@ -147,7 +158,37 @@ def test_a_shift_of_the_window_does_not_look_like_dependence() -> None:
     values[150:] = 1.0
     values[75] = 0.5
     part = components_of(normal_scores(values), window=WEEK)
-    assert inflations([part], reference=150, window=WEEK).tolist() == [1.0]
+    dependence = dependence_of([part], reference=150, window=WEEK)
+    assert (dependence.inflation.tolist(), dependence.freedom.tolist()) == ([1.0], [inf])
+    assert dependence.effective == 150
+
+
+@pytest.mark.parametrize("freedom", [8.0, 13.0, 40.0])
+@pytest.mark.parametrize("tail", [0.1, 1e-3, 1e-5])
+def test_an_estimated_variance_has_the_tails_of_student_and_fisher(
+    freedom: float, tail: float
+) -> None:
+    of = Dependence(inflation=np.array([2.0]), freedom=np.array([freedom]), effective=99.0)
+    for components in (1.0, 2.0, 8.0):
+        at = 2.0 * f_distribution.isf(tail, components, freedom)
+        found = allowed_for(np.array([at]), np.array([components]), of)[0]
+        told = chi2.logsf(found * components, components)
+        assert told == pytest.approx(np.log(tail), rel=0.12 if components > 2 else 0.04)
+
+
+def test_what_is_independent_is_left_as_it_is() -> None:
+    of = Dependence(inflation=np.ones(2), freedom=np.array([inf, 5.0]), effective=99.0)
+    sums = allowed_for(np.array([9.0, 9.0]), np.array([3.0, 0.0]), of)
+    assert sums.tolist() == [9.0, 9.0]
+
+
+def test_a_reference_whose_blocks_depend_on_each_other_says_learning_for_longer() -> None:
+    values = autoregressive(np.random.default_rng(39), 47, 40, 0.8)
+    result = BlockPermutation(window=WEEK, alpha=0.05).judge(evidence(values, WEEK))
+    assert result.outcome == "learning"
+    assert "40 reference blocks depend on each other and are worth" in result.reason
+    independent = np.random.default_rng(39).normal(size=(47, 40))
+    assert BlockPermutation(window=WEEK, alpha=0.05).judge(evidence(independent, WEEK)).p_value
 
 
 def test_one_odd_block_is_cut_in_a_window_of_several_only() -> None:
@@ -331,3 +372,30 @@ def test_worse_losses_are_claimed_at_the_level() -> None:
         for _ in range(runs)
     )
     assert binom.ppf(0.001, runs, alpha) <= found <= binom.ppf(0.999, runs, alpha)
+
+
+def luck(rng: np.random.Generator, blocks: int) -> Floats:
+    """Losses of eleven series that a bad spell of days moves together."""
+    return autoregressive(rng, blocks, 11, 0.5) + autoregressive(rng, blocks, 1, 0.5)
+
+
+@pytest.mark.parametrize("runs", [60, pytest.param(1500, marks=pytest.mark.prove)])
+def test_spells_of_bad_days_are_claimed_no_more_often_than_the_level(runs: int) -> None:
+    alpha, rng = 0.05, np.random.default_rng(40)
+    test = SegmentContrast(alpha=alpha, permutations=199)
+    found = sum(test.judge(of_losses(luck(rng, 97))).outcome == "drifted" for _ in range(runs))
+    assert found <= binom.ppf(0.999, runs, alpha)
+
+
+def test_a_loss_that_rose_beyond_its_spells_is_found() -> None:
+    values = luck(np.random.default_rng(41), 127)
+    values[120:, 0] += 6.0
+    result = SegmentContrast(alpha=0.002).judge(of_losses(values))
+    assert (result.outcome, result.per_column[0].family) == ("drifted", "loss")
+
+
+def test_losses_of_too_few_independent_blocks_say_learning() -> None:
+    values = autoregressive(np.random.default_rng(42), 40, 11, 0.9)
+    result = SegmentContrast(alpha=0.05).judge(of_losses(values))
+    assert result.outcome == "learning"
+    assert "33 labelled reference blocks depend on each other" in result.reason

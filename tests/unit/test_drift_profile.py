@@ -1,5 +1,6 @@
 """Block profiles: counts that are right, add up in any order, and come back as they were."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -175,7 +176,7 @@ def test_a_column_that_is_neither_numbers_nor_text_is_named() -> None:
         edges_of(days, columns=["day"])
 
 
-def test_ranks_of_text_and_segments_of_numbers_are_refused_together() -> None:
+def test_ranks_of_text_without_an_order_and_segments_of_numbers_are_refused_together() -> None:
     with pytest.raises(HeadframeError) as refused:
         ReferenceEdges((MILES, ORIGIN), ranked=("origin", "gone"), segments=("miles",))
     assert len(refused.value.problems) == 3
@@ -218,6 +219,43 @@ def test_rank_correlations_are_those_of_spearman_up_to_the_bins() -> None:
         if (family.column, family.family) == ("a", "ranks")
     ]
     assert found == pytest.approx(spearmanr(rows["a"], rows["b"]).statistic, abs=0.005)
+
+
+def test_levels_are_ranked_by_the_mean_of_another_column_and_the_rest_share_a_rank() -> None:
+    rows = pa.table(
+        {"depot": ["b", "a", "b", "a", None, "c", "c", "c"], "p": [9, 1, 8, 2, 9, 5, 5, 5]}
+    )
+    edges = edges_of(rows, columns=["depot", "p"], ranked=["depot", "p"], ordered_by="p")
+    of_depot = edges.of("depot")
+    assert isinstance(of_depot, CategoryEdges)
+    # Lowest mean first: a (2 of 7 rows), c (3), b (2); nothing is left for the others.
+    assert dict(zip((*of_depot.levels, "others"), of_depot.ranks, strict=True)) == {
+        "c": 0,
+        "a": -3571,
+        "b": 3571,
+        "others": 0,
+    }
+
+
+def test_a_join_that_gives_a_category_to_other_rows_is_seen_in_its_ranks() -> None:
+    depot = ["a", "b", "c"] * 200
+    miles = [{"a": 5.0, "b": 1.0, "c": 9.0}[one] for one in depot]
+    rows = pa.table({"depot": depot, "miles": miles})
+    edges = edges_of(
+        rows, columns=["depot", "miles"], ranked=["depot", "miles"], ordered_by="miles"
+    )
+    broken = rows.set_column(0, "depot", pa.array(depot[1:] + depot[:1]))
+    blocks = [scan(each.to_batches(), edges, block="b") for each in (rows, broken)]
+    ranks = next(each for each in statistics_of(blocks, edges).families if each.family == "ranks")
+    assert ranks.values[:, 0].tolist() == pytest.approx([1.0, -0.5], abs=0.01)
+
+
+def test_levels_that_are_missing_or_never_seen_have_the_middle_rank() -> None:
+    edges = ReferenceEdges(
+        (MILES, dataclasses.replace(ORIGIN, ranks=(-3000, 0, 4000))), ("origin", "miles")
+    )
+    rows = pa.table({"miles": [60.0] * 5, "origin": ["EWR", "JFK", "LGA", "ZZZ", None]})
+    assert scan(rows.to_batches(), edges, block="b").rank_sums.tolist() == [1000, -20000]
 
 
 def test_a_block_without_values_is_unknown_and_not_zero() -> None:

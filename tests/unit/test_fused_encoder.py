@@ -134,6 +134,69 @@ def test_fused_predictions_are_those_of_the_pipeline_bit_by_bit(
         np.testing.assert_array_equal(fused.matrix(read), matrix)
 
 
+def categorised(**chosen: bool) -> HistGradientBoostingClassifier:
+    """Return trees to which the chosen columns are categories."""
+    ordered = [*COLUMNS.categorical, *COLUMNS.numeric]
+    return HistGradientBoostingClassifier(
+        max_iter=8,
+        random_state=7,
+        min_samples_leaf=5,
+        categorical_features=[chosen.get(name, False) for name in ordered],
+    )
+
+
+@cache
+def trees_of_categories(unknown: float) -> tuple[Any, FusedModel]:
+    # Categories that no row has, so that the trees' own numbers differ from those they are given.
+    known = [
+        ["AA before", *sorted(CARRIERS)],
+        ["", "O0", *(f"O{number}" for number in range(1, 9))],
+    ]
+    model = fitted(
+        encoding(categorised(carrier=True, origin=True), categories=known, unknown_value=unknown)
+    )
+    found = fuse(model, COLUMNS)
+    assert found is not None
+    return model, found
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn_rows, st.sampled_from([-1.0, np.nan]))
+def test_trees_see_the_codes_that_their_own_encoder_would_give_them(
+    drawn: list[tuple[Any, ...]], unknown: float
+) -> None:
+    model, fused = trees_of_categories(unknown)
+    rows = pa.table([list(c) for c in zip(*drawn, strict=True)] or [[]] * 5, schema=SCHEMA)
+    expected = positive_probability(model, rows, COLUMNS)
+    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    if rows.num_rows:
+        given_to_trees = model[0].transform(feature_frame(rows, COLUMNS))
+        seen = model[1]._preprocessor.transform(given_to_trees)
+        np.testing.assert_array_equal(fused.matrix(rows), seen)
+        assert fused.estimator._preprocessor is None
+
+
+def test_trees_see_their_categories_first() -> None:
+    model = fitted(encoding(categorised(origin=True)))
+    fused = fuse(model, COLUMNS)
+    assert fused is not None
+    features = [place.feature for place in fused.places]
+    assert features == ["origin", "carrier", "load", "count", "is_new"]
+    rows = known_rows()
+    expected = positive_probability(model, rows, COLUMNS)
+    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+
+
+def test_trees_to_which_a_number_is_a_category_encode_it_themselves() -> None:
+    model = fitted(encoding(categorised(origin=True, count=True)))
+    fused = fuse(model, COLUMNS)
+    assert fused is not None
+    assert fused.estimator._preprocessor is not None
+    rows = known_rows()
+    expected = positive_probability(model, rows, COLUMNS)
+    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+
+
 def test_rows_beyond_one_matrix_are_predicted_as_those_within_it() -> None:
     model, fused = trees()
     rows = pa.concat_tables([known_rows(PREDICT_ROWS), known_rows(1_000)])

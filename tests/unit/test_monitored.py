@@ -1,4 +1,4 @@
-"""Monitored: what stands, what an episode is, how the budget is spent, and the verdict in words."""
+"""Monitored: what stands, what an episode is, how the budget is spent, and what is told of it."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -14,7 +14,7 @@ from pipelines.domain.drift.estimates import Calibration
 from pipelines.domain.drift.losses import losses_of
 from pipelines.domain.drift.severity import Alarm, Level
 from pipelines.domain.model_reference import ModelReference, importances
-from pipelines.domain.monitored import Judged, Spent, Standing, Watched, episodes, spent, standing
+from pipelines.domain.monitored import Judged, Standing, episodes, spent, standing
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.signals import of_standing, watched_areas
 
@@ -100,76 +100,8 @@ def test_the_budget_counts_what_began_in_the_last_ninety_blocks() -> None:
     assert [(one.day - FIRST).days for one in found.episodes] == [20, 60]
 
 
-def watched(*answers: Judged, why_not: str = "", stands: tuple[Judged, ...] = ()) -> Watched:
-    return Watched(
-        model_version="1",
-        newest_block="2026-03-20",
-        judged=answers,
-        standing=tuple(Standing(last=one, first=one) for one in stands),
-        spent=Spent(alarms_per_quarter=1),
-        why_not=why_not,
-    )
-
-
-HARMLESS = judged(18, name="Harm")
-NO_LABELS = judged(18, name="Harm", outcome="not_tested")
 BROKEN = judged(19, "PAGE", name="HardRules")
-HARM = judged(18, "PAGE", name="Harm", reason="The mean log_loss rose.")
 SHIFTED = judged(19, "WARN")
-
-
-@pytest.mark.parametrize(
-    ("found", "level", "sentence"),
-    [
-        (
-            watched(judged(19), HARMLESS),
-            "OK",
-            "OK: nothing in block 2026-03-20 is an alarm. The loss on final labels has not risen "
-            "beyond the tolerance.",
-        ),
-        (
-            watched(judged(19), NO_LABELS),
-            "OK",
-            "OK: nothing in block 2026-03-20 is an alarm. Whether it hurts is not known: too few "
-            "labels are final.",
-        ),
-        (
-            watched(judged(19, "INFO"), HARMLESS),
-            "INFO",
-            "INFO: miles changed (bins up), without consequence for the model. The loss on final "
-            "labels has not risen beyond the tolerance.",
-        ),
-        (
-            watched(SHIFTED, HARMLESS, stands=(SHIFTED,)),
-            "WARN",
-            "WARN since 2026-03-20: miles changed (bins up). The loss on final labels has not risen "
-            "beyond the tolerance. Ask the source what changed; train a challenger if it is to stay.",
-        ),
-        (
-            watched(BROKEN, judged(19), NO_LABELS, stands=(BROKEN,)),
-            "PAGE",
-            "PAGE since 2026-03-20: miles looks converted. Whether it hurts is not known: too few "
-            "labels are final. Mend the source or the contract; do not train on these blocks.",
-        ),
-        (
-            watched(judged(19), HARM, stands=(HARM,)),
-            "PAGE",
-            "PAGE since 2026-03-19: The mean log_loss rose. Look at the segments, then train a "
-            "challenger.",
-        ),
-        (
-            watched(judged(19, outcome="learning", reason="Not tested: 3 of 20 reference blocks.")),
-            "learning",
-            "Learning: Not tested: 3 of 20 reference blocks. Hard rules are watched until then.",
-        ),
-        (watched(why_not="no champion."), "not_tested", "Not tested: no champion."),
-        (watched(), "not_tested", "Not tested: no test has judged a block yet."),
-    ],
-)
-def test_the_verdict_says_what_changed_since_when_whether_it_hurts_and_what_to_do(
-    found: Watched, level: str, sentence: str
-) -> None:
-    assert (found.level, found.verdict) == (level, sentence)
 
 
 def test_all_alarms_about_inputs_share_a_subject_and_name_their_columns() -> None:
@@ -180,6 +112,11 @@ def test_all_alarms_about_inputs_share_a_subject_and_name_their_columns() -> Non
     assert (rule.area, drift.area) == ("u/rule:inputs", "u/drift:inputs")
     assert {rule.area, drift.area} < set(watched_areas("u"))
     assert rule.since == datetime(2026, 3, 20, 5, tzinfo=UTC)
+    assert rule.text == "miles looks converted."
+    assert drift.text == (
+        "miles is higher on the whole in the last 7 blocks, compared with 30 earlier ones."
+    )
+    assert drift.details == ("miles looks converted.",)  # what the test said, word for word
 
 
 def test_another_broken_column_is_another_alarm() -> None:

@@ -12,7 +12,8 @@ from pipelines.domain.drift.drift_result import DriftResult
 from pipelines.domain.feature_report import FeatureReport
 from pipelines.domain.incidents import Incident
 from pipelines.domain.monitored import Judged
-from pipelines.domain.monitoring_report import MonitoringReport, nothing_watched
+from pipelines.domain.monitoring_report import MonitoringReport
+from pipelines.domain.watched import Watched, no_champion
 from tests import watched
 from tests.goldens import assert_golden
 
@@ -45,8 +46,8 @@ def shares_only(level: str) -> MonitoringReport:
     """Return the report of a level that needs no blocks of its own."""
     found = watched.report()
     if level == "not_tested":
-        why = "no champion was promoted by 2013-05-08 10:00 UTC."
-        return replace(found, watched=nothing_watched(why, watched.MONITORING), features=())
+        nothing = Watched.without(no_champion(watched.AS_OF), alarms_per_quarter=1)
+        return replace(found, watched=nothing, features=())
     if level == "too few labels":
         kept = tuple(one for one in found.watched.judged if one.subject == "inputs")
         return replace(found, watched=replace(found.watched, judged=kept))
@@ -245,7 +246,7 @@ def test_a_page_without_a_champion_says_so_and_draws_nothing() -> None:
         shares_only("not_tested"), timeline=(), usual=None, segments=(), provenance=None
     )
     text = text_of(monitoring_page.render(found))
-    assert "Not tested: no champion was promoted" in text
+    assert "Not watched: no champion was promoted" in text
     assert "No block has a loss yet" in text
     assert "Features, by importance" not in text
 

@@ -49,6 +49,12 @@ def test_a_broken_range_counts_the_rows_of_all_parts_and_names_the_consumers() -
     assert not caught.value.retryable
 
 
+def test_a_broken_range_says_which_of_the_windows_predictions_break_it() -> None:
+    broken = [{RANGE.describe(): 2}]
+    with pytest.raises(PromiseBroken, match="found 2 of 9 predictions that stand outside it"):
+        check([RANGE], broken, rows=9, where="scoring of shop", which=" that stand")
+
+
 def test_a_kept_range_raises_nothing() -> None:
     check([RANGE, ArrivesBy(time(6))], [{}, {}], rows=2, where="scoring of shop")
 

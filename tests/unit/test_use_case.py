@@ -308,6 +308,54 @@ def test_how_many_tasks_share_the_work_is_no_part_of_the_digest() -> None:
     assert spread.digest() == SOUND.digest()
 
 
+def entity(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a table
+    """Return the sound declaration with another entity table, in its feature view, too."""
+    other = table(**changes)
+    view = dataclasses.replace(order_features, entity=other)
+    return changed(tables=[other, refunds], features=view)
+
+
+def ruled(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a rule
+    rule = dataclasses.replace(CAP, **changes)
+    return changed(scoring=dataclasses.replace(SCORING, rules=[rule]))
+
+
+IN_A_ROW: dict[str, UseCase] = {
+    "key": entity(key=("order_id", "ordered_at")),
+    "due by": entity(arrives_by=time(20)),
+    "due in a zone": entity(arrives_by=time(20), arrives_timezone="America/New_York"),
+    "due every": entity(arrives_every=timedelta(hours=12)),
+    "grace": entity(grace=timedelta(hours=7)),
+    "rule": ruled(),
+    "rule's name": ruled(name="other"),
+    "rule's condition": ruled(when="raw_prediction > 0.5"),
+    "rule's value": ruled(then="0.5"),
+    "two rules": changed(scoring=dataclasses.replace(SCORING, rules=[CAP, CAP])),
+}
+"""Changes after which a prediction row would say something else with the same model and features."""
+
+IN_NO_ROW: dict[str, UseCase] = {
+    **{name: CHANGES[name] for name in CHANGES if not name.startswith(("business rule", "table"))},
+    "table source": entity(source=Files(pattern="orders/*.csv.gz")),
+    "table quarantine": entity(maximum_quarantined=0.1),
+    "on late": changed(scoring=dataclasses.replace(SCORING, on_late="keep")),
+    "rescore days": changed(scoring=dataclasses.replace(SCORING, rescore_days=8)),
+}
+
+
+def test_what_a_prediction_row_takes_from_the_declaration_has_a_digest_of_its_own() -> None:
+    digests = {name: use_case.prediction_digest() for name, use_case in IN_A_ROW.items()}
+    assert len({SOUND.prediction_digest(), *digests.values()}) == len(IN_A_ROW) + 1
+    same = {
+        name for name, u in IN_NO_ROW.items() if u.prediction_digest() != SOUND.prediction_digest()
+    }
+    assert same == set()
+    one, other = ruled(), ruled(owner="sales", reason="because")
+    assert one.prediction_digest() == other.prediction_digest()
+    with pytest.raises(DeclarationError, match="tables only"):
+        WRONG["no_tables"].prediction_digest()
+
+
 def test_every_field_of_a_use_case_is_among_the_changes_above() -> None:
     touched = {
         field.name

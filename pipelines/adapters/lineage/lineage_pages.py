@@ -11,6 +11,7 @@ from pipelines.domain.trace_text import (
     difference,
     file_lines,
     model_line,
+    said,
     shown,
     source_line,
 )
@@ -53,7 +54,7 @@ def _short(digest: str) -> str:
 
 def _environment() -> "Environment":
     environment = page_templates.environment()
-    environment.filters |= {"key_text": key_text, "shown": shown, "short": _short}
+    environment.filters |= {"key_text": key_text, "shown": shown, "said": said, "short": _short}
     environment.filters |= {"file_lines": file_lines, "source_line": source_line}
     environment.filters |= {"model_line": model_line}
     return environment

@@ -24,17 +24,23 @@ REASON = "replaced_because"
 class MadeBy:
     """The commit that made one generation of a window.
 
-    ``tables`` are versions of silver by dotted name and ``feature_version`` that of the feature
-    table, as the run recorded them; without a record they are empty and None. ``as_of`` is when the
-    rows it scored were described: rows of another time were carried over.
+    ``tables`` are versions of silver by dotted name, ``features`` and ``feature_version`` the digest
+    of the feature view and the version of its table, as the run recorded them; without a record they
+    are empty and None. ``as_of`` is when the rows it scored were described: rows of another time
+    were carried over. ``reason`` says why it replaced the generation before.
     """
 
     window: str
     generation: int
     run: str
+    run_key: str
+    reason: str
     as_of: datetime | None
     tables: Mapping[str, int] = field(default_factory=dict)
+    features: str = ""
     feature_version: int | None = None
+    declaration: str = ""
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +71,14 @@ def made_by(settings: Settings, use_case: str) -> dict[tuple[str, int], MadeBy]:
             window=window,
             generation=generation,
             run=str(commit.get("headframe.run", "")),
+            run_key=str(commit.get("headframe.run_key", "")),
+            reason=str(commit.get("headframe.reason", "")),
             as_of=datetime.fromisoformat(moment) if moment else None,
             tables=json.loads(commit.get("headframe.tables", "{}")),
+            features=str(commit.get("headframe.features", "")),
             feature_version=None if version is None else int(version),
+            declaration=str(commit.get("headframe.declaration", "")),
+            stale=tuple(json.loads(commit.get("headframe.stale", "[]"))),
         )
     return found
 
@@ -113,13 +124,23 @@ def rows_of_key(
 
     Oldest scoring time first, and its generations in order.
     """
-    where = " and ".join(_equals(name, value) for name, value in key.items())
+    where = condition(key)
     found = [
         {REASON: None, **row, "current": current}
         for table, current in _tables(settings, use_case)
         for row in delta_tables.read(table, where=where).to_pylist()
     ]
-    return sorted(found, key=lambda row: (row["scored_for"], row["generation"]))
+    return sorted(found, key=in_order)
+
+
+def in_order(row: Mapping[str, Any]) -> tuple[datetime, int]:
+    """Return what rows of one key are sorted by."""
+    return row["scored_for"], row["generation"]
+
+
+def condition(key: Mapping[str, object]) -> str:
+    """Return the condition of the rows of a key."""
+    return " and ".join(_equals(name, value) for name, value in key.items())
 
 
 def _tables(settings: Settings, use_case: str) -> "list[tuple[Folder, bool]]":

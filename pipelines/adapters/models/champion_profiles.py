@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.adapters.models import profile_store
 from pipelines.adapters.models.champion import Champion
@@ -33,6 +33,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class ScoringTimes(Protocol):
+    """When a use case scores: a local time of every day, in its timezone."""
+
+    @property
+    def at(self) -> time: ...  # noqa: D102 - of the protocol's docstring
+    @property
+    def timezone(self) -> str: ...  # noqa: D102
+
+
+class Trained(Protocol):
+    """What a use case declares about the model that is watched."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - as above
+    @property
+    def features(self) -> FeatureView: ...  # noqa: D102
+    @property
+    def label(self) -> Label: ...  # noqa: D102
+    @property
+    def training(self) -> Training: ...  # noqa: D102
+    @property
+    def scoring(self) -> ScoringTimes: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
     """A champion's rows, and how they are watched since the first block there may be."""
@@ -44,27 +68,19 @@ class Watching:
 
 
 def watch(
-    settings: Settings,
-    use_case: str,
-    champion: Champion,
-    *,
-    view: FeatureView,
-    label: Label,
-    training: Training,
-    at: time,
-    timezone: str,
-    monitoring: Monitoring,
+    settings: Settings, champion: Champion, parts: Trained, monitoring: Monitoring
 ) -> Watching:
     """Return how a champion is watched, from what its use case declares."""
     rows = ChampionRows(
         settings=settings,
-        use_case=use_case,
-        view=view,
+        use_case=parts.name,
+        view=parts.features,
         champion=champion,
-        prediction=f"p_{label.name}",
-        at=at,
-        timezone=timezone,
+        prediction=f"p_{parts.label.name}",
+        at=parts.scoring.at,
+        timezone=parts.scoring.timezone,
     )
+    training = parts.training
     return Watching(rows=rows, monitoring=monitoring, since=training.start, seed=training.seed)
 
 
@@ -136,12 +152,13 @@ def _reference(watching: Watching, tables: KnownTables) -> ModelReference:
     importance = importances(
         scorer, final.select(columns.all), label, columns=columns.all, seed=watching.seed
     )
-    ranked = sorted(columns.numeric, key=lambda name: -importance[name])[:RANKED]
+    ranked = sorted(columns.all, key=lambda name: -importance[name])[:RANKED]
     edges = edges_of(
         trained,
         columns=[*columns.all, rows.prediction],
         ranked=[*ranked, rows.prediction],
         segments=list(watching.monitoring.segments),
+        ordered_by=rows.prediction,
     )
     return ModelReference(
         model_version=rows.version,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.models.trusted_types import TRUSTED_TYPES, refuse_untrusted, requirements
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence
 from pipelines.errors import ChampionUnresolved, Problem, PromotionRefused, ServiceUnavailable
@@ -23,13 +24,6 @@ TRAIN_KEY = "headframe.train_key"
 EVIDENCE_FILE = "evidence/evidence.json"
 NOT_PART_OF_THE_MODEL = {"registered_model_meta"}
 """Files MLflow writes into a download itself; they differ by the name a model is fetched under."""
-
-TRUSTED_TYPES = (
-    "functools.partial",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.utils.validation.check_array",
-)
-"""Types beyond skops' own list that a model file may construct: all scikit-learn's, none a user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +41,15 @@ def candidates_name(use_case: str) -> str:
     return f"{use_case}-candidates"
 
 
-def find_candidate(settings: Settings, use_case: str, train_key: str) -> ModelVersion | None:
-    """Return the first candidate that training ``train_key`` registered, if it did."""
+def find_candidate(
+    settings: Settings, use_case: str, key: str, *, tag: str = TRAIN_KEY
+) -> ModelVersion | None:
+    """Return the first candidate whose ``tag`` is ``key``, such as that of its training."""
     client = _client(settings)
     found = [
         _version(version)
         for version in client.search_model_versions(f"name = '{candidates_name(use_case)}'")
-        if version.tags.get(TRAIN_KEY) == train_key
+        if version.tags.get(tag) == key
     ]
     return min(found, key=lambda version: int(version.version), default=None)
 
@@ -95,7 +91,7 @@ def log_candidate(
     client = _client(settings)
     if (done := find_candidate(settings, use_case, train_key)) is not None:
         return done
-    _refuse_untrusted(model, use_case)
+    refuse_untrusted(model, use_case)
     experiment = _experiment(client, settings, use_case)
     for stale in client.search_runs([experiment], f"tags.`{TRAIN_KEY}` = '{train_key}'"):
         client.set_terminated(stale.info.run_id, status="KILLED")
@@ -110,7 +106,7 @@ def log_candidate(
             name="model",
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
-            pip_requirements=_requirements(),
+            pip_requirements=requirements(model),
             signature=infer_signature(example, model.predict_proba(example)[:, 1]),
         )
     failpoint("train.between_log_and_register")
@@ -176,10 +172,28 @@ def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[st
     client = _client(settings)
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
+    keep(settings, run_id, *EVIDENCE_FILE.split("/"), text)
+
+
+def keep(settings: Settings, run_id: str, folder: str, name: str, text: str) -> None:
+    """Keep a text beside a model, in a folder of its run; one of that name is replaced."""
+    client = _client(settings)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / name
+        file.write_text(text, "utf-8")
+        client.log_artifact(run_id, str(file), folder)
+
+
+def artifact_bytes(settings: Settings, use_case: str, wanted: ModelVersion) -> int:
+    """Return how large a version's files are, in bytes; raises ChampionUnresolved when they are gone."""
+    uri = f"models:/{candidates_name(use_case)}/{wanted.version}"
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "evidence.json"
-        file.write_text(text)
-        client.log_artifact(run_id, str(file), "evidence")
+        tree = _download(settings, uri, folder)
+        return sum(
+            path.stat().st_size
+            for path in tree.rglob("*")
+            if path.is_file() and path.name not in NOT_PART_OF_THE_MODEL
+        )
 
 
 def read_evidence(settings: Settings, run_id: str, digest: str) -> Evidence:
@@ -274,28 +288,6 @@ def _experiment(client: "MlflowClient", settings: Settings, use_case: str) -> st
     embedded = settings.mlflow_is_embedded
     location = str(settings.mlflow_artifacts / use_case) if embedded else None
     return str(client.create_experiment(use_case, artifact_location=location))
-
-
-def _requirements() -> list[str]:
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")]
-
-
-def _refuse_untrusted(model: Any, use_case: str) -> None:  # noqa: ANN401 - any library's estimator
-    import skops.io
-
-    found = set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) - set(TRUSTED_TYPES)
-    if found:
-        raise PromotionRefused(
-            Problem(
-                where=f"model of {use_case}",
-                expected="an estimator built of library classes only",
-                found=f"{', '.join(sorted(found)[:3])}",
-                fix="A class or function defined in a DAG file cannot be loaded elsewhere: use "
-                "scikit-learn's own transformers.",
-            )
-        )
 
 
 def _download(settings: Settings, uri: str, folder: str) -> Path:

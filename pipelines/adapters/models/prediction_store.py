@@ -13,7 +13,7 @@ from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.scoring import PartFile, WindowPlan, window_name
-from pipelines.errors import CommitLost, Problem
+from pipelines.errors import PlanOvertaken, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -191,7 +191,7 @@ def bits(run_key: str) -> int:
 
 
 def is_published(settings: Settings, use_case: str, window: WindowPlan) -> bool:
-    """Tell whether this very plan of a window was published. Raises CommitLost as ``publish``."""
+    """Tell whether this very plan of a window was published. Raises PlanOvertaken as ``publish``."""
     held = partitions.held(lake.predictions(settings, use_case))
     return held is not None and _is_done(held, use_case, window)
 
@@ -209,7 +209,7 @@ def publish(
     """Make files the current predictions of a window, in one commit; done already is a no-op.
 
     What they replace is in the history before, with the reason, and refused rows are in their table
-    before. Raises CommitLost when another run published the window since the plan was made: its
+    before. Raises PlanOvertaken when another run published the window since the plan was made: its
     predictions may be newer than these.
     """
     table, history = (
@@ -261,13 +261,13 @@ def _is_done(held: Held, use_case: str, window: WindowPlan) -> bool:
     if all(held.transaction(name) == number for name, number in window.layers.items()):
         return True
     if (number := held.transaction(_sequence(window))) != window.number:
-        raise CommitLost(
+        raise PlanOvertaken(
             Problem(
                 where=f"predictions {use_case}, window {window.window}",
                 expected=f"{window.number} publications, as when this run was planned",
                 found=f"{number}: another run scored it since",
-                fix="Its predictions stand, and nothing of this window was published. Start again "
-                "from the plan (clear the run from its first task, or run score again).",
+                fix="Its predictions stand, and nothing of this window was published. Waiting does "
+                "not help: clear task plan with all after it, or run score again.",
             )
         )
     return False

@@ -28,7 +28,8 @@ class Pinned:
     """What every window of one run is planned with, looked up once.
 
     ``features`` is the digest of the view, ``digests`` identifies the feature rows of each time that
-    was described; ``stale`` names the tables that were late at each.
+    was described; ``stale`` names the tables that were late at each. ``declared`` is the digest of
+    what a prediction row takes from the declaration.
     """
 
     folder: "Folder"
@@ -39,7 +40,7 @@ class Pinned:
     layers: Layers
     tables: Mapping[str, int]
     model_version: str
-    declaration: str
+    declared: str
 
 
 def plan_windows(
@@ -68,7 +69,7 @@ def _plan(
     key = run_key(
         pinned.model_version,
         digest,
-        pinned.declaration,
+        pinned.declared,
         above=layers.below(name, wanted.as_of) if is_late else None,
     )
     number = layers.numbers.get(f"score:{name}", 0)

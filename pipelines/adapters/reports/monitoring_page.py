@@ -1,6 +1,6 @@
 """Monitoring page: a monitoring report as one HTML file without a script or anything from elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from pipelines.adapters.reports.svg_charts import Scale, line, steps, ticks
 from pipelines.domain.drift.block_permutation import UNITS
 from pipelines.domain.drift.drift_result import ColumnShift
 from pipelines.domain.feature_report import FeatureReport
+from pipelines.domain.monitored import HARD_RULES, HARM, REALISED, WEEK_TEST
 from pipelines.domain.monitoring_report import MonitoringReport, SegmentReport, TimelineBlock
 from pipelines.domain.profile import shown
 
@@ -25,6 +26,16 @@ LEAST_TOP = 0.1
 
 OPEN_FEATURES = 4
 """Features that are shown unfolded; one that is blamed always is."""
+
+QUESTIONS: Mapping[str, str] = {
+    HARD_RULES: "Is the newest block broken?",
+    "BlockPermutation 1": "Is the newest block like those it is compared with?",
+    WEEK_TEST: "Is the last week like the blocks it is compared with?",
+    "SegmentContrast": "Did the last labelled week cost more, overall or in a segment?",
+    HARM: "Did the mean loss rise by more than is tolerated?",
+    REALISED: "What did the last labelled weeks cost?",
+}
+"""What each test asks, in the order in which the page tells their answers."""
 
 LONGEST_NAME = 60
 """Letters of a level or bin that are shown."""
@@ -61,7 +72,7 @@ class LossChart:
 def render(report: MonitoringReport) -> str:
     """Return the page. Everything that tables hold is escaped, and long texts are cut."""
     template = _environment().get_template("monitoring.html.j2")
-    judged = sorted(report.watched.judged, key=lambda one: one.name)
+    judged = [one for name in QUESTIONS if (one := report.watched.answer(name)) is not None]
     return template.render(
         report=report,
         watched=report.watched,
@@ -70,6 +81,7 @@ def render(report: MonitoringReport) -> str:
         histogram_size=HISTOGRAM,
         spark_size=SPARK,
         judged=judged,
+        questions=QUESTIONS,
         validity=validity(report),
         coverage=coverage(report.timeline),
         open_features=OPEN_FEATURES,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
 from pipelines.domain.drift.block_scores import (
+    allowed_for,
     components_of,
-    inflations,
+    dependence_of,
     log_tails,
     normal_scores,
 )
@@ -76,7 +77,9 @@ class BlockPermutation:
 
     Neighbouring blocks that depend on each other make window means vary more than permuted ones:
     where the reference clearly shows it, the observed statistic is divided by the inflation of its
-    variance (Bartlett, 1946), which can only take power away.
+    variance (Bartlett, 1946) and judged as one whose variance is estimated, which can only take
+    power away. A reference that is worth fewer than ``minimum_blocks`` independent blocks is still
+    learning.
 
     >>> BlockPermutation(window=7, alpha=0.005).problems()
     ()
@@ -134,7 +137,16 @@ class BlockPermutation:
             len(reference), self.window, seasons, draws=self.permutations, seed=self.seed
         )
         families = evidence.statistics.take(rows).families
-        sums, of_window, freedom = _sums(families, seasons, weights, len(reference), self.window)
+        sums, of_window, freedom, effective = _sums(
+            families, seasons, weights, len(reference), self.window
+        )
+        if effective < self.minimum_blocks:
+            return self._without(
+                evidence,
+                "learning",
+                f"{len(reference)} reference blocks depend on each other and are worth"
+                f" {effective:.0f}; {self.minimum_blocks} are needed",
+            )
         weight = _log_weights(families, evidence, self.weights)
         greatest = (weight - log_tails(sums, freedom)).max(axis=1)
         observed = weight - log_tails(of_window, freedom)
@@ -186,10 +198,11 @@ def _sums(
     weights: "Floats",
     reference: int,
     window: int,
-) -> "tuple[Floats, Floats, Floats]":
+) -> "tuple[Floats, Floats, Floats, float]":
     """Return (arrangements, families) sums of squares with mean 1, the observed one and freedom.
 
-    The observed one is what is left of it when dependent blocks are allowed for.
+    The observed one is what is left of it when dependent blocks are allowed for; the last number is
+    what the reference is worth then, in blocks.
     """
     import numpy as np
 
@@ -207,8 +220,9 @@ def _sums(
     sums = np.add.reduceat(shifts**2, starts[:-1], axis=1) * scale
     trace = np.asarray([part.trace for part in parts])
     sums = np.divide(sums, trace, out=np.zeros_like(sums), where=trace > 0)
-    inflated = inflations(parts, reference=reference, window=window)
-    return sums, sums[0] / inflated, np.asarray([part.freedom for part in parts])
+    freedom = np.asarray([part.freedom for part in parts])
+    dependence = dependence_of(parts, reference=reference, window=window)
+    return sums, allowed_for(sums[0], freedom, dependence), freedom, dependence.effective
 
 
 def _log_weights(

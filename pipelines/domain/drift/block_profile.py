@@ -34,7 +34,7 @@ class BlockProfile:
     ``outside`` (columns, 2) int64: numbers below the least and above the greatest of the reference.
     ``moments`` (columns, 3) float64: NUMBER, SUM, SQUARES about the centre and scale of the edges.
     ``ranks`` (ranked, ranked) int64 and ``rank_sums`` (ranked,) int64: sums of products of ranks
-    and of ranks; a missing value has the middle rank, 0.
+    and of ranks; a value that is missing or was never seen has the middle rank, 0.
     ``segment_rows`` (segments,) and ``segment_counts`` (segments, edges.width) int64.
     """
 
@@ -169,9 +169,11 @@ def _count(batch: Any, edges: ReferenceEdges, arrays: "dict[str, NDArray[Any]]")
             codes, moments, outside = _bins(column, as_numbers(column.column, values))
             arrays["moments"][number] += moments
             arrays["outside"][number] += outside
-            if column.column in edges.ranked:
-                rank_of = np.asarray([*column.ranks, 0], np.float64)
-                np.take(rank_of, codes, out=ranks[edges.ranked.index(column.column)])
+        if column.column in edges.ranked:
+            # Values that are missing or were never seen have the middle rank, 0.
+            rank_of = np.zeros(column.width, np.float64)
+            rank_of[: len(column.ranks)] = column.ranks
+            np.take(rank_of, codes, out=ranks[edges.ranked.index(column.column)])
         arrays["counts"][place] += np.bincount(codes, minlength=column.width)
         segments.count(codes, column.width, arrays["segment_counts"][:, place])
     arrays["segment_rows"] += segments.rows()

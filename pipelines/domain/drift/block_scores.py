@@ -40,6 +40,20 @@ class Components:
     freedom: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dependence:
+    """By how much the variance of each family's mean exceeds that of independent blocks.
+
+    ``inflation`` (families,) is 1 and ``freedom`` (families,), the degrees of freedom that it was
+    estimated with, infinite where there is nothing to correct. ``effective`` is the number of
+    independent blocks that the reference is worth, over all families.
+    """
+
+    inflation: "Floats"
+    freedom: "Floats"
+    effective: float
+
+
 def normal_scores(values: "Floats") -> "Floats":
     """Return the normal scores of every column's ranks over the blocks, ties sharing theirs.
 
@@ -96,33 +110,65 @@ def log_tails(sums: "Floats", freedom: "Floats") -> "Floats":
     return np.where(freedom > 0, tails, 0.0)
 
 
-def inflations(parts: "Sequence[Components]", *, reference: int, window: int) -> "Floats":
-    """Return by how much dependence between blocks inflates the variance of each family's mean.
+def dependence_of(parts: "Sequence[Components]", *, reference: int, window: int) -> Dependence:
+    """Return what dependence between blocks does to the variance of each family's mean.
 
     With r(k) the correlation of the first ``reference`` blocks at lag k, the mean of L blocks has
     1 + 2 * sum of (1 - k / L) r(k), k < L, times the variance of independent ones (Bartlett, 1946).
     A family is corrected where this is CLEARLY_DEPENDENT standard errors above 1 when pooled over
     its components, or over those of all families: what is weak in each is clear in all. It is then
     that of the most dependent component, since the window may move where the reference never did:
-    raised by what estimating the mean from the same blocks takes away.
+    raised by what estimating the mean from the same blocks takes away. Such an estimate is worth
+    3 n / 2 L degrees of freedom a component (Priestley, 1981, table 6.1), and no more than half of
+    the blocks that dependence leaves.
     """
     import numpy as np
 
-    if window == 1 or reference <= 2 * window:
-        return np.ones(len(parts))
+    number = len(parts)
+    none = Dependence(
+        inflation=np.ones(number), freedom=np.full(number, np.inf), effective=float(reference)
+    )
+    if window == 1 or reference <= 2 * window or not number:
+        return none
     weights = 2.0 * (1.0 - np.arange(1, window) / window)
     found = [_extra(part, weights, reference) for part in parts]
     pooled, worst = np.asarray(found).T
     freedom = np.asarray([part.freedom for part in parts])
-    error = np.sqrt((weights**2).sum() / reference / np.maximum(freedom, LEAST_VARIANCE))
-    clear = pooled > CLEARLY_DEPENDENT * error
+    of_one = (weights**2).sum() / reference
+    clear = pooled > CLEARLY_DEPENDENT * np.sqrt(of_one / np.maximum(freedom, LEAST_VARIANCE))
     every = freedom.sum()
-    if every and (pooled @ freedom) / every > CLEARLY_DEPENDENT * np.sqrt(
-        (weights**2).sum() / reference / every
-    ):
+    of_all = (pooled @ freedom) / every if every else 0.0
+    if every and of_all > CLEARLY_DEPENDENT * np.sqrt(of_one / every):
         clear = freedom > 0
     taken_away = min(MOST_TAKEN_AWAY, 2.0 * (window - 1) / reference)
-    return np.where(clear, (1.0 + np.maximum(worst, 0.0)) / (1.0 - taken_away), 1.0)
+    inflation = (1.0 + np.maximum(worst, 0.0)) / (1.0 - taken_away)
+    worth = np.minimum(1.5 * reference / window, 0.5 * reference / inflation)
+    return Dependence(
+        inflation=np.where(clear, inflation, 1.0),
+        freedom=np.where(clear, worth * np.maximum(freedom, 1.0), np.inf),
+        effective=reference / (1.0 + max(of_all, 0.0)) if clear.any() else float(reference),
+    )
+
+
+def allowed_for(sums: "Floats", freedom: "Floats", dependence: Dependence) -> "Floats":
+    """Return scaled chi-squares with mean 1 as they would be if blocks did not depend on each other.
+
+    Divided by an estimated inflation they have an F distribution; it is turned into the chi-square
+    of the same tail, up to terms in the inverse square of its degrees of freedom (Bartlett, 1938;
+    of one component Wallace, 1959).
+
+    >>> import numpy as np
+    >>> of = Dependence(inflation=np.array([1.0]), freedom=np.array([10.0]), effective=99.0)
+    >>> allowed_for(np.array([3.169 ** 2]), np.ones(1), of).round(1).tolist()  # t of 0.5 %: 2.576
+    [6.6]
+    """
+    import numpy as np
+
+    alone = sums / dependence.inflation
+    finite = np.isfinite(dependence.freedom) & (freedom > 0)
+    of_mean, of_variance = (np.where(finite, of, 1.0) for of in (freedom, dependence.freedom))
+    bounded = (of_variance + of_mean / 2 - 1.0) * np.log1p(of_mean * alone / of_variance) / of_mean
+    return np.where(finite, bounded, alone)
 
 
 def _extra(of: Components, weights: "Floats", reference: int) -> tuple[float, float]:

@@ -47,11 +47,16 @@ class NumericEdges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryEdges:
-    """Levels of a category, most frequent first, and the ``others`` that the reference knows."""
+    """Levels of a category, most frequent first, and the ``others`` that the reference knows.
+
+    ``ranks`` is the middle rank of each level and then of the others, from -RANK_STEPS / 2 to
+    RANK_STEPS / 2; empty where nothing says which level comes before which.
+    """
 
     column: str
     levels: tuple[str, ...]
     others: tuple[str, ...] = ()
+    ranks: tuple[int, ...] = ()
 
     @property
     def width(self) -> int:
@@ -66,10 +71,11 @@ Edges: TypeAlias = NumericEdges | CategoryEdges
 class ReferenceEdges:
     """All columns of a profile, made once from the reference and never changed.
 
-    ``ranked`` names the numbers whose rank correlations with each other are kept, ``segments`` the
+    ``ranked`` names the columns whose rank correlations with each other are kept, ``segments`` the
     categories of which every level has counts of its own. The counts of all columns lie one after
     the other in a vector of ``width`` whole numbers. Raises HeadframeError for a name that is not
-    among the columns or is of the other kind.
+    among the columns, of a number among the segments and of a category without ranks among the
+    ranked.
     """
 
     columns: tuple[Edges, ...]
@@ -77,20 +83,20 @@ class ReferenceEdges:
     segments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        found = {edges.column: type(edges) for edges in self.columns}
+        found = {edges.column: edges for edges in self.columns}
         problems = [
             Problem(
                 where=f"profile of {name!r}",
                 expected=f"a {what} column of the profile to keep its {part}",
-                found=kind.__name__ if (kind := found.get(name)) else "no such column",
-                fix=f"Choose from {', '.join(n for n, k in found.items() if k is wanted)}.",
+                found=type(found[name]).__name__ if name in found else "no such column",
+                fix=f"Choose from {', '.join(n for n, edges in found.items() if fits(edges))}.",
             )
-            for names, wanted, what, part in (
-                (self.ranked, NumericEdges, "numeric", "rank correlations"),
-                (self.segments, CategoryEdges, "text", "segments"),
+            for names, fits, what, part in (
+                (self.ranked, _has_ranks, "numeric or ordered", "rank correlations"),
+                (self.segments, _is_category, "text", "segments"),
             )
             for name in names
-            if found.get(name) is not wanted
+            if name not in found or not fits(found[name])
         ]
         if problems:
             raise HeadframeError(*problems)
@@ -124,18 +130,28 @@ class ReferenceEdges:
         return {edges.column: edges for edges in self.columns}[column]
 
 
+def _has_ranks(edges: Edges) -> bool:
+    return bool(edges.ranks)
+
+
+def _is_category(edges: Edges) -> bool:
+    return isinstance(edges, CategoryEdges)
+
+
 def edges_of(
     rows: "pa.Table",
     *,
     columns: Sequence[str],
     ranked: Sequence[str] = (),
     segments: Sequence[str] = (),
+    ordered_by: str | None = None,
 ) -> ReferenceEdges:
     """Return the edges of the named columns as the reference ``rows`` have them.
 
     Cuts are quantiles that are values of the reference (inverse of the empirical distribution), so
-    a number with few values has a bin for each. Raises HeadframeError for a column that is neither
-    numbers (or booleans) nor text.
+    a number with few values has a bin for each. The levels of a ranked category are ordered by
+    their means of the number ``ordered_by``, such as the model's prediction. Raises HeadframeError
+    for a column that is neither numbers (or booleans) nor text.
 
     >>> import pyarrow as pa
     >>> rows = pa.table({"miles": [1.0, 2.0, 3.0, 4.0], "origin": ["EWR", "JFK", "EWR", None]})
@@ -146,7 +162,13 @@ def edges_of(
     found: list[Edges] = []
     for name in columns:
         values = rows[name].combine_chunks()
-        found.append(_category(name, values) if is_text(values.type) else _number(name, values))
+        if not is_text(values.type):
+            found.append(_number(name, values))
+            continue
+        order = None
+        if ordered_by is not None and name in ranked:
+            order = as_numbers(ordered_by, rows[ordered_by].combine_chunks())
+        found.append(_category(name, values, order))
     return ReferenceEdges(tuple(found), tuple(ranked), tuple(segments))
 
 
@@ -197,7 +219,6 @@ def _number(name: str, values: "pa.Array") -> NumericEdges:
     shares = np.arange(1, MOST_CUTS + 1) / (MOST_CUTS + 1)
     cuts = np.unique(np.quantile(finite, shares, method="inverted_cdf"))
     rows_in = np.diff(np.r_[0, np.searchsorted(finite, cuts, side="left"), len(finite)])
-    middle = (np.cumsum(rows_in) - rows_in / 2) / len(finite)
     return NumericEdges(
         column=name,
         cuts=tuple(cuts.tolist()),
@@ -205,11 +226,23 @@ def _number(name: str, values: "pa.Array") -> NumericEdges:
         maximum=float(finite[-1]),
         centre=float(finite.mean()),
         scale=float(finite.std()) or 1.0,
-        ranks=tuple(np.rint((middle - 0.5) * RANK_STEPS).astype(int).tolist()),
+        ranks=_middle_ranks(rows_in),
     )
 
 
-def _category(name: str, values: Any) -> CategoryEdges:  # noqa: ANN401 - an Arrow array
+def _middle_ranks(rows: "NDArray[Any]") -> tuple[int, ...]:
+    """Return the middle ranks of groups of so many rows, the lowest first."""
+    import numpy as np
+
+    middle = (np.cumsum(rows) - rows / 2) / max(rows.sum(), 1)
+    return tuple(np.rint((middle - 0.5) * RANK_STEPS).astype(int).tolist())
+
+
+def _category(
+    name: str,
+    values: Any,  # noqa: ANN401 - an Arrow array
+    order: "NDArray[np.float64] | None",
+) -> CategoryEdges:
     import numpy as np
 
     encoded = as_codes(values)
@@ -221,9 +254,36 @@ def _category(name: str, values: Any) -> CategoryEdges:  # noqa: ANN401 - an Arr
         key=lambda pair: (-pair[1], pair[0]),
     )
     names = tuple(level for level, _ in seen)
-    return CategoryEdges(
-        column=name, levels=names[:MOST_LEVELS], others=tuple(sorted(names[MOST_LEVELS:]))
+    top, others = names[:MOST_LEVELS], names[MOST_LEVELS:]
+    ranks = () if order is None else _ranks_by(order, encoded, (*top, *others), groups=len(top))
+    return CategoryEdges(column=name, levels=top, others=tuple(sorted(others)), ranks=ranks)
+
+
+def _ranks_by(
+    order: "NDArray[np.float64]",
+    encoded: Any,  # noqa: ANN401 - an Arrow array
+    names: Sequence[str],
+    *,
+    groups: int,
+) -> tuple[int, ...]:
+    """Return the rank of each of the first levels and of all others, by their means of ``order``."""
+    import numpy as np
+
+    place = {level: min(number, groups) for number, level in enumerate(names)}
+    groups_of = np.asarray(
+        [place.get(level, -1) for level in encoded.dictionary.to_pylist()] or [-1]
     )
+    known = encoded.is_valid().to_numpy(zero_copy_only=False) & np.isfinite(order)
+    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    group = groups_of[codes[known]]
+    rows_in = np.bincount(group, minlength=groups + 1)
+    mean = np.bincount(group, weights=order[known], minlength=groups + 1) / np.maximum(rows_in, 1)
+    sorted_by = np.argsort(mean, kind="stable")
+    ranks = np.empty(groups + 1, int)
+    ranks[sorted_by] = _middle_ranks(rows_in[sorted_by])
+    # A group of which nothing is known has the middle rank, as what is missing has.
+    ranks[rows_in == 0] = 0
+    return tuple(ranks.tolist())
 
 
 def as_codes(values: Any) -> Any:  # noqa: ANN401 - an Arrow array

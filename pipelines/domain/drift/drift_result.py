@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pipelines.domain.drift.column_edges import ReferenceEdges
     from pipelines.domain.drift.losses import BlockLosses
 
-Outcome: TypeAlias = Literal["drifted", "quiet", "learning", "not_tested"]
+Outcome: TypeAlias = Literal["drifted", "quiet", "learning", "not_tested", "measured"]
 """``learning``: fewer reference blocks than the test needs; ``not_tested``: what it looks at is not
-there. Neither is "quiet"."""
+there. Neither is "quiet". ``measured``: figures, and no test."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 

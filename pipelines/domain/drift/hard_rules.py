@@ -69,9 +69,11 @@ class HardRules:
     System of Units", 2019).
 
     No rule needs a number of reference blocks: these are what is left while others are learning.
-    A block is told only if it is worse than every block of the reference by the same measure,
-    rules and columns together. Where the reference has m blocks that are exchangeable with it, that
-    has probability at most 1 / (m + 1), whatever the thresholds are; they make it far less.
+    A rule of a column is told only if the block breaks it worse than every block of the reference:
+    what one column once did hides nothing of another. Of m + 1 exchangeable blocks those that hold
+    such a record number K, whatever the thresholds are, and the newest is one of them with
+    probability K / (m + 1). The K - 1 of the reference are the figure ``reference_records``: tests
+    that share the level of single blocks pay for them.
 
     Volume and freshness are told by feeds and performance.
 
@@ -107,10 +109,9 @@ class HardRules:
         if edges is None or not newest or not newest[0].rows:
             return _result("not_tested", "Not tested: the newest block has no rows.", 0, ())
         measured = self._measured([*reference, *newest], edges)
-        worst = measured.severity.max(axis=(1, 2))
-        broken = np.argwhere(measured.severity[-1] >= 1)
-        standing = int(np.count_nonzero(worst[:-1] >= 1))
-        record = not reference or bool(worst[-1] > worst[:-1].max())
+        records = _records(measured.severity)
+        record = bool(records[-1].any())
+        broken = np.argwhere(records[-1] if record else measured.severity[-1] >= 1)
         shifts = sorted(
             (_shift(edges, measured, column, family) for column, family in broken.tolist()),
             key=lambda shift: (FAMILIES.index(shift.family), shift.column),
@@ -122,8 +123,9 @@ class HardRules:
             told = f"In the newest block {told}{', and more' if len(shifts) > 3 else ''}."
         if shifts and not record:
             told += " The reference holds a block that is as bad, so this is not new."
-        outcome = "drifted" if shifts and record else "quiet"
-        return _result(outcome, told, len(reference), tuple(shifts), standing)
+        outcome = "drifted" if record else "quiet"
+        of_reference = int(np.count_nonzero(records[:-1].any(axis=(1, 2))))
+        return _result(outcome, told, len(reference), tuple(shifts), of_reference)
 
     def _measured(self, profiles: Sequence[BlockProfile], edges: ReferenceEdges) -> "_Measured":
         """Return what every rule finds in every block, by measures that treat all blocks alike."""
@@ -161,6 +163,22 @@ class _Measured:
     found: "Floats"
     severity: "Floats"
     unit_of: Mapping[str, str]
+
+
+def _records(severity: "Floats") -> "NDArray[np.bool_]":
+    """Tell of (blocks, columns, rules) where a block breaks a rule worse than every other block.
+
+    It is the same for every block, so that which one is the newest makes no difference to it.
+    """
+    import numpy as np
+
+    if len(severity) == 1:
+        return severity >= 1
+    # A tie is nobody's record, so the next one below the greatest is what a block must pass.
+    ordered = np.sort(severity, axis=0)
+    most, next_to = ordered[-1], ordered[-2]
+    holds: NDArray[np.bool_] = (severity >= 1) & (severity == most) & (most > next_to)
+    return holds
 
 
 def _usual(shares: "Floats") -> float:
@@ -233,7 +251,7 @@ def _told(shift: ColumnShift, unit_of: Mapping[str, str]) -> str:
 
 
 def _result(
-    outcome: str, reason: str, reference: int, shifts: tuple[ColumnShift, ...], standing: int = 0
+    outcome: str, reason: str, reference: int, shifts: tuple[ColumnShift, ...], records: int = 0
 ) -> DriftResult:
     return DriftResult(
         test="HardRules",
@@ -246,5 +264,5 @@ def _result(
         window_blocks=0 if outcome == "not_tested" else 1,
         reference_blocks=reference,
         per_column=shifts,
-        figures={"reference_blocks_broken": float(standing)},
+        figures={"reference_records": float(records)},
     )

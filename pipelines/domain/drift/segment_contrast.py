@@ -4,7 +4,12 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
-from pipelines.domain.drift.block_scores import LARGEST_SCORE, normal_scores
+from pipelines.domain.drift.block_scores import (
+    allowed_for,
+    components_of,
+    dependence_of,
+    normal_scores,
+)
 from pipelines.domain.drift.drift_result import (
     MINIMUM_BLOCKS,
     ColumnShift,
@@ -35,7 +40,9 @@ class SegmentContrast:
     the weather. Exact under exchangeable blocks like any permutation of whole blocks, with the
     greatest of all statistics compared with itself (Westfall and Young, 1993, "Resampling-based
     multiple testing"). Each is the window's mean normal score (van der Waerden, 1952), its tail
-    probability divided by its share of the level.
+    probability divided by its share of the level. Where the reference's blocks clearly depend on
+    each other the observed means are allowed for it, as BlockPermutation does; a reference that is
+    worth fewer than ``minimum_blocks`` independent blocks is still learning.
 
     >>> SegmentContrast(window=7, alpha=0.002).problems()
     ()
@@ -87,15 +94,26 @@ class SegmentContrast:
         weights = arrangements(
             len(reference), self.window, seasons, draws=self.permutations, seed=self.seed
         )
-        scores = np.clip(
-            normal_scores(season_residuals(series, seasons)), -LARGEST_SCORE, LARGEST_SCORE
-        )
-        shifts = (weights @ scores) / np.sqrt(1 / self.window + 1 / len(reference))
+        scores = normal_scores(season_residuals(series, seasons))
+        parts = [components_of(column[:, None], window=self.window) for column in scores.T]
+        shifts = weights @ np.hstack([part.scores for part in parts])
+        shifts /= np.sqrt(1 / self.window + 1 / len(reference))
+        dependence = dependence_of(parts, reference=len(reference), window=self.window)
+        if dependence.effective < self.minimum_blocks:
+            told = (
+                f"{len(reference)} labelled reference blocks depend on each other and are worth"
+                f" {dependence.effective:.0f}; {self.minimum_blocks} are needed"
+            )
+            return self._without(len(window), len(reference), "learning", told)
         surprise = self._surprise(shifts, segments=len(losses.segments))
+        freedom = np.asarray([part.freedom for part in parts])
+        of_window = np.sign(shifts[0]) * np.sqrt(allowed_for(shifts[0] ** 2, freedom, dependence))
+        observed = self._surprise(of_window[None], segments=len(losses.segments))[0]
         greatest = surprise.max(axis=1)
+        greatest[0] = observed.max()
         p_value = float(np.mean(greatest >= greatest[0] - ROUNDING))
-        order = np.argsort(-surprise[0], kind="stable").tolist()
-        alone = (surprise >= surprise[0] - ROUNDING).mean(axis=0)
+        order = np.argsort(-observed, kind="stable").tolist()
+        alone = (surprise >= observed - ROUNDING).mean(axis=0)
         shifts_of = [
             _shift(names[place], series[:, place], len(reference), float(alone[place]))
             for place in order

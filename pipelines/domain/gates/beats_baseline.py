@@ -3,16 +3,9 @@
 import math
 from dataclasses import KW_ONLY, dataclass
 
+from pipelines.domain.block_estimate import mean_estimate
 from pipelines.domain.evidence import Evidence
-from pipelines.domain.metrics import (
-    METRICS,
-    MINIMUM_BLOCKS,
-    TooFewBlocks,
-    loss_problem,
-    one_sided_problem,
-    paired_interval,
-    two_sided,
-)
+from pipelines.domain.metrics import METRICS, MINIMUM_BLOCKS, loss_problem, one_sided_problem
 from pipelines.domain.verdict import Verdict
 
 
@@ -22,7 +15,8 @@ class BeatsBaseline:
 
     The one-sided lower bound at ``confidence`` of the mean improvement, paired on blocks (Diebold
     and Mariano, 1995), must exceed ``margin``, in the metric's unit: a skill score against a
-    reference forecast (Murphy, 1988), with its uncertainty. Below 20 blocks it is too few.
+    reference forecast (Murphy, 1988), with its uncertainty. Bound, error rates and what counts as
+    20 effective blocks are those of ``BeatsChampion``; fewer are too few.
 
     >>> BeatsBaseline("log_loss", margin=0.01).problems()
     ()
@@ -44,44 +38,44 @@ class BeatsBaseline:
         return tuple(problem for problem in found if problem)
 
     def judge(self, evidence: Evidence) -> Verdict:
-        """Judge from the blocks alone; raises only for a confidence out of range."""
+        """Judge from the blocks alone."""
         paired = evidence.paired(self.metric, over="baseline")
-        bound = paired_interval(
-            paired.improvements,
-            paired.blocks,
-            rows=paired.rows,
-            confidence=two_sided(self.confidence),
-        )
-        if paired.unpaired or isinstance(bound, TooFewBlocks):
+        found = mean_estimate(paired.improvements, paired.rows)
+        if paired.unpaired or found is None or not found.enough:
+            effective = 0.0 if found is None else found.effective
             return Verdict(
                 gate="BeatsBaseline",
                 outcome="too_few",
                 reason=(
                     f"Not tested: {len(paired.blocks)} of {len(evidence.blocks)} held-out blocks"
-                    f" have the {self.metric} of challenger and baseline; all must, and at least"
-                    f" {MINIMUM_BLOCKS}."
+                    f" have the {self.metric} of challenger and baseline, worth {effective:.0f}"
+                    f" independent ones; all must, and be worth at least {MINIMUM_BLOCKS}."
                 ),
                 figures={
                     "blocks": float(len(paired.blocks)),
+                    "effective": effective,
                     "unpaired": float(paired.unpaired),
                     "needed": float(MINIMUM_BLOCKS),
                 },
             )
-        passed = bound.low > self.margin
+        at_least = found.at_least(self.confidence)
+        passed = at_least > self.margin
         return Verdict(
             gate="BeatsBaseline",
             outcome="passed" if passed else "failed",
             reason=(
                 f"Against the baseline the challenger improves {self.metric} by"
-                f" {bound.estimate:.3g} {METRICS[self.metric].unit} over {bound.blocks} blocks; at"
-                f" {self.confidence:.4g} confidence by at least {bound.low:.3g}, which is"
+                f" {found.estimate:.3g} {METRICS[self.metric].unit} over {found.blocks} blocks; at"
+                f" {self.confidence:.4g} confidence by at least {at_least:.3g}, which is"
                 f" {'above' if passed else 'not above'} the margin {self.margin:.4g}."
             ),
             figures={
-                "improvement": bound.estimate,
-                "at_least": bound.low,
+                "improvement": found.estimate,
+                "at_least": at_least,
                 "margin": self.margin,
                 "confidence": self.confidence,
-                "blocks": float(bound.blocks),
+                "blocks": float(found.blocks),
+                "effective": found.effective,
+                "autocorrelation": found.autocorrelation,
             },
         )
