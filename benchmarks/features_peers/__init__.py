@@ -1,0 +1,1 @@
+"""Each system builds or joins features in a process of its own."""
