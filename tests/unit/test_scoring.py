@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.domain.business_rules import BusinessRule
@@ -255,6 +255,7 @@ def test_rules_see_sound_rows_only_and_what_they_refuse_is_refused() -> None:
     assert "business rule 'broken': outside [0, 1]" in found.reasons.to_pylist()
 
 
+@settings(deadline=None)  # a batch of rules is a DuckDB query each, and machines are busy
 @given(
     st.lists(
         st.tuples(

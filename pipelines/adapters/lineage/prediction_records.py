@@ -101,7 +101,10 @@ def generations(settings: Settings, use_case: str) -> list[Generation]:
         for table, current in _tables(settings, use_case)
         for generation in _generations(table, current=current)
     ]
-    return sorted(found, key=lambda generation: (generation.scored_for, generation.generation))
+    standing = {(g.window, g.generation) for g in found if g.current}
+    # What a killed run copied to the history, and did not replace, is no generation of its own.
+    kept = [g for g in found if g.current or (g.window, g.generation) not in standing]
+    return sorted(kept, key=lambda generation: (generation.scored_for, generation.generation))
 
 
 def rows_of(
@@ -130,7 +133,9 @@ def rows_of_key(
         for table, current in _tables(settings, use_case)
         for row in delta_tables.read(table, where=where).to_pylist()
     ]
-    return sorted(found, key=in_order)
+    standing = {(row[WINDOW], row["generation"]) for row in found if row["current"]}
+    kept = [r for r in found if r["current"] or (r[WINDOW], r["generation"]) not in standing]
+    return sorted(kept, key=in_order)
 
 
 def in_order(row: Mapping[str, Any]) -> tuple[datetime, int]:
