@@ -307,7 +307,7 @@ def test_a_failed_run_is_one_incident_and_one_message_whichever_process_tells(
         return {f.name: int(f.read_text()) for f in files} if len(files) == 2 else None
 
     tellers = wait_for(told, 120, "the runs' failures are told")
-    readers = process_state.owned(platform.settings.root, "dag_processor")
+    readers = process_state.owned(platform.settings.root, "dag-processor")
     assert set(tellers.values()) <= {process.pid for process in readers}
     found = {one.title: one for one in incident_ledger.incidents(platform.settings).values()}
     assert sorted(found) == [

@@ -2,17 +2,20 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 
 from pipelines.adapters.reports import monitoring_page
+from pipelines.domain.drift.block_profile import scan
+from pipelines.domain.drift.column_edges import edges_of
 from pipelines.domain.drift.drift_result import DriftResult
 from pipelines.domain.feature_report import FeatureReport
 from pipelines.domain.incidents import Incident
-from pipelines.domain.monitored import Judged
-from pipelines.domain.monitoring_report import MonitoringReport
+from pipelines.domain.monitored import Judged, Profiled
+from pipelines.domain.monitoring_report import MonitoringReport, block_estimates
 from pipelines.domain.watched import Watched, no_champion
 from tests import watched
 from tests.goldens import assert_golden
@@ -93,11 +96,12 @@ def test_the_verdict_of_every_level_reads_as_agreed() -> None:
     for name, found in cases.items():
         assert name.partition(",")[0] == found.watched.level
         page = monitoring_page.render(found)
-        said = re.search(r'<p id="verdict"><b>(.*?)</b></p>', page)
+        said = re.search(r'<p id="verdict">(.*?)</p>', page)
         assert said is not None
+        assert text_of(said[1]) == found.watched.verdict
         # The verdict is the first thing after the title.
         assert page.index("<main>") < said.start() < page.index("<h2")
-        lines.append(f"{name}\n    {said[1]}")
+        lines += [name, *(f"    {part}" for part in found.watched.sentences)]
     assert_golden("monitoring_verdicts", "\n".join(lines))
 
 
@@ -179,6 +183,9 @@ def test_the_numbers_on_the_page_are_the_values(windy: MonitoringReport) -> None
     for segment in windy.segments:
         assert f"{segment.segment} {monitoring_page.contrast(segment)}" in text
     assert f"{len(windy.watched.spent.episodes)} of 1 budgeted alarms" in text
+    realised = windy.watched.realised
+    assert realised is not None
+    assert f"Performance {realised.result.reason} " in text
     for judged in windy.watched.judged:
         assert judged.result.reason in text.replace("&#39;", "'").replace("&lt;", "<")
 
@@ -268,3 +275,28 @@ def test_an_estimate_that_is_not_believed_is_drawn_as_such(windy: MonitoringRepo
     assert html.count('class="interval invalid"') == watched.WAITING
     assert "Estimates are not valid" in html
     assert 'class="interval invalid"' not in monitoring_page.render(windy)
+
+
+def test_an_estimate_has_the_interval_of_the_last_ninety_labelled_blocks() -> None:
+    edges = edges_of(pa.table({"p": [0.1, 0.9]}), columns=["p"])
+    days = [watched.FIRST + timedelta(days=number) for number in range(111)]
+    profiled = [
+        Profiled(
+            block=day.isoformat(),
+            scored_for=watched.AS_OF,
+            source="",
+            published=True,
+            stale_tables="",
+            estimated_loss=0.5,
+            profile=scan([], edges, block=day.isoformat()),
+        )
+        for day in days
+    ]
+    # The first twenty were far from what was expected of them; the last waits for its labels.
+    losses = [1.5] * 20 + [0.51] * 90 + [float("nan")]
+    found = block_estimates(
+        profiled, {one.block: loss for one, loss in zip(profiled, losses, strict=True)}
+    )
+    assert [one.block for one in found] == ["2013-04-21"]
+    estimated = found[0].estimated
+    assert (estimated.low, estimated.high) == pytest.approx((0.49, 0.51))
