@@ -67,21 +67,27 @@ class Ours:
         self._days = np.r_[order.reference, order.monitored]
         self._profiles = self._profiled(rows, self._days)
         self._losses = self._lost(rows)
+        self._quiet: tuple[Judged, ...] = ()
 
     def judged(self, injection: Injection | None) -> tuple[Judged, ...]:
         """Return what is said of each monitored block after the lead, labels being final at once.
 
         With an injection it ends at the first WARN or PAGE from the onset on: nothing after it
-        changes when anything was found.
+        changes when anything was found. What came before the onset is judged once.
         """
-        profiles, losses = self._profiles, self._losses
-        if injection is not None and self._onset is not None:
-            rows = self._world.injected[injection.name]
-            place = len(self._order.reference) + self._onset
-            if not injection.of_labels:
-                profiles = [*profiles[:place], *self._profiled(rows, self._days[place:])]
-            losses = self._lost(rows, quiet_until=place)
-        return self._judged(profiles, losses, stop=injection is not None)
+        first = len(self._order.reference) + LEAD
+        if injection is None or self._onset is None:
+            if not self._quiet:
+                self._quiet = self._judged(self._profiles, self._losses, first, stop=False)
+            return self._quiet
+        rows = self._world.injected[injection.name]
+        place = len(self._order.reference) + self._onset
+        profiles = self._profiles
+        if not injection.of_labels:
+            profiles = [*profiles[:place], *self._profiled(rows, self._days[place:])]
+        losses = self._lost(rows, quiet_until=place)
+        before = self.judged(None)[: place - first]
+        return (*before, *self._judged(profiles, losses, place, stop=True))
 
     def _profiled(self, rows: Rows, days: NDArray[np.int64]) -> list[BlockProfile]:
         return [
@@ -116,12 +122,13 @@ class Ours:
         )
 
     def _judged(
-        self, profiles: Sequence[BlockProfile], losses: BlockLosses, *, stop: bool
+        self, profiles: Sequence[BlockProfile], losses: BlockLosses, first: int, *, stop: bool
     ) -> tuple[Judged, ...]:
+        """Judge the blocks from place ``first`` on, to the end or to the first alarm."""
         statistics = statistics_of(profiles, self._edges)
         known = len(self._order.reference)
         said: list[Judged] = []
-        for place in range(known + LEAD, len(profiles)):
+        for place in range(first, len(profiles)):
             evidence = DriftEvidence(
                 reference=reference_of(self._world, self._order, place),
                 current=tuple(range(known, place + 1)),
@@ -134,8 +141,7 @@ class Ours:
                 seasons=tuple(int(day) % WEEK for day in self._days),
             )
             said.append(self._of_block(evidence))
-            onset = known + (self._onset or 0)
-            if stop and place >= onset and said[-1].severity in {"WARN", "PAGE"}:
+            if stop and said[-1].severity in {"WARN", "PAGE"}:
                 break
         return tuple(said)
 

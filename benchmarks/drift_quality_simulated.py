@@ -10,8 +10,10 @@ from benchmarks.drift_quality_rows import SCORE, SCORE_DIGITS, Codes, Numbers, R
 
 TRAINING_DAYS = 91
 """Days before the reference, of which a model would have been made."""
-REFERENCE_DAYS = 364
-"""A year of whole weeks, so that each season and weekday is in the reference."""
+YEAR = 364
+"""A year of whole weeks, so that each season and weekday is in it once."""
+REFERENCE_DAYS = YEAR + 35
+"""And five weeks before it, so that the weeks around every anniversary are complete."""
 ROWS_A_DAY = 500
 CARRY_OVER = 0.5
 """Share of a day's shock that is still there on the next day: the AR(1) coefficient."""

@@ -12,7 +12,7 @@ from benchmarks.drift_quality_flights import CODES, NUMBERS, flights
 from benchmarks.drift_quality_injections import OF_FLIGHTS, OF_SIMULATION, Injection, Scorer
 from benchmarks.drift_quality_joint import daily_metrics, log_loss
 from benchmarks.drift_quality_rows import SCORE, Numbers, Rows
-from benchmarks.drift_quality_simulated import predict, simulate
+from benchmarks.drift_quality_simulated import YEAR, predict, simulate
 
 INJECTED_SEED = 77
 IMPORTANCE_DAYS, IMPORTANCE_SEED = 40, 5
@@ -60,7 +60,12 @@ def world_of(
         return _flights(inject=inject), order(kind, split, seed, monitored=days)
     simulation = simulate(seed)
     rows = simulation.rows
-    chosen = replace(simulation.order, monitored=simulation.order.monitored[:days])
+    reference = simulation.order.reference
+    chosen = replace(
+        simulation.order,
+        reference=reference if kind == SIMULATED else reference[-YEAR:],
+        monitored=simulation.order.monitored[:days],
+    )
     world = World(
         quiet=rows,
         injected=_injected(rows, OF_SIMULATION, predict) if inject else {},

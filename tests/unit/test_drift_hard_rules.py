@@ -152,7 +152,7 @@ def test_a_share_that_is_none_is_a_problem(share: float) -> None:
     assert "missing_jump" in problem
 
 
-@pytest.mark.parametrize("runs", [40, pytest.param(600, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("runs", [15, pytest.param(600, marks=pytest.mark.prove)])
 def test_exchangeable_blocks_are_called_broken_as_often_as_a_record_is_the_newest(
     runs: int,
 ) -> None:

@@ -41,6 +41,15 @@ def test_a_season_is_matched_with_the_same_weeks_of_other_years_only() -> None:
     assert max(days) < DAYS[-1] - timedelta(days=300)
 
 
+def test_a_season_that_history_cuts_off_is_matched_as_far_on_both_sides() -> None:
+    days = [date(2012, 6, 1) + timedelta(days=number) for number in range(380)]
+    chosen = season_matched(days, window=7)
+    middle = days[-4] - timedelta(days=365)
+    assert [days[row] for row in chosen.reference] == [
+        middle + timedelta(days=away) for away in range(-11, 12)
+    ]
+
+
 def test_less_than_a_year_has_no_season_to_match() -> None:
     assert season_matched(DAYS[:300], window=7).reference == ()
 

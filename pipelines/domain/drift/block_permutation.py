@@ -222,7 +222,12 @@ def _sums(
     sums = np.divide(sums, trace, out=np.zeros_like(sums), where=trace > 0)
     freedom = np.asarray([part.freedom for part in parts])
     dependence = dependence_of(parts, reference=reference, window=window)
-    return sums, allowed_for(sums[0], freedom, dependence), freedom, dependence.effective
+    return (
+        sums,
+        allowed_for(sums[0], freedom, dependence, blocks=len(scores)),
+        freedom,
+        dependence.effective,
+    )
 
 
 def _log_weights(

@@ -59,8 +59,10 @@ def season_matched(
 
     Both sides are of one season, so what returns every year is no drift. Exact when the blocks of
     this time of year are exchangeable over the years: no trend from year to year. Blocks that are
-    less than half a year old are left out: they are neighbours, not another year. With no year of
-    history the reference is empty, and a test says "learning".
+    less than half a year old are left out: they are neighbours, not another year. Where the history
+    begins within ``reach_days`` of that time, as many days after it are left out as there are not
+    before it: the season of one side is another. With no year of history the reference is empty,
+    and a test says "learning".
     """
     current = tuple(range(max(0, len(days) - window), len(days)))
     if not current:
@@ -69,10 +71,14 @@ def season_matched(
     anniversaries = [
         middle - timedelta(days=round(DAYS_OF_A_YEAR * back)) for back in range(1, years + 1)
     ]
+    reaches = [
+        (anniversary, min(reach_days, (anniversary - days[0]).days))
+        for anniversary in anniversaries
+    ]
     chosen = tuple(
         row
         for row, day in enumerate(days)
-        if any(abs((day - anniversary).days) <= reach_days for anniversary in anniversaries)
+        if any(abs((day - anniversary).days) <= reach for anniversary, reach in reaches)
     )
     return Reference(
         kind="season_matched",

@@ -107,7 +107,9 @@ class SegmentContrast:
             return self._without(len(window), len(reference), "learning", told)
         surprise = self._surprise(shifts, segments=len(losses.segments))
         freedom = np.asarray([part.freedom for part in parts])
-        of_window = np.sign(shifts[0]) * np.sqrt(allowed_for(shifts[0] ** 2, freedom, dependence))
+        of_window = np.sign(shifts[0]) * np.sqrt(
+            allowed_for(shifts[0] ** 2, freedom, dependence, blocks=len(rows))
+        )
         observed = self._surprise(of_window[None], segments=len(losses.segments))[0]
         greatest = surprise.max(axis=1)
         greatest[0] = observed.max()
