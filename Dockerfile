@@ -13,6 +13,7 @@ COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev --compile-bytecode --no-install-project
 COPY README.md LICENSE ./
+COPY headframe headframe
 COPY pipelines pipelines
 COPY dags dags
 COPY plugins plugins

@@ -10,6 +10,7 @@ from pipelines.cli import (
     docs_commands,
     incident_commands,
     lake_commands,
+    model_commands,
     output_commands,
     platform,
     quality_commands,
@@ -41,6 +42,7 @@ quarantine_commands.register(app)
 trace_commands.register(app)
 incident_commands.register(app)
 report_commands.register(app)
+model_commands.register(app)
 
 
 def main() -> None:

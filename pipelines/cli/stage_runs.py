@@ -14,6 +14,7 @@ from rich.markup import escape
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, fail_on
+from pipelines.domain.training import AS_DECLARED, Asked
 from pipelines.domain.windows import scoring_times
 from pipelines.errors import HeadframeError, Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase, load
@@ -30,6 +31,15 @@ Late = Annotated[
     bool, typer.Option("--late", help="Score again the windows that late data concerns (score).")
 ]
 ApprovedBy = Annotated[str, typer.Option(help="Who approved the evidence (promote).")]
+Candidates = Annotated[
+    list[str] | None, typer.Option("--candidate", help="Try this candidate; repeatable (train).")
+]
+WindowDays = Annotated[
+    int | None, typer.Option(help="Learn from the last so many days alone (train).")
+]
+Trials = Annotated[int | None, typer.Option(help="Trials of the search; 0: no search (train).")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever approves it (train).")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done (train).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +57,11 @@ def run(
     version: Version = "",
     approved_by: ApprovedBy = "",
     late: Late = False,
+    candidate: Candidates = None,
+    window_days: WindowDays = None,
+    trials: Trials = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
 ) -> None:
     """Run one stage of a use case here and now, without Airflow."""
     settings = Settings()
@@ -59,7 +74,16 @@ def run(
             as_of=moment(as_of, declared) if as_of else datetime.now(UTC),
             version=version,
             approved_by=approved_by,
+            asked=Asked(
+                candidates=tuple(candidate or ()),
+                window_days=window_days,
+                trials=trials,
+                reason=reason,
+                dry_run=dry_run,
+            ),
         )
+        if chosen.asked != AS_DECLARED and stage != "train":
+            raise _only_train(stage)
         if late:
             text = _late(chosen, stage)
         elif stage in WINDOWED:
@@ -98,6 +122,7 @@ class _Run:
     as_of: datetime
     version: str
     approved_by: str
+    asked: Asked
 
     @property
     def id(self) -> str:
@@ -115,6 +140,17 @@ class _Run:
                 )
             )
         return self.version
+
+
+def _only_train(stage: Stage) -> SettingsError:
+    return SettingsError(
+        Problem(
+            where="headframe run, --candidate, --window-days, --trials, --reason or --dry-run",
+            expected="stage train",
+            found=f"stage {stage}",
+            fix="Leave the option out: it says what a training should try.",
+        )
+    )
 
 
 def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
@@ -142,21 +178,35 @@ def _ingest(run: _Run) -> str:
 
 
 def _train(run: _Run) -> str:
-    from pipelines.stages.train import train
+    from pipelines.stages.train import plan, train
 
-    requester = getpass.getuser()
+    if run.asked.dry_run:
+        planned = plan(run.use_case, run.settings, as_of=run.as_of, asked=run.asked)
+        return f"would learn from {planned.says}"
     return train(
-        run.use_case, run.settings, as_of=run.as_of, run=run.id, requester=requester
+        run.use_case,
+        run.settings,
+        as_of=run.as_of,
+        run=run.id,
+        requester=getpass.getuser(),
+        asked=run.asked,
+        told=lambda line: console.print(line, markup=False, highlight=False),
     ).describe()
 
 
 def _evaluate(run: _Run) -> str:
+    from pipelines.stages.card import card
     from pipelines.stages.evaluate import evaluate
+    from pipelines.stages.evidence import evidence
 
-    return evaluate(run.use_case, run.settings, version=run.candidate()).describe()
+    judged = evaluate(run.use_case, run.settings, version=run.candidate())
+    paged = evidence(run.use_case, run.settings, version=judged.version, attach=True)
+    card(run.use_case, run.settings, version=judged.version, attach=True)
+    return f"{judged.describe()}\npage: {paged.page}"
 
 
 def _promote(run: _Run) -> str:
+    from pipelines.stages.card import card
     from pipelines.stages.evaluate import evaluate
     from pipelines.stages.promote import Approval, promote
 
@@ -169,9 +219,11 @@ def _promote(run: _Run) -> str:
             evidence_digest=evidence.digest,
             reason="command line",
         )
-    return promote(
+    promoted = promote(
         run.use_case, run.settings, version=version, as_of=run.as_of, approval=approval
-    ).describe()
+    )
+    card(run.use_case, run.settings, version=version, attach=True)
+    return promoted.describe()
 
 
 def _score(run: _Run, since: datetime, until: datetime) -> str:

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from pipelines.adapters.models import decisions, mlflow_registry
 from pipelines.adapters.platform.users import read_users
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import runs
+from pipelines.dag_factory import page_addresses, runs
 from pipelines.dag_factory.evidence_page import evidence_page
 from pipelines.dag_factory.run_code import refuse_changed_code, tries_key
 from pipelines.dag_factory.runs import Context
@@ -132,6 +132,7 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             run_id=candidate.run_id,
             requester=", ".join(sorted(requesters)),
             reason=context["params"].get("reason") or "",
+            address=page_addresses.evidence(judged),
         )
         self.subject, self.body = page.subject, page.body
         self.assigned_users = [{"id": name, "name": name} for name in approvers]

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import assets, forms, score_tasks, tasks
+from pipelines.dag_factory import assets, forms, score_tasks, tasks, train_tasks
 from pipelines.dag_factory.approve import Approve
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
 from pipelines.dag_factory.stage_task import (
+    EvidenceTask,
     ModelTask,
     PartTask,
     PartWork,
@@ -73,9 +74,10 @@ def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
 
 def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
     schedule = _until_end(use_case, now, use_case.retraining.schedule)
-    with _dag(use_case, "train", **schedule, params=forms.train()):
-        train = ModelTask(task_id="train", work=partial(tasks.train, use_case))
-        evaluate = ModelTask(task_id="evaluate", work=partial(tasks.evaluate, use_case))
+    training = TrainedUseCase.of(use_case).training
+    with _dag(use_case, "train", **schedule, params=forms.train(training)):
+        train = _search_and_train(use_case) if training.searches else _train_alone(use_case)
+        evaluate = EvidenceTask(task_id="evaluate", work=partial(tasks.evaluate, use_case))
         promote = StageTask(task_id="promote", work=partial(tasks.promote, use_case))
         train >> evaluate
         if use_case.tier == "governed":
@@ -86,6 +88,26 @@ def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
         else:
             evaluate >> promote
         promote >> StageTask(task_id="reference", work=partial(tasks.reference, use_case))
+
+
+def _train_alone(use_case: UseCase) -> ModelTask:
+    return ModelTask(task_id="train", work=partial(train_tasks.train, use_case))
+
+
+def _search_and_train(use_case: UseCase) -> ModelTask:
+    plan = StageTask(task_id="plan", work=partial(train_tasks.plan, use_case))
+    work = PartWork(name="tune", do=partial(train_tasks.tune, use_case))
+    tuners = PartTask.partial(
+        task_id="tune", work=work, map_index_template="tuner {{ task.part }}"
+    ).expand(part=plan.output)
+    train = ModelTask(
+        task_id="train",
+        work=partial(train_tasks.finish, use_case),
+        # A search that was made before has no tuner, and Airflow skips those of none.
+        trigger_rule="none_failed",
+    )
+    plan >> tuners >> train
+    return train
 
 
 def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 from pipelines.domain.evidence import Evidence
+from pipelines.domain.examination import Examination
 from pipelines.domain.metrics import Interval, TooFewBlocks
 
 ROLES = ("challenger", "champion", "baseline")
 """Rows of the table, in the order a reader compares them."""
+
+MOST_FEATURES = 5
+"""Features that the page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +21,14 @@ class EvidencePage:
     body: str
 
 
-def evidence_page(evidence: Evidence, *, run_id: str, requester: str, reason: str) -> EvidencePage:
-    """Return the question about one candidate, with everything the gates saw of it."""
+def evidence_page(
+    evidence: Evidence, *, run_id: str, requester: str, reason: str, address: str = ""
+) -> EvidencePage:
+    """Return the question about one candidate, with everything the gates saw of it.
+
+    ``address`` is that of the page with all of the evidence; without one the command is named.
+    """
+    command = f"headframe evidence {evidence.use_case} --version {evidence.challenger}"
     replaces = (
         f"It would replace version **{evidence.champion}**."
         if evidence.champion
@@ -37,12 +47,39 @@ def evidence_page(evidence: Evidence, *, run_id: str, requester: str, reason: st
         "",
         *(f"- **{v.outcome}** {v.gate}: {v.reason}" for v in evidence.verdicts),
         "",
+        *(_beside_the_gates(evidence.examination) if evidence.examination else ()),
         f"Evidence `{evidence.digest}`",
+        "",
+        f"[Calibration, segments and all else]({address}) on one page"
+        if address
+        else f"Calibration, segments and all else: `{command}`",
         "",
         f"MLflow run `{run_id}` (the task train links to it)",
     ]
     subject = f"Promote {evidence.use_case} version {evidence.challenger}?"
     return EvidencePage(subject=subject, body="\n".join(lines))
+
+
+def _beside_the_gates(seen: Examination) -> list[str]:
+    """Return what no gate asked about, as a list in Markdown."""
+    ranked = sorted(seen.importance.items(), key=lambda item: (-item[1], item[0]))[:MOST_FEATURES]
+    told = [f"most important: {', '.join(f'{name} {share:.0%}' for name, share in ranked)}"]
+    if seen.learning_curve:
+        points = [f"{point.log_loss:.4f} ({point.blocks} days)" for point in seen.learning_curve]
+        told.append(f"log loss when taught the last days only: {', '.join(points)}")
+    if seen.reliability is not None:
+        large, slope = seen.reliability.in_the_large, seen.reliability.slope
+        told.append(f"calibration: {large.estimate:+.3f} overall, slope {slope.estimate:.2f}")
+    if (found := seen.difference) is not None:
+        changed = [
+            *(f"+{name}" for name in found.features_added),
+            *(f"-{name}" for name in found.features_removed),
+        ]
+        told.append(
+            f"against the champion: probabilities move by {found.moved:.3f} on average; features"
+            f" {', '.join(changed) or 'the same'}"
+        )
+    return ["Beside the gates:", "", *(f"- {line}" for line in told), ""]
 
 
 def _table(evidence: Evidence) -> list[str]:

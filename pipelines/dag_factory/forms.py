@@ -4,15 +4,17 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from pipelines.domain.training import Training
+
 
 def ingest() -> dict[str, Any]:
     """Return the form of an ingest run."""
     return {"as_of": _moment("As of", "Take in what was delivered by this time. Empty: now.")}
 
 
-def train() -> dict[str, Any]:
-    """Return the form of a training run."""
-    return {
+def train(training: Training) -> dict[str, Any]:
+    """Return the form of a training run; it asks about a search where there is one to make."""
+    asked = {
         "as_of": _moment(
             "As of", "Learn from what was known at this time, labels included. Empty: now."
         ),
@@ -21,6 +23,31 @@ def train() -> dict[str, Any]:
             type="string",
             title="Reason",
             description="Why a challenger is wanted, for whoever approves it.",
+        ),
+        "window_days": _number(
+            "Window", "Learn from the last so many days alone. Empty: as declared."
+        ),
+        "dry_run": Param(
+            False,  # noqa: FBT003 - Airflow's own signature
+            type="boolean",
+            title="Dry run",
+            description="Only say in the log what would be trained.",
+        ),
+    }
+    if not training.searches:
+        return asked
+    names = [candidate.name for candidate in training.candidates]
+    return asked | {
+        "candidates": Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": names},
+            examples=names,
+            title="Candidates",
+            description="Try these alone. Empty: all of them.",
+        ),
+        "trials": _number(
+            "Trials", f"Of the search; 0 makes none. Empty: {training.trials}, as declared."
         ),
     }
 
@@ -52,3 +79,7 @@ def _moment(title: str, description: str) -> Any:  # noqa: ANN401 - untyped libr
     return Param(
         None, type=["null", "string"], format="date-time", title=title, description=description
     )
+
+
+def _number(title: str, description: str) -> Any:  # noqa: ANN401 - untyped library
+    return Param(None, type=["null", "integer"], minimum=0, title=title, description=description)

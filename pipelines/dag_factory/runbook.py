@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.use_case import UseCase
+from pipelines.use_case import TrainedUseCase, UseCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,18 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 | `approve`, rejected | Read the reason in its log. Train again when it no longer holds. |
 | `approve`, nobody left | Give the role to a second person in `users.toml`, then clear the task. |
 """
+    training = TrainedUseCase.of(use_case).training
+    tunes = f"""\
+- `plan` lays out a search: {training.trials} trials, {training.cpu_seconds:g} CPU seconds together.
+- `tune` makes the trials, {training.tuning_tasks} at a time; each is judged on the
+  {training.split.validation_days} days before the held-out ones. A retry goes on where it stopped.
+"""
+    fits = "fits the best of them" if training.searches else "fits one challenger"
+    tune_row = """\
+| `tune` | Mend what the log names and clear the task: finished trials stay. |
+"""
     body = f"""\
-- `train` fits one challenger on rows whose label is final, and registers it as a candidate.
+{tunes if training.searches else ""}- `train` {fits} on rows whose label is final, and registers it as a candidate.
 - `evaluate` judges it on held-out days ({gates}). When a gate refuses, {refused} skipped, the run
   stays green, and the log of `evaluate` says why in words.
 {asks if governed else ""}- `promote` makes it the champion.
@@ -94,7 +104,7 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 | task | do |
 |---|---|
 | `train`, not enough data | Ingest more history, or wait for labels to become final. |
-| `reference` | The champion is in place; `monitor` makes what is missing. Mend what the log names. |
+{tune_row if training.searches else ""}| `reference` | The champion is in place; `monitor` makes what is missing. Mend what the log names. |
 | any, the code changed | The use case or the library was changed under the run: start a new run. |
 {row if governed else ""}| any other | Read the last lines of its log, mend the cause, clear the task. |
 

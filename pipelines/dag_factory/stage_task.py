@@ -43,6 +43,10 @@ class ModelTask(StageTask):
     """A stage task about one MLflow run, named by ``run_id`` in its return value."""
 
 
+class EvidenceTask(ModelTask):
+    """The model task that judges; ``page`` and ``run_page`` of what it returns say where that is told."""
+
+
 class ReportTask(StageTask):
     """A stage task about one page, named by ``page`` in its return value, below ``reports``."""
 

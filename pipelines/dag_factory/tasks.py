@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import airflow_connections, alarms, assets, runs
-from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
+from pipelines.dag_factory.run_code import refuse_changed_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import FAILURE, say
 from pipelines.use_case import UseCase
@@ -80,34 +80,20 @@ def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
     return {"says": say(made.describe()), "written": made.written}
 
 
-def train(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Fit and register a challenger; a retry goes on only with the code of the first try."""
-    from pipelines.stages.train import train as stage
-
-    settings = Settings()
-    code = remember_code(settings, use_case, context)
-    trained = stage(
-        use_case,
-        settings,
-        as_of=runs.as_of(context),
-        run=context["run_id"],
-        requester=runs.requester(context, use_case),
-    )
-    return {
-        "says": say(trained.describe()),
-        "version": trained.version,
-        "run_id": trained.run_id,
-        "code": code,
-    }
-
-
 def evaluate(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Judge the challenger; a refusal by the gates is an answer, not a failure."""
+    """Judge the challenger, and keep the page and the card that say so with its run.
+
+    A refusal by the gates is an answer, not a failure.
+    """
+    from pipelines.stages.card import card
     from pipelines.stages.evaluate import evaluate as stage
+    from pipelines.stages.evidence import evidence
 
     trained, settings = context["ti"].xcom_pull(task_ids="train"), Settings()
     refuse_changed_code(settings, use_case, trained)
     evaluated = stage(use_case, settings, version=trained["version"])
+    paged = evidence(use_case, settings, version=trained["version"], attach=True)
+    card(use_case, settings, version=trained["version"], attach=True)
     verdicts, as_of = evaluated.evidence.verdicts, runs.as_of(context)
     alarms.gates(use_case, settings, trained["version"], verdicts, as_of=as_of)
     said = say(evaluated.describe())
@@ -119,6 +105,8 @@ def evaluate(use_case: UseCase, context: Context) -> dict[str, Any]:
         "evidence_digest": evaluated.evidence.digest,
         "version": trained["version"],
         "run_id": trained["run_id"],
+        "page": paged.address,
+        "run_page": paged.run_page,
     }
 
 
@@ -127,6 +115,7 @@ def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
 
     Skips itself when the gates refused the challenger.
     """
+    from pipelines.stages.card import card
     from pipelines.stages.promote import Approval
     from pipelines.stages.promote import promote as stage
 
@@ -143,6 +132,7 @@ def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
         as_of=runs.as_of(context),
         approval=Approval(**answer) if answer else None,
     )
+    card(use_case, settings, version=trained["version"], attach=True)
     return {"says": say(promoted.describe()), "version": promoted.version}
 
 

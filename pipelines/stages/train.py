@@ -13,6 +13,7 @@ from pipelines.adapters.delta import delta_tables as delta
 from pipelines.adapters.models import (
     challengers,
     code_archive,
+    known,
     mlflow_registry,
     search_record,
     studies,
@@ -32,12 +33,14 @@ from pipelines.errors import DeclarationError, NotEnoughData, PlanOvertaken, Pro
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipelines.adapters.models.mlflow_registry import ModelVersion
     from pipelines.adapters.models.studies import Study
 
 logger = logging.getLogger(__name__)
 
-Told = Callable[[str], None]
+Told = Callable[[str], object]
 """What is called with a line after each trial."""
 
 
@@ -55,10 +58,10 @@ class Trained:
 
     def describe(self) -> str:
         """Return one line for the log and the terminal, and one about the search if there was one."""
-        first, last = self.training_window
         line = (
-            f"candidate {self.version}: {self.rows:,} labelled rows of {first} to {last}, "
-            f"{self.positives / self.rows:.1%} positive; held out {' to '.join(self.held_out_window)}"
+            f"candidate {self.version}: {self.rows:,} labelled rows of "
+            f"{' to '.join(self.training_window)}, {self.positives / self.rows:.1%} positive; "
+            f"held out {' to '.join(self.held_out_window)}"
         )
         return f"{line}\n{self.searched}" if self.searched else line
 
@@ -70,10 +73,6 @@ class Planned:
     study: str | None
     tuners: int
     says: str
-
-    def describe(self) -> str:
-        """Return the plan, for the log and the terminal."""
-        return self.says
 
 
 def train(
@@ -158,6 +157,13 @@ def finish(
     return _finish(work, work.registered, run=run, requester=requester, told=told)
 
 
+def rows(
+    use_case: UseCase, settings: Settings, *, as_of: datetime, asked: Asked = AS_DECLARED
+) -> "pa.Table":
+    """Return the labelled feature rows that a training learns from. Raises as ``train`` does."""
+    return _Work(use_case, settings, as_of, asked).chosen.rows
+
+
 class _Work:
     """What a training is about: its rows, read once, and the keys that identify it."""
 
@@ -203,13 +209,10 @@ class _Work:
     @property
     def registered(self) -> "ModelVersion | None":
         """The candidate that came of the same search, or of the same training without one."""
-        name = self.use_case.name
+        find, name = mlflow_registry.find_candidate, self.use_case.name
         if self.plan is None:
-            key = self.train_key(self.training.candidates[0], {})
-            return mlflow_registry.find_candidate(self.settings, name, key)
-        return mlflow_registry.find_candidate(
-            self.settings, name, self.plan.key, tag=search_record.STUDY
-        )
+            return find(self.settings, name, self.train_key(self.training.candidates[0], {}))
+        return find(self.settings, name, self.plan.key, tag=search_record.STUDY)
 
     @property
     def _facts(self) -> list[object]:
@@ -245,9 +248,8 @@ class _Work:
     def describe(self) -> str:
         """Return what this training is, for a person who only wants to know."""
         chosen, training, zone = self.chosen, self.training, self.parts.scoring.timezone
-        first, last = chosen.window(zone)
         lines = [
-            f"{chosen.rows.num_rows:,} labelled rows of {first} to {last} "
+            f"{chosen.rows.num_rows:,} labelled rows of {' to '.join(chosen.window(zone))} "
             f"({len(chosen.split.training)} blocks, {chosen.label.mean():.1%} positive), "
             f"{len(chosen.columns.all)} features; held out {' to '.join(chosen.held_out_window(zone))}",
             f"candidates: {', '.join(one.name for one in training.candidates)}",
@@ -255,13 +257,10 @@ class _Work:
         if (found := self.registered) is not None:
             return "\n".join([*lines, f"candidate {found.version} came of it: nothing to do"])
         if self.plan is not None:
-            shares = ", ".join(
-                f"{count} of {name}" for name, count in self.plan.allotment().items()
-            )
             lines.append(
-                f"search {self.plan.key[:12]}: trials {shares}; {training.cpu_seconds:g} CPU s, "
-                f"{training.tuning_tasks} at a time; judged by {training.loss} on "
-                f"{training.split.validation_days} days in {training.split.folds} folds"
+                f"{self.plan.describe()}, {training.tuning_tasks} at a time; judged by "
+                f"{training.loss} on {training.split.validation_days} days in "
+                f"{training.split.folds} folds"
             )
         return "\n".join(lines)
 
@@ -300,14 +299,14 @@ def _finish(
                     train_key=train_key,
                     tags=_tags(work, run, requester),
                 )
-    zone = work.parts.scoring.timezone
+    chosen, zone = work.chosen, work.parts.scoring.timezone
     return Trained(
         version=found.version,
         run_id=found.run_id,
-        rows=work.chosen.rows.num_rows,
-        positives=int(work.chosen.label.sum()),
-        training_window=work.chosen.window(zone),
-        held_out_window=work.chosen.held_out_window(zone),
+        rows=chosen.rows.num_rows,
+        positives=int(chosen.label.sum()),
+        training_window=chosen.window(zone),
+        held_out_window=chosen.held_out_window(zone),
         searched=found.tags.get(search_record.SEARCHED, ""),
     )
 
@@ -333,10 +332,7 @@ def _end_search(work: _Work, told: Told) -> Searched:
 def _tags(work: _Work, run: str, requester: str) -> dict[str, str]:
     """Return what a model version says of the training that it came of."""
     parts, settings, name = work.parts, work.settings, work.use_case.name
-    versions = {
-        f"silver.{name}.{table.name}": delta.version(lake.silver(settings, name, table.name))
-        for table in parts.features.tables
-    }
+    versions = known.silver_versions(settings, name, parts.features)
     described = lake.features(settings, name, work.chosen.features)
     versions[f"gold.features.{name}"] = delta.version(described)
     return {

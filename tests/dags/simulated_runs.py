@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.utils.deprecation_tools import DeprecatedImportWarning
 
-from pipelines.dag_factory import score_tasks, tasks
+from pipelines.dag_factory import score_tasks, tasks, train_tasks
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.stage_task import failing_by_type
 from pipelines.use_case import UseCase
@@ -20,7 +20,7 @@ Work = Callable[[UseCase, dict[str, Any]], Any]
 DAGS: dict[str, tuple[tuple[str, Work], ...]] = {
     "ingest": (("ingest", tasks.ingest),),
     "train": (
-        ("train", tasks.train),
+        ("train", train_tasks.train),
         ("evaluate", tasks.evaluate),
         ("promote", tasks.promote),
         ("reference", tasks.reference),

@@ -11,6 +11,7 @@ from pipelines.use_case import load
 from tests import machines
 from tests.dags.airflow_runs import Answer, run
 from tests.dags.conftest import use_home
+from tests.dags.test_links import link
 from tests.machines import Variant
 
 TRAIN = "machines__train"
@@ -50,10 +51,17 @@ def test_a_rejection_fails_the_run_and_is_in_the_ledger(ready: Settings) -> None
     assert answer.refused == ["dag_test: 403", "operator: 403"]
 
 
-def test_an_approver_sees_the_evidence(ready: Settings) -> None:
+def test_an_approver_sees_the_evidence(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADFRAME_MLFLOW_UI", "https://mlflow.example/")
     answer = Answer("Approve", reason="better")
     ended = run(TRAIN, conf=CONF, answer=answer)
     judged = ended.returned["evaluate"]
+    page = f"https://mlflow.example/{judged['run_page']}"
+    assert f"[Calibration, segments and all else]({page}) on one page" in answer.body
+    for task in ("evaluate", "approve"):
+        assert link(task, ended.run_id, dag_id=TRAIN, name="Evidence page") == page
+    assert link("train", ended.run_id, dag_id=TRAIN, name="Evidence page") is None
+    assert (ready.root / "reports" / judged["page"]).is_file()
     assert answer.subject == "Promote machines version 1?"
     for part in (
         "**dag_test** asked for it: more history",

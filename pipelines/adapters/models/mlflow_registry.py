@@ -161,6 +161,11 @@ def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noq
         return skops.io.load(tree / "model.skops", trusted=list(TRUSTED_TYPES))
 
 
+def experiment_id(settings: Settings, run_id: str) -> str:
+    """Return the experiment of a run, which MLflow's pages are addressed by."""
+    return str(_client(settings).get_run(run_id).info.experiment_id)
+
+
 def artifact(settings: Settings, run_id: str, path: str) -> bytes:
     """Return a file logged beside a model; raises ChampionUnresolved when it is gone."""
     with tempfile.TemporaryDirectory() as folder:
@@ -172,16 +177,16 @@ def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[st
     client = _client(settings)
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
-    keep(settings, run_id, *EVIDENCE_FILE.split("/"), text)
+    keep(settings, run_id, EVIDENCE_FILE, text)
 
 
-def keep(settings: Settings, run_id: str, folder: str, name: str, text: str) -> None:
-    """Keep a text beside a model, in a folder of its run; one of that name is replaced."""
+def keep(settings: Settings, run_id: str, path: str, text: str) -> None:
+    """Keep a text beside a model as folder/name of its run; one that is there is replaced."""
     client = _client(settings)
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / name
+        file = Path(temporary) / Path(path).name
         file.write_text(text, "utf-8")
-        client.log_artifact(run_id, str(file), folder)
+        client.log_artifact(run_id, str(file), str(Path(path).parent))
 
 
 def artifact_bytes(settings: Settings, use_case: str, wanted: ModelVersion) -> int:

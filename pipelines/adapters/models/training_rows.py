@@ -1,0 +1,195 @@
+"""Training rows: the feature rows with final labels that a model learns from and is held to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+
+from pipelines.adapters import lake
+from pipelines.adapters.models import feature_store, known
+from pipelines.adapters.settings import Settings
+from pipelines.domain.features import AS_OF, FeatureView, feature_digest, feature_names
+from pipelines.domain.labels import Label, labelled
+from pipelines.domain.metrics import MINIMUM_BLOCKS
+from pipelines.domain.search import FoldRows
+from pipelines.domain.training import FeatureColumns, Training, feature_columns, feature_frame
+from pipelines.domain.windows import (
+    Fold,
+    Split,
+    block_name,
+    forward_split,
+    next_scoring_time,
+    scoring_blocks,
+    validation_folds,
+    windowed,
+)
+from pipelines.errors import NotEnoughData, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+LEAST_FOLD_BLOCKS = 14
+"""Blocks that a trial learns from at least (decision): each weekday twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRows:
+    """The rows to train on with their label, the held-out ones, and the split they come from.
+
+    Rows are in canonical order. ``folds`` are empty where nothing is searched; their rows lie in
+    ``labelled``, which holds no row that is held out.
+    """
+
+    rows: "pa.Table"
+    held_out: "pa.Table"
+    label: "np.ndarray"
+    columns: FeatureColumns
+    split: Split
+    folds: tuple[Fold, ...]
+    labelled: "pa.Table"
+    features: str
+
+    def window(self, timezone: str) -> tuple[str, str]:
+        """Return first and last training block by local ISO date."""
+        return _window(self.split.training, timezone)
+
+    def held_out_window(self, timezone: str) -> tuple[str, str]:
+        """Return first and last held-out block by local ISO date."""
+        return _window(self.split.held_out, timezone)
+
+    def fold_rows(self, training: Training) -> tuple[FoldRows, ...]:
+        """Return what each trial learns from and is judged on."""
+        return tuple(self._fold(fold, training) for fold in self.folds)
+
+    def _fold(self, fold: Fold, training: Training) -> FoldRows:
+        learned, judged = at(self.labelled, fold.training), at(self.labelled, fold.validation)
+        return FoldRows(
+            learned=feature_frame(learned, self.columns),
+            label=label_of(learned),
+            weight=training.weights.weigh(learned) if training.weights else None,
+            judged=feature_frame(judged, self.columns),
+            happened=label_of(judged),
+        )
+
+
+def choose(
+    settings: Settings,
+    use_case: str,
+    *,
+    view: FeatureView,
+    label: Label,
+    training: Training,
+    at_time: time,
+    timezone: str,
+    as_of: datetime,
+) -> TrainingRows:
+    """Return the rows that a training at ``as_of`` is about, described where they were not yet.
+
+    Raises NotEnoughData when too few blocks have final labels, or all labels are the same.
+    """
+    tables = known.load(settings, use_case, view, label)
+    digest = feature_digest(view, label)
+    folder = lake.features(settings, use_case, digest)
+    blocks = _final_blocks(label, training, at_time, timezone, as_of)
+    rows = feature_store.rows_at(folder, view, tables, blocks)
+    if rows is None:
+        raise _too_few(use_case, 0, training)
+    states = tables.label_states(view.entity, as_of)
+    final = labelled(rows, states, tuple(view.entity.key))
+    times = sorted(set(final[AS_OF].to_pylist()))
+    found = [(start, next_scoring_time(start, at_time, timezone)) for start in times]
+    split = forward_split(found, training.split, gap=label.final_after)
+    if len(split.training) < MINIMUM_BLOCKS:
+        raise _too_few(use_case, len(times), training)
+    folds: tuple[Fold, ...] = ()
+    if training.searches:
+        learnable = [block for block in found if block[0] in set(split.training)]
+        folds = validation_folds(
+            learnable, training.split, gap=label.final_after, window=training.window
+        )
+        if len(folds[0].training) < LEAST_FOLD_BLOCKS:
+            raise _too_few_to_search(use_case, len(folds[0].training), training)
+    held_out = at(final, split.held_out)
+    learnable_rows = at(final, split.training)
+    split = Split(training=windowed(split.training, training.window), held_out=split.held_out)
+    chosen = at(learnable_rows, split.training)
+    for part in (chosen, *(at(learnable_rows, fold.training) for fold in folds)):
+        _refuse_one_class(use_case, label, part)
+    return TrainingRows(
+        rows=chosen,
+        held_out=held_out,
+        label=label_of(chosen),
+        columns=feature_columns(rows, feature_names(rows, view.entity)),
+        split=split,
+        folds=folds,
+        labelled=learnable_rows,
+        features=digest,
+    )
+
+
+def at(rows: "pa.Table", times: Sequence[datetime]) -> "pa.Table":
+    """Return the rows of some scoring times, in their order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
+    return rows.filter(pc.is_in(rows[AS_OF], wanted)).combine_chunks()
+
+
+def label_of(rows: "pa.Table") -> "np.ndarray":
+    """Return the labels of labelled rows as 0 and 1."""
+    found: np.ndarray = rows["label"].to_numpy(zero_copy_only=False).astype("int8")
+    return found
+
+
+def _window(times: Sequence[datetime], timezone: str) -> tuple[str, str]:
+    return block_name(times[0], timezone), block_name(times[-1], timezone)
+
+
+def _final_blocks(
+    label: Label, training: Training, at_time: time, timezone: str, as_of: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return the blocks whose every label was final at ``as_of``, from the declared start."""
+    last = as_of - label.final_after
+    blocks = scoring_blocks(at_time, timezone, since=training.start, until=last)
+    return [block for block in blocks if block[1] <= last]
+
+
+def _too_few(use_case: str, found: int, training: Training) -> NotEnoughData:
+    days = training.split.test_days
+    return NotEnoughData(
+        Problem(
+            where=f"training of {use_case}",
+            expected=f"at least {MINIMUM_BLOCKS} training blocks before {days} held-out ones",
+            found=f"{found} blocks with final labels",
+            fix="Ingest more history, wait for labels to become final, or hold out fewer days.",
+        )
+    )
+
+
+def _too_few_to_search(use_case: str, found: int, training: Training) -> NotEnoughData:
+    days = training.split.validation_days
+    return NotEnoughData(
+        Problem(
+            where=f"search for the parameters of {use_case}",
+            expected=f"at least {LEAST_FOLD_BLOCKS} training blocks before {days} validation ones",
+            found=f"{found} blocks with final labels",
+            fix="Ingest more history, validate on fewer days, or train with trials=0 until then.",
+        )
+    )
+
+
+def _refuse_one_class(use_case: str, label: Label, rows: "pa.Table") -> None:
+    """Raise NotEnoughData unless there are rows of both classes."""
+    values = label_of(rows)
+    if values.min() != values.max():
+        return
+    raise NotEnoughData(
+        Problem(
+            where=f"training of {use_case}, label {label.name!r}",
+            expected="rows where it is true and rows where it is not",
+            found=f"{'true' if values[0] else 'false'} in all {len(values)} rows",
+            fix=f"Look at the rule {label.rule!r}, or wait for more labels.",
+        )
+    )

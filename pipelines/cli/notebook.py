@@ -1,0 +1,125 @@
+"""Notebook: what a data scientist calls from Python, on the same stages as Airflow's."""
+
+import getpass
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.settings import Settings
+from pipelines.cli.stage_runs import moment
+from pipelines.domain.contract_problems import near
+from pipelines.domain.training import Asked
+from pipelines.errors import Problem, SettingsError
+from pipelines.use_case import UseCase, load, load_all
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.stages.train import Trained
+
+
+def read(table: str, *, as_of: datetime | str = "") -> "pd.DataFrame":
+    """Return a table's rows as they were known at ``as_of`` (now when empty), one a key.
+
+    ``table`` is a declared name such as "schedule", or "flight_delays.schedule" where several use
+    cases have one. ``as_of`` without an offset is local to the use case. Raises SettingsError for a
+    table that nobody declares.
+    """
+    from pipelines.adapters import lake
+    from pipelines.domain.features import KnownTables
+
+    settings = Settings()
+    use_case, name = _declared(settings, table)
+    declared = use_case.table(name)
+    known = KnownTables(lake.versions(settings, use_case.name, [declared]), [declared], None)
+    known.cut(_moment(as_of, use_case))
+    frame: pd.DataFrame = known.sql(f'select * from "{name}"').to_arrow_table().to_pandas()  # noqa: S608 - a declared name
+    return frame
+
+
+def training_rows(
+    use_case: str, *, as_of: datetime | str = "", window_days: int | None = None
+) -> "pd.DataFrame":
+    """Return the feature rows, with their label, that a training at ``as_of`` learns from.
+
+    Held-out rows are not among them: what was looked at cannot judge any more. Raises NotEnoughData
+    as the training would.
+    """
+    from pipelines.stages.train import rows
+
+    settings = Settings()
+    declared = load(settings.dags.absolute() / f"{use_case}.py")
+    found = rows(
+        declared,
+        settings,
+        as_of=_moment(as_of, declared),
+        asked=Asked(window_days=window_days),
+    )
+    frame: pd.DataFrame = found.to_pandas()
+    return frame
+
+
+def train(
+    use_case: str,
+    *,
+    as_of: datetime | str = "",
+    candidates: Sequence[str] = (),
+    window_days: int | None = None,
+    trials: int | None = None,
+    reason: str = "",
+) -> "Trained":
+    """Search, fit and register a challenger here and now; a line a trial is printed.
+
+    It is the training that Airflow runs: the same time, rows and code return the same candidate,
+    whoever trained it first. Raises HeadframeError with what stands in the way.
+    """
+    from pipelines.stages.train import train as stage
+
+    settings = Settings()
+    declared = load(settings.dags.absolute() / f"{use_case}.py")
+    time = _moment(as_of, declared)
+    return stage(
+        declared,
+        settings,
+        as_of=time,
+        run=f"notebook__{time.isoformat()}",
+        requester=getpass.getuser(),
+        asked=Asked(
+            candidates=tuple(candidates), window_days=window_days, trials=trials, reason=reason
+        ),
+        told=lambda line: sys.stdout.write(f"{line}\n"),
+    )
+
+
+def _declared(settings: Settings, table: str) -> tuple[UseCase, str]:
+    """Return the one use case that declares a table, and the table's own name."""
+    found, _ = load_all(settings.dags.absolute())
+    wanted, _, name = table.rpartition(".")
+    owners = [
+        use_case
+        for use_case in found.values()
+        if wanted in ("", use_case.name) and name in {one.name for one in use_case.tables}
+    ]
+    if len(owners) == 1:
+        return owners[0], name
+    names = tuple(
+        f"{use_case.name}.{one.name}" for use_case in found.values() for one in use_case.tables
+    )
+    several = ", ".join(f"{use_case.name}.{name}" for use_case in owners)
+    raise SettingsError(
+        Problem(
+            where=f"headframe.read({table!r})",
+            expected="a table of one use case",
+            found=several
+            or f"none of that name{near(table, (*names, *(n.split('.')[1] for n in names)))}",
+            fix="Write use_case.table; `headframe list` shows what there is, and HEADFRAME_DAGS where "
+            "use cases are looked for.",
+        )
+    )
+
+
+def _moment(as_of: datetime | str, use_case: UseCase) -> datetime:
+    if not as_of:
+        return datetime.now(UTC)
+    return moment(as_of if isinstance(as_of, str) else as_of.isoformat(), use_case)

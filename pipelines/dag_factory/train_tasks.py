@@ -1,0 +1,137 @@
+"""Train tasks: the search laid out, its trials made by tuners side by side, the best registered."""
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from pipelines.adapters.platform.process_state import PROCESS_MARKER
+from pipelines.adapters.settings import Settings
+from pipelines.dag_factory import runs
+from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
+from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.stage_task import say
+from pipelines.domain.training import Asked
+from pipelines.use_case import UseCase
+
+if TYPE_CHECKING:
+    from pipelines.stages.train import Trained
+
+PLAN = "plan"
+"""XCom key of the search: the return value of that task is the numbers of its tuners."""
+
+DRY_RUN = "This was a dry run: the log says what would have been trained."
+
+
+def train(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Fit and register a challenger; a retry goes on only with the code of the first try."""
+    from pipelines.stages.train import train as stage
+
+    settings, wanted = Settings(), asked(context)
+    code = remember_code(settings, use_case, context)
+    if wanted.dry_run:
+        _say_only(use_case, settings, context)
+    trained = stage(
+        use_case,
+        settings,
+        as_of=runs.as_of(context),
+        run=context["run_id"],
+        requester=runs.requester(context, use_case),
+        asked=wanted,
+        told=say,
+    )
+    return _told(trained, code)
+
+
+def plan(use_case: UseCase, context: Context) -> list[int]:
+    """Lay the search out, and return the numbers of its tuners; none when there is nothing to try."""
+    from pipelines.stages.train import plan as stage
+
+    settings, wanted = Settings(), asked(context)
+    code = remember_code(settings, use_case, context)
+    if wanted.dry_run:
+        _say_only(use_case, settings, context)
+    planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
+    say(planned.says)
+    context["ti"].xcom_push(PLAN, {"study": planned.study, "code": code})
+    return list(range(planned.tuners))
+
+
+def tune(use_case: UseCase, context: Context, tuner: int) -> dict[str, Any]:
+    """Make trials until none waits; a retry begins anew what the try before it left."""
+    from pipelines.stages.train import tune as stage
+
+    settings = Settings()
+    planned = _planned(use_case, settings, context)
+    searched = stage(
+        use_case,
+        settings,
+        as_of=runs.as_of(context),
+        asked=asked(context),
+        study=planned["study"],
+        tuner=tuner,
+        told=say,
+    )
+    worker = f"{os.environ.get(PROCESS_MARKER, 'a process')} on {socket.gethostname()}"
+    return {"says": say(f"{searched}, by {worker}"), "worker": worker}
+
+
+def finish(use_case: UseCase, context: Context) -> dict[str, Any]:
+    """Fit and register the best of the search, once every tuner has ended.
+
+    Skips itself after a dry run.
+    """
+    from pipelines.stages.train import finish as stage
+
+    settings = Settings()
+    planned = _planned(use_case, settings, context)
+    trained = stage(
+        use_case,
+        settings,
+        as_of=runs.as_of(context),
+        run=context["run_id"],
+        requester=runs.requester(context, use_case),
+        asked=asked(context),
+        told=say,
+    )
+    return _told(trained, planned["code"])
+
+
+def asked(context: Context) -> Asked:
+    """Return what the run's form asks for in place of what is declared."""
+    given = context["params"]
+    return Asked(
+        candidates=tuple(given.get("candidates") or ()),
+        window_days=given.get("window_days"),
+        trials=given.get("trials"),
+        reason=given.get("reason") or "",
+        dry_run=bool(given.get("dry_run")),
+    )
+
+
+def _planned(use_case: UseCase, settings: Settings, context: Context) -> dict[str, Any]:
+    """Return what the first task laid out. Raises CodeChanged when this process has other code."""
+    planned: dict[str, Any] | None = context["ti"].xcom_pull(task_ids="plan", key=PLAN)
+    if planned is None:
+        raise AirflowSkipException(DRY_RUN)
+    refuse_changed_code(settings, use_case, planned)
+    return planned
+
+
+def _say_only(use_case: UseCase, settings: Settings, context: Context) -> None:
+    """Say what a training would do, and skip it. Raises AirflowSkipException."""
+    from pipelines.stages.train import plan as stage
+
+    planned = stage(use_case, settings, as_of=runs.as_of(context), asked=asked(context))
+    say(f"would learn from {planned.says}")
+    raise AirflowSkipException(DRY_RUN)
+
+
+def _told(trained: "Trained", code: str) -> dict[str, Any]:
+    return {
+        "says": say(trained.describe()),
+        "version": trained.version,
+        "run_id": trained.run_id,
+        "code": code,
+    }
