@@ -19,6 +19,14 @@ from pipelines.domain.evidence import Evidence
 from pipelines.domain.features import FeatureView, KnownTables, features
 from pipelines.domain.gates.beats_baseline import BeatsBaseline
 from pipelines.domain.gates.beats_champion import BeatsChampion
+from pipelines.domain.gates.calibrated import Calibrated
+from pipelines.domain.gates.compatible_signature import CompatibleSignature
+from pipelines.domain.gates.fresh_data import FreshData
+from pipelines.domain.gates.no_leakage import NoLeakage
+from pipelines.domain.gates.no_worse_on_segment import NoWorseOnSegment
+from pipelines.domain.gates.reproducible import Reproducible
+from pipelines.domain.gates.stable_across_seeds import StableAcrossSeeds
+from pipelines.domain.gates.within_budget import WithinBudget
 from pipelines.domain.labels import Label
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
@@ -31,12 +39,13 @@ from pipelines.domain.windows import ForwardTime, Sliding
 from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 __all__ = [
-    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "ByColumn", "Candidate",
-    "Choice", "Column", "CsvFile", "DeltaFolder", "FeatureColumns", "Files", "ForwardTime", "Gate",
-    "IntUniform", "KnownTables", "Label", "LogUniform", "Monitoring", "ParquetFile",
-    "PostgresTable", "PredictionRange", "Query", "Recent", "Retraining", "Roles", "Scoring",
-    "Sliding", "Table", "TopN", "TrainedUseCase", "Training", "Uniform", "UseCase", "features",
-    "load", "load_all",
+    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "ByColumn", "Calibrated",
+    "Candidate", "Choice", "Column", "CompatibleSignature", "CsvFile", "DeltaFolder",
+    "FeatureColumns", "Files", "ForwardTime", "FreshData", "Gate", "IntUniform", "KnownTables",
+    "Label", "LogUniform", "Monitoring", "NoLeakage", "NoWorseOnSegment", "ParquetFile",
+    "PostgresTable", "PredictionRange", "Query", "Recent", "Reproducible", "Retraining", "Roles",
+    "Scoring", "Sliding", "StableAcrossSeeds", "Table", "TopN", "TrainedUseCase", "Training",
+    "Uniform", "UseCase", "WithinBudget", "features", "load", "load_all",
 ]  # fmt: skip
 
 _loading: ContextVar[bool] = ContextVar("loading", default=False)

@@ -223,6 +223,10 @@ MLFLOW_PATHS = {
 
 def copy_template(template: Path, target: Path) -> Settings:
     """Return the settings of a fresh copy that names its own paths, no more the template's."""
+    from mlflow.tracking._tracking_service import utils
+
+    # MLflow remembers where a run's files are, by its id, which the copy has in common.
+    utils._artifact_repos_cache.clear()
     shutil.copytree(template, target, dirs_exist_ok=True)
     settings = settings_in(target)
     with closing(sqlite3.connect(settings.root / "mlflow" / "mlflow.db")) as database:

@@ -140,11 +140,11 @@ class Evidence:
             if plain["format"] not in (WITHOUT_EXAMINATION, FORMAT):
                 raise _unreadable(f"format {plain['format']}")
             evidence = _from_plain(plain)
-            if unread := _unread(plain, json.loads(evidence.to_json())):
-                raise _unreadable(f"fields it does not know: {unread}")
-            return evidence
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable(f"{type(error).__name__}: {error}") from error
+        if unread := _unread(plain, json.loads(evidence.to_json())):
+            raise _unreadable(f"something else in {unread} than this release writes")
+        return evidence
 
 
 def build_blocks(

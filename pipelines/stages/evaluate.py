@@ -1,27 +1,40 @@
 """Evaluate: judge the challenger on held-out rows and freeze the evidence."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters import lake
 from pipelines.adapters.models import champion as champions
-from pipelines.adapters.models import code_archive, decisions, feature_store, known, mlflow_registry
+from pipelines.adapters.models import (
+    code_archive,
+    decisions,
+    footprint,
+    mlflow_registry,
+    probe,
+    search_record,
+)
 from pipelines.adapters.models.decisions import Decision, Recorded
 from pipelines.adapters.models.mlflow_registry import ModelVersion
+from pipelines.adapters.models.model_rows import ModelRows
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.evidence import Evidence, build_blocks, build_metrics
-from pipelines.domain.features import AS_OF, KnownTables, feature_digest
-from pipelines.domain.labels import labelled
+from pipelines.domain.examination import Examination
+from pipelines.domain.examine import FOOTPRINT, LEAKAGE, REPRODUCTION, Subject, examine
+from pipelines.domain.features import AS_OF
+from pipelines.domain.gates.no_worse_on_segment import NoWorseOnSegment
 from pipelines.domain.metrics import Interval
-from pipelines.domain.training import FeatureColumns, PriorRate, positive_probability
+from pipelines.domain.probe import Scorer
+from pipelines.domain.refits import Lesson
+from pipelines.domain.training import PriorRate, fit, positive_probability
 from pipelines.domain.verdict import promotable
-from pipelines.domain.windows import block_name, next_scoring_time
-from pipelines.errors import CodeChanged, NotEnoughData, Problem
+from pipelines.errors import CodeChanged, DeclarationError, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -52,38 +65,18 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
     if (frozen := _frozen(use_case, settings, challenger)) is not None:
         return frozen
     _refuse_other_code(use_case, settings, challenger)
-    champion = champions.resolve(settings, use_case.name)
-    held_out = _HeldOut.of(parts, settings, challenger)
-    rows = held_out.rows(challenger)
-    label = rows["label"].to_numpy(zero_copy_only=False).astype("int8")
-    probabilities = {
-        "challenger": _predict(settings, use_case.name, challenger, rows),
-        "baseline": PriorRate(float(challenger.tags["headframe.training_rate"])).predict(
-            len(label)
-        ),
-    }
-    if champion is not None:
-        seen = held_out.rows(champion.model)
-        _refuse_other_rows(parts, rows, seen)
-        probabilities["champion"] = _predict(settings, use_case.name, champion.model, seen)
-    zone = parts.scoring.timezone
-    blocks = [block_name(moment, zone) for moment in rows[AS_OF].to_pylist()]
-    first, last = json.loads(challenger.tags["headframe.training_window"])
-    evidence = Evidence(
-        use_case=use_case.name,
-        as_of=challenger.tags["headframe.as_of"],
-        challenger=challenger.version,
-        champion=champion.model.version if champion else None,
-        training_window=(first, last),
-        held_out_window=(min(blocks), max(blocks)),
-        rows=len(label),
-        positives=int(label.sum()),
-        metrics=build_metrics(label, probabilities, blocks),
-        blocks=build_blocks(label, probabilities, blocks),
-        data_versions=json.loads(challenger.tags["headframe.data_versions"]),
-        declaration_digest=challenger.tags["headframe.declaration"],
-        code_digest=challenger.tags["headframe.code"],
+    rows = ModelRows.of(
+        settings,
+        use_case.name,
+        challenger,
+        view=parts.features,
+        label=parts.label,
+        at=parts.scoring.at,
+        timezone=parts.scoring.timezone,
     )
+    with one_thread():  # as in training, so that a model fitted again is the same one
+        judged = _Judged.of(use_case, parts, rows)
+        evidence = judged.evidence()
     verdicts = tuple(gate.judge(evidence) for gate in use_case.gates)
     evidence = replace(evidence, verdicts=verdicts)
     mlflow_registry.log_evidence(
@@ -94,38 +87,132 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _HeldOut:
-    """The challenger's held-out blocks, and the lake to describe them from."""
+class _Judged:
+    """A challenger, its rival, and what each says of the held-out rows."""
 
+    use_case: UseCase
     parts: TrainedUseCase
-    settings: Settings
-    tables: KnownTables
-    blocks: list[tuple[datetime, datetime]]
-    as_of: datetime
+    rows: ModelRows
+    champion: ModelVersion | None
+    held_out: Lesson
+    model: Any
+    probabilities: "Mapping[str, np.ndarray]"
 
     @classmethod
-    def of(cls, parts: TrainedUseCase, settings: Settings, challenger: ModelVersion) -> "_HeldOut":
-        at, zone = parts.scoring.at, parts.scoring.timezone
-        times = map(datetime.fromisoformat, json.loads(challenger.tags["headframe.held_out"]))
+    def of(cls, use_case: UseCase, parts: TrainedUseCase, rows: ModelRows) -> "_Judged":
+        settings, challenger = rows.settings, rows.challenger
+        standing = champions.resolve(settings, use_case.name)
+        held_out = rows.lesson(rows.held_out(challenger))
+        _refuse_unknown_segments(use_case, held_out.rows)
+        model = mlflow_registry.load(settings, use_case.name, challenger)
+        rate = float(challenger.tags["headframe.training_rate"])
+        probabilities = {
+            "challenger": _predict(model, challenger, held_out.rows),
+            "baseline": PriorRate(rate).predict(len(held_out.label)),
+        }
+        if standing is not None:
+            seen = rows.held_out(standing.model)
+            _refuse_other_rows(parts, held_out.rows, seen)
+            before = mlflow_registry.load(settings, use_case.name, standing.model)
+            probabilities["champion"] = _predict(before, standing.model, seen)
         return cls(
+            use_case=use_case,
             parts=parts,
-            settings=settings,
-            tables=known.load(settings, parts.name, parts.features, parts.label),
-            blocks=[(start, next_scoring_time(start, at, zone)) for start in times],
-            as_of=datetime.fromisoformat(challenger.tags["headframe.as_of"]),
+            rows=rows,
+            champion=standing.model if standing else None,
+            held_out=held_out,
+            model=model,
+            probabilities=probabilities,
         )
 
-    def rows(self, model: ModelVersion) -> "pa.Table":
-        """Return feature rows with labels final at ``as_of``, made by the model's own view."""
-        view, digest = self.parts.features, model.tags["headframe.features"]
-        folder = lake.features(self.settings, self.parts.name, digest)
-        if digest == feature_digest(view, self.parts.label):
-            rows = feature_store.rows_at(folder, view, self.tables, self.blocks)
-        else:
-            rows = feature_store.written_rows_at(folder, view, self.blocks)
-        assert rows is not None  # noqa: S101 - training found rows at these times
-        states = self.tables.label_states(view.entity, self.as_of)
-        return labelled(rows, states, tuple(view.entity.key))
+    def evidence(self) -> Evidence:
+        """Return the evidence, without verdicts."""
+        challenger, held_out = self.rows.challenger, self.held_out
+        first, last = json.loads(challenger.tags["headframe.training_window"])
+        return Evidence(
+            use_case=self.use_case.name,
+            as_of=challenger.tags["headframe.as_of"],
+            challenger=challenger.version,
+            champion=self.champion.version if self.champion else None,
+            training_window=(first, last),
+            held_out_window=(min(held_out.blocks), max(held_out.blocks)),
+            rows=len(held_out.label),
+            positives=int(held_out.label.sum()),
+            metrics=build_metrics(held_out.label, self.probabilities, held_out.blocks),
+            blocks=build_blocks(held_out.label, self.probabilities, held_out.blocks),
+            data_versions=json.loads(challenger.tags["headframe.data_versions"]),
+            declaration_digest=challenger.tags["headframe.declaration"],
+            code_digest=challenger.tags["headframe.code"],
+            examination=self.examination(),
+        )
+
+    def examination(self) -> Examination:
+        """Look at what gates and approvers want to know."""
+        rows, settings = self.rows, self.rows.settings
+        needs = {need for gate in self.use_case.gates for need in getattr(gate, "needs", ())}
+        columns = probe.feature_columns(rows.challenger)
+        subject = Subject(
+            model=Scorer(model=self.model, columns=columns, fused=None),
+            columns=columns,
+            champion_columns=probe.feature_columns(self.champion) if self.champion else None,
+            training=rows.lesson(rows.training()),
+            held_out=self.held_out,
+            probabilities=self.probabilities,
+            teach=self._teach,
+            seed=self.parts.training.seed,
+        )
+        return examine(
+            subject,
+            segments=_segment_names(self.use_case),
+            needs=needs,
+            described=rows.described_again() if LEAKAGE in needs else (0, 0),
+            footprint=(
+                footprint.measured(settings, self.use_case.name, rows.challenger, self.model)
+                if FOOTPRINT in needs
+                else None
+            ),
+            probed=probe.kept(settings, rows.challenger) if REPRODUCTION in needs else None,
+        )
+
+    def _teach(self, rows: "pa.Table", label: "np.ndarray", seed: int) -> Any:  # noqa: ANN401 - any estimator
+        """Fit the candidate as training did, on these rows and labels."""
+        training, challenger = self.parts.training, self.rows.challenger
+        name, parameters = search_record.built_from(challenger) or (None, {})
+        candidate = training.candidate(name) if name else training.candidates[0]
+        columns = probe.feature_columns(challenger)
+        return fit(
+            candidate,
+            rows,
+            label,
+            columns,
+            seed,
+            parameters=parameters,
+            weights=training.weights,
+        )
+
+
+def _segment_names(use_case: UseCase) -> list[str]:
+    asked = [gate.segment for gate in use_case.gates if isinstance(gate, NoWorseOnSegment)]
+    return list(dict.fromkeys([*asked, *use_case.monitoring.segments]))
+
+
+def _refuse_unknown_segments(use_case: UseCase, rows: "pa.Table") -> None:
+    """Raise DeclarationError unless every segment is a text that each row has."""
+    import pyarrow as pa
+
+    texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    if unknown := [name for name in _segment_names(use_case) if name not in texts]:
+        raise DeclarationError(
+            *(
+                Problem(
+                    where=f"use case {use_case.name!r}, segment {name!r}",
+                    expected=f"a text among key and features: {', '.join(texts)}",
+                    found="no such column",
+                    fix="Correct the name in gates or monitoring, or add the feature.",
+                )
+                for name in unknown
+            )
+        )
 
 
 def _refuse_other_rows(parts: TrainedUseCase, rows: "pa.Table", seen: "pa.Table") -> None:
@@ -143,12 +230,8 @@ def _refuse_other_rows(parts: TrainedUseCase, rows: "pa.Table", seen: "pa.Table"
         )
 
 
-def _predict(settings: Settings, use_case: str, model: ModelVersion, rows: "pa.Table") -> Any:  # noqa: ANN401 - an array
-    columns = FeatureColumns(
-        numeric=tuple(json.loads(model.tags["headframe.numeric"])),
-        categorical=tuple(json.loads(model.tags["headframe.categorical"])),
-    )
-    return positive_probability(mlflow_registry.load(settings, use_case, model), rows, columns)
+def _predict(model: Any, version: ModelVersion, rows: "pa.Table") -> "np.ndarray":  # noqa: ANN401 - any estimator
+    return positive_probability(model, rows, probe.feature_columns(version))
 
 
 def _frozen(use_case: UseCase, settings: Settings, challenger: ModelVersion) -> Evaluated | None:

@@ -11,12 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from pipelines import use_case
 from pipelines.domain import gates
+from pipelines.domain.digest import digest_of
 from pipelines.domain.evidence import BlockLoss, Evidence
+from pipelines.domain.examine import FOOTPRINT, LEAKAGE, REPRODUCTION, SEEDS
 from pipelines.domain.metrics import LOSSES
 from pipelines.domain.verdict import OUTCOMES, Verdict, promotable
+from tests.examined import evidence_with
 
-ARGUMENTS: Mapping[str, Any] = {"metric": "log_loss", "margin": 0.01, "confidence": 0.95}
+ARGUMENTS: Mapping[str, Any] = {
+    **{"metric": "log_loss", "margin": 0.01, "confidence": 0.95},
+    **{"segment": "origin", "tolerance": 0.03, "limit": 0.05},
+    **{"days": 30, "milliseconds_per_1000": 50.0},
+}
 """An argument for each required field by its name; a gate with another field adds it here."""
 
 
@@ -45,6 +53,9 @@ COMPARING = [
     gate for gate in GATES if "metric" in {field.name for field in dataclasses.fields(gate)}
 ]
 """Gates that compare the challenger's losses with another role's."""
+
+OF_DATES = {"FreshData"}
+"""Gates that look at nothing but dates."""
 
 
 def made(gate: type[Any]) -> Judging:
@@ -90,7 +101,9 @@ def evidence_of(gain: float, blocks: int = 28, spread: float = 0.01) -> Evidence
 
 
 def test_the_gates_were_found() -> None:
-    assert {"BeatsBaseline", "BeatsChampion"} <= {gate.__name__ for gate in GATES}
+    names = {gate.__name__ for gate in GATES}
+    assert {"BeatsBaseline", "BeatsChampion"} | OF_DATES <= names
+    assert names <= set(use_case.__all__)
     assert COMPARING
 
 
@@ -132,22 +145,38 @@ def test_its_verdict_is_a_sentence_and_survives_json(gate: type[Any], gain: floa
     assert Evidence.from_json(kept.to_json()).verdicts == (verdict,)
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", [gate for gate in GATES if gate.__name__ not in OF_DATES])
 @pytest.mark.parametrize("blocks", [0, 1, 5, 19])
-def test_too_few_blocks_never_pass(gate: type[Any], blocks: int) -> None:
+def test_too_few_blocks_and_what_was_not_looked_at_never_pass(gate: type[Any], blocks: int) -> None:
     verdict = made(gate).judge(evidence_of(0.1, blocks))
     assert verdict.outcome == "too_few"
     assert not promotable([verdict])
 
 
+@pytest.mark.parametrize("gate", GATES)
+def test_it_says_the_same_of_stored_evidence(gate: type[Any]) -> None:
+    evidence = evidence_with()
+    assert made(gate).judge(Evidence.from_json(evidence.to_json())) == made(gate).judge(evidence)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_its_arguments_have_a_canonical_form(gate: type[Any]) -> None:
+    assert digest_of(made(gate)) == digest_of(made(gate))
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_what_it_needs_is_looked_at(gate: type[Any]) -> None:
+    assert getattr(gate, "needs", frozenset()) <= {SEEDS, LEAKAGE, FOOTPRINT, REPRODUCTION}
+
+
 @pytest.mark.parametrize("gate", COMPARING)
-@pytest.mark.parametrize("blocks", [20, 28, 56])
+@pytest.mark.parametrize("blocks", [28, 42, 56])
 def test_identical_models_never_pass(gate: type[Any], blocks: int) -> None:
     assert made(gate).judge(evidence_of(0.0, blocks, spread=0.0)).outcome == "failed"
 
 
 @pytest.mark.parametrize("gate", COMPARING)
-@pytest.mark.parametrize("blocks", [20, 28, 56])
+@pytest.mark.parametrize("blocks", [28, 42, 56])
 def test_a_clearly_better_challenger_passes(gate: type[Any], blocks: int) -> None:
     verdict = made(gate).judge(evidence_of(0.1, blocks))
     assert verdict.outcome == "passed"
@@ -155,7 +184,7 @@ def test_a_clearly_better_challenger_passes(gate: type[Any], blocks: int) -> Non
 
 
 @pytest.mark.parametrize("gate", COMPARING)
-@pytest.mark.parametrize("blocks", [20, 28, 56])
+@pytest.mark.parametrize("blocks", [28, 42, 56])
 def test_a_clearly_worse_challenger_fails(gate: type[Any], blocks: int) -> None:
     verdict = made(gate).judge(evidence_of(-0.1, blocks))
     assert verdict.outcome == "failed"

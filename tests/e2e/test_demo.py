@@ -94,15 +94,18 @@ def test_the_first_model_beat_the_baseline_and_was_approved_by_the_approver(ran:
     first = ran.summary["models"][0]
     assert first["answer"] == "approved by approver"
     assert first["promoted"]
-    assert [v["outcome"] for v in first["verdicts"]] == ["passed", "not_applicable"]
+    not_applicable = {v["gate"] for v in first["verdicts"] if v["outcome"] == "not_applicable"}
+    assert not_applicable == {"BeatsChampion", "CompatibleSignature"}
+    assert {v["outcome"] for v in first["verdicts"]} == {"passed", "not_applicable"}
     loss = {role: metrics["log_loss"][0] for role, metrics in first["metrics"].items()}
     assert loss["challenger"] < loss["baseline"]
 
 
 def test_the_retrained_challenger_was_judged_against_the_champion(ran: Ran) -> None:
-    second = ran.summary["models"][1]
-    assert second["champion_then"] == ran.summary["models"][0]["version"]
-    assert {v["gate"] for v in second["verdicts"]} == {"BeatsBaseline", "BeatsChampion"}
+    first, second = ran.summary["models"]
+    assert second["champion_then"] == first["version"]
+    assert [v["gate"] for v in second["verdicts"]] == [v["gate"] for v in first["verdicts"]]
+    assert "not_applicable" not in {v["outcome"] for v in second["verdicts"]}
     refused = any(v["outcome"] in ("failed", "too_few") for v in second["verdicts"])
     assert second["promoted"] is not refused
 

@@ -125,6 +125,7 @@ def test_a_profile_counts_the_rows_of_its_block(home: Home) -> None:
     expected = np.histogram(miles, [-np.inf, *edges.cuts, np.inf])[0].tolist()  # type: ignore[union-attr]
     assert newest.of(reference.edges, "miles").tolist() == [*expected, 0]
     assert newest.rows == PARCELS
+    assert set(reference.edges.ranked) == {"miles", "minutes", "depot", reference.prediction}
     assert set(reference.importance) == {"miles", "minutes", "depot"}
     assert reference.importance["minutes"] > 0.1
     assert sum(reference.importance.values()) == pytest.approx(1)

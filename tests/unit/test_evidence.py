@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.domain.block_estimate import BlockEstimate
 from pipelines.domain.evidence import BlockLoss, Evidence, build_blocks, build_metrics
+from pipelines.domain.examination import (
+    ChampionDifference,
+    CurvePoint,
+    Examination,
+    Footprint,
+    Leakage,
+    Reliability,
+    ReliabilityBin,
+    Reproduction,
+    SeedLoss,
+    SegmentDifference,
+)
 from pipelines.domain.metrics import Interval, TooFewBlocks
 from pipelines.domain.verdict import OUTCOMES, Outcome, Verdict, promotable
 from pipelines.errors import HeadframeError
@@ -41,6 +54,50 @@ EVIDENCE = Evidence(
 )
 
 
+ESTIMATE = BlockEstimate(
+    estimate=0.1,
+    standard_error=1 / 3,
+    effective=21.5,
+    degrees=20.5,
+    autocorrelation=0.0,
+    skewness=-0.1,
+    blocks=28,
+)
+EXAMINED = replace(
+    EVIDENCE,
+    examination=Examination(
+        rival="champion",
+        segments={
+            "origin": (
+                SegmentDifference(level="EWR", rows=2, worsening=ESTIMATE),
+                SegmentDifference(level="(missing)", rows=1, worsening=None),
+            )
+        },
+        reliability=Reliability(
+            in_the_large=ESTIMATE,
+            slope=ESTIMATE,
+            error=ESTIMATE,
+            bins=(ReliabilityBin(rows=3, predicted=0.2, observed=1 / 3),),
+        ),
+        importance={"load": 1.0},
+        learning_curve=(CurvePoint(blocks=7, rows=90, log_loss=0.5),),
+        seeds=(SeedLoss(seed=8, log_loss=0.4),),
+        leakage=Leakage(
+            shuffled=ESTIMATE, shuffles=(0.1,), alone={"load": 0.7}, described=3, differing=0
+        ),
+        footprint=Footprint(rows=3, milliseconds_per_1000=4.5, megabytes=1.25),
+        inputs={"challenger": {"load": "number"}, "champion": {"load": "number"}},
+        reproduction=Reproduction(rows=3, differing=0, largest=0.0),
+        difference=ChampionDifference(
+            improvements={"log_loss": ESTIMATE, "brier": None},
+            moved=0.01,
+            features_added=(),
+            features_removed=("age",),
+        ),
+    ),
+)
+
+
 def verdict(outcome: Outcome) -> Verdict:
     return Verdict(gate="Any", outcome=outcome, reason="So it was.", figures={})
 
@@ -50,6 +107,18 @@ def test_evidence_reads_back_equal_with_the_same_digest() -> None:
     assert again == EVIDENCE
     assert again.to_json() == EVIDENCE.to_json()
     assert again.digest == EVIDENCE.digest
+
+
+def test_an_examination_reads_back_equal_with_the_same_digest() -> None:
+    again = Evidence.from_json(EXAMINED.to_json())
+    assert again == EXAMINED
+    assert again.digest == EXAMINED.digest != EVIDENCE.digest
+
+
+def test_evidence_that_an_older_release_froze_keeps_its_digest() -> None:
+    # The digest that the release before the examination gave to this very evidence.
+    assert EVIDENCE.digest == "a241be0e77aef3dd4c818c6af7222f36c46eccd6b4493175bce4fbea9a89c02f"
+    assert json.loads(EVIDENCE.to_json())["format"] == 1
 
 
 def test_the_json_is_canonical() -> None:
@@ -142,10 +211,22 @@ def test_a_loss_that_is_not_finite_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"format":1}', EVIDENCE.to_json().replace('"format":1', '"format":2')],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format":1}',
+        EVIDENCE.to_json().replace('"format":1', '"format":2'),
+        EVIDENCE.to_json().replace('"format":1', '"format":3'),
+        EXAMINED.to_json().replace('"format":2', '"format":1'),
+        EXAMINED.to_json().replace('"rival":"champion"', '"rival":"nobody"'),
+        EXAMINED.to_json().replace('"largest":0.0', '"largest":"none"'),
+        EXAMINED.to_json().replace('"largest":0.0', '"largest":0.0,"later":1'),
+        EVIDENCE.to_json().replace('"rows":3', '"rows":3,"later":1', 1),
+    ],
 )
 def test_what_is_no_evidence_is_refused_by_name(text: str) -> None:
-    with pytest.raises(HeadframeError, match="expected evidence in format 1"):
+    with pytest.raises(HeadframeError, match="expected evidence in format 1 or 2"):
         Evidence.from_json(text)
 
 

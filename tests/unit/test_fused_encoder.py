@@ -160,8 +160,8 @@ def trees_of_categories(unknown: float) -> tuple[Any, FusedModel]:
     return model, found
 
 
-@settings(max_examples=60, deadline=None)
-@given(drawn_rows, st.sampled_from([-1.0, np.nan]))
+@settings(max_examples=30, deadline=None)
+@given(drawn_rows, st.sampled_from([-1, np.nan]))
 def test_trees_see_the_codes_that_their_own_encoder_would_give_them(
     drawn: list[tuple[Any, ...]], unknown: float
 ) -> None:
@@ -215,6 +215,7 @@ NUMBERS = FeatureColumns(numeric=COLUMNS.numeric, categorical=())
         (encoding(TREES, unknown_value=np.nan), COLUMNS),
         (Pipeline([("skip", "passthrough"), *encoding(TREES).steps]), COLUMNS),
         (encoding(TREES).set_output(transform="pandas"), COLUMNS),
+        (encoding(categorised(origin=True)).set_output(transform="pandas"), COLUMNS),
         (
             make_pipeline(
                 ColumnTransformer(

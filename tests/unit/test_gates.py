@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.domain.block_estimate import mean_estimate
 from pipelines.domain.evidence import BlockLoss, Evidence
 from pipelines.domain.gates.beats_baseline import BeatsBaseline
 from pipelines.domain.gates.beats_champion import BeatsChampion
-from pipelines.domain.metrics import mean_interval
 from pipelines.errors import DeclarationError
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +55,7 @@ GOOD, POOR = [0.45, 0.55] * 14, [0.50, 0.58] * 14
 def test_a_better_challenger_passes_and_the_reason_holds_the_numbers() -> None:
     verdict = BeatsChampion("log_loss").judge(evidence_of({"challenger": GOOD, "champion": POOR}))
     assert verdict.outcome == "passed"
+    assert verdict.figures["autocorrelation"] == 0.0  # day by day it alternates
     assert verdict.reason == (
         "Against champion 3 the challenger improves log_loss by 0.04 nats over 28 blocks; at 0.95"
         " confidence by at least 0.0367, which is above 0."
@@ -96,6 +97,7 @@ def test_below_twenty_blocks_nothing_was_tested(blocks: int) -> None:
         verdict = gate.judge(evidence)
         assert verdict.outcome == "too_few"
         assert f"Not tested: {blocks} of {blocks} held-out blocks" in verdict.reason
+        assert f"worth {0 if blocks < 2 else blocks} independent ones" in verdict.reason
         assert "at_least" not in verdict.figures
 
 
@@ -155,10 +157,10 @@ def test_of_two_models_at_most_one_beats_the_other(differences: list[float]) -> 
     one = gate.judge(evidence_of({"challenger": even, "champion": moved}))
     other = gate.judge(evidence_of({"challenger": moved, "champion": even}))
     assert {one.outcome, other.outcome} != {"passed"}
-    assert one.figures["improvement"] == -other.figures["improvement"]
+    assert one.figures["effective"] == pytest.approx(other.figures["effective"])
 
 
-BLOCKS, ROWS_A_BLOCK, SIZE_SPREAD = 28, 100, 0.5
+BLOCKS, ROWS_A_BLOCK, SIZE_SPREAD = 42, 100, 0.5
 DAY_SPREAD, ROW_SPREAD = 0.02, 0.1
 """Nats: what a day adds to the difference of all its rows, and what a row adds of its own."""
 
@@ -211,14 +213,40 @@ def test_equal_skill_passes_no_more_often_than_stated_and_rows_as_the_unit_would
 
 @pytest.mark.parametrize(("improvement", "share"), [(0.015, 0.85), (0.02, 0.97)])
 def test_a_real_gain_passes_in_most_draws(improvement: float, share: float) -> None:
-    # 0.015 nats are three quarters of one day's spread, about 3.1 standard errors over 28 days.
+    # 0.015 nats are three quarters of one day's spread, about 4 standard errors over 42 days.
     gate, _ = pass_rates(improvement=improvement, draws=400, seed=20130502)
     assert gate >= share
 
 
 def test_a_huge_block_does_not_pass_alone() -> None:
-    # 27 even days of 10 rows and one of 5000 rows that favours the challenger.
-    means, rows = np.r_[np.zeros(27), 0.05], [10] * 27 + [5000]
+    # 41 even days of 10 rows and one of 5000 rows that favours the challenger.
+    means, rows = np.r_[np.zeros(41), 0.05], [10] * 41 + [5000]
     losses = {"challenger": (0.5 - means).tolist(), "champion": [0.5] * BLOCKS}
-    assert BeatsChampion("log_loss").judge(evidence_of(losses, rows)).outcome == "failed"
-    assert mean_interval(means, np.arange(BLOCKS), rows=rows).blocks == BLOCKS
+    verdict = BeatsChampion("log_loss").judge(evidence_of(losses, rows))
+    assert verdict.outcome == "too_few"
+    assert "worth 1 independent ones" in verdict.reason
+
+
+def test_days_that_last_for_weeks_are_too_few() -> None:
+    # Six weeks, each of which is good or bad as a whole: six independent things happened.
+    weeks = np.repeat([0.06, 0.02, 0.05, 0.01, 0.07, 0.03], 7)
+    losses = {"challenger": (0.5 - weeks).tolist(), "champion": [0.5] * BLOCKS}
+    verdict = BeatsChampion("log_loss").judge(evidence_of(losses))
+    assert verdict.outcome == "too_few"
+    assert verdict.figures["effective"] < 20
+    # As independent days they would have passed.
+    shuffled = np.random.default_rng(1).permutation(weeks)
+    losses["challenger"] = (0.5 - shuffled).tolist()
+    assert BeatsChampion("log_loss").judge(evidence_of(losses)).outcome == "passed"
+
+
+def test_a_challenger_that_pays_for_its_gains_in_rare_storms_does_not_pass() -> None:
+    # 39 days of a small gain, and 3 that cost most of it: a symmetric bound believes the mean.
+    gains = [0.010, 0.012, 0.014] * 13
+    days = np.asarray([*gains[:10], -0.05, *gains[10:25], -0.06, *gains[25:], -0.055])
+    losses = {"challenger": (0.5 - days).tolist(), "champion": [0.5] * BLOCKS}
+    assert BeatsChampion("log_loss").judge(evidence_of(losses)).outcome == "failed"
+    found = mean_estimate(days, [100] * BLOCKS)
+    assert found is not None
+    assert found.skewness < 0
+    assert replace(found, skewness=0.0).at_least(0.95) > 0

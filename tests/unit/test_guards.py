@@ -51,6 +51,7 @@ IMPORTERS = {
         "adapters/delta/table_upkeep.py",
     },
     "obstore": {"adapters/stores/object_store.py", "adapters/stores/store_outages.py"},
+    "optuna": {"adapters/models/optuna_storage.py", "adapters/models/studies.py"},
 }
 """Library -> the only modules that may import it."""
 

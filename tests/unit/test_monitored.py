@@ -114,7 +114,7 @@ def test_all_alarms_about_inputs_share_a_subject_and_name_their_columns() -> Non
     assert rule.since == datetime(2026, 3, 20, 5, tzinfo=UTC)
     assert rule.text == "miles looks converted."
     assert drift.text == (
-        "miles is higher on the whole in the last 7 blocks, compared with 30 earlier ones."
+        "miles is higher on the whole (last 7 blocks, compared with 30 earlier ones)."
     )
     assert drift.details == ("miles looks converted.",)  # what the test said, word for word
 

@@ -21,14 +21,17 @@ from pipelines.use_case import (
     FeatureColumns,
     Files,
     ForwardTime,
+    IntUniform,
     KnownTables,
     Label,
     Monitoring,
     PredictionRange,
     Query,
+    Recent,
     Retraining,
     Roles,
     Scoring,
+    Sliding,
     Table,
     Training,
     UseCase,
@@ -275,6 +278,14 @@ CHANGES: dict[str, UseCase] = {
         training=dataclasses.replace(TRAINING, candidates=[Candidate("a_model", another_model)])
     ),
     "split": changed(training=dataclasses.replace(TRAINING, split=ForwardTime(test_days=29))),
+    "space": changed(
+        training=dataclasses.replace(
+            TRAINING, candidates=[Candidate("a_model", a_model, {"depth": IntUniform(1, 5)})]
+        )
+    ),
+    "window": changed(training=dataclasses.replace(TRAINING, window=Sliding(28))),
+    "weights": changed(training=dataclasses.replace(TRAINING, weights=Recent(half_life_days=9))),
+    "trials": changed(training=dataclasses.replace(TRAINING, trials=21)),
     "gate margin": changed(gates=[BeatsBaseline("log_loss", margin=0.02)]),
     "gate kind": changed(gates=[BeatsChampion("log_loss")]),
     "no gates": changed(gates=[]),
@@ -321,6 +332,7 @@ def ruled(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a rule
 
 
 IN_A_ROW: dict[str, UseCase] = {
+    "tables that are read": CHANGES["features"],
     "key": entity(key=("order_id", "ordered_at")),
     "due by": entity(arrives_by=time(20)),
     "due in a zone": entity(arrives_by=time(20), arrives_timezone="America/New_York"),
@@ -335,7 +347,11 @@ IN_A_ROW: dict[str, UseCase] = {
 """Changes after which a prediction row would say something else with the same model and features."""
 
 IN_NO_ROW: dict[str, UseCase] = {
-    **{name: CHANGES[name] for name in CHANGES if not name.startswith(("business rule", "table"))},
+    **{
+        name: use_case
+        for name, use_case in CHANGES.items()
+        if not name.startswith(("business rule", "table", "features"))
+    },
     "table source": entity(source=Files(pattern="orders/*.csv.gz")),
     "table quarantine": entity(maximum_quarantined=0.1),
     "on late": changed(scoring=dataclasses.replace(SCORING, on_late="keep")),
@@ -346,10 +362,8 @@ IN_NO_ROW: dict[str, UseCase] = {
 def test_what_a_prediction_row_takes_from_the_declaration_has_a_digest_of_its_own() -> None:
     digests = {name: use_case.prediction_digest() for name, use_case in IN_A_ROW.items()}
     assert len({SOUND.prediction_digest(), *digests.values()}) == len(IN_A_ROW) + 1
-    same = {
-        name for name, u in IN_NO_ROW.items() if u.prediction_digest() != SOUND.prediction_digest()
-    }
-    assert same == set()
+    others = {name: use_case.prediction_digest() for name, use_case in IN_NO_ROW.items()}
+    assert others == dict.fromkeys(IN_NO_ROW, SOUND.prediction_digest())
     one, other = ruled(), ruled(owner="sales", reason="because")
     assert one.prediction_digest() == other.prediction_digest()
     with pytest.raises(DeclarationError, match="tables only"):

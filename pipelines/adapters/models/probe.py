@@ -81,6 +81,16 @@ def reference(settings: Settings, model: ModelVersion) -> dict[str, Any]:
     return found
 
 
+def kept(settings: Settings, model: ModelVersion) -> "tuple[pa.Table, np.ndarray] | None":
+    """Return the probe set and what the pipeline said of it at registration; None for an older model."""
+    import pyarrow.parquet as pq
+
+    if DIGEST not in model.tags:
+        return None
+    rows = pq.read_table(BytesIO(mlflow_registry.artifact(settings, model.run_id, FILE)))
+    return rows.drop_columns([PREDICTION]), rows[PREDICTION].to_numpy()
+
+
 def scorer(settings: Settings, use_case: str, version: ModelVersion, model: Any) -> Scorer:  # noqa: ANN401 - any estimator
     """Return what predicts with a loaded model, fused where that was proven and still holds.
 

@@ -1,0 +1,172 @@
+"""Model rows: the labelled feature rows that a challenger was taught and that it is judged on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from pipelines.adapters import lake
+from pipelines.adapters.models import feature_store, known
+from pipelines.adapters.models.mlflow_registry import ModelVersion
+from pipelines.adapters.settings import Settings
+from pipelines.domain.contract import KNOWN_AT
+from pipelines.domain.features import (
+    AS_OF,
+    FeatureView,
+    KnownTables,
+    compute_features,
+    feature_digest,
+)
+from pipelines.domain.labels import Label, labelled
+from pipelines.domain.refits import Lesson
+from pipelines.domain.windows import block_name, local_moment, next_scoring_time
+from pipelines.errors import NotEnoughData, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REDESCRIBED = 2
+"""Held-out blocks described again without the tables' later rows: the first and the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRows:
+    """Where a challenger's blocks are, and the lake as it is to describe them from.
+
+    Labels are those that were final at the challenger's ``as_of``.
+    """
+
+    settings: Settings
+    use_case: str
+    view: FeatureView
+    label: Label
+    at: time
+    timezone: str
+    challenger: ModelVersion
+    tables: KnownTables
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        use_case: str,
+        challenger: ModelVersion,
+        *,
+        view: FeatureView,
+        label: Label,
+        at: time,
+        timezone: str,
+    ) -> "ModelRows":
+        """Read the tables of the view, once."""
+        return cls(
+            settings=settings,
+            use_case=use_case,
+            view=view,
+            label=label,
+            at=at,
+            timezone=timezone,
+            challenger=challenger,
+            tables=known.load(settings, use_case, view, label),
+        )
+
+    @property
+    def blocks(self) -> list[tuple[datetime, datetime]]:
+        """Return (scoring time, end) of every held-out block, sorted."""
+        times = map(datetime.fromisoformat, json.loads(self.challenger.tags["headframe.held_out"]))
+        return [
+            (start, next_scoring_time(start, self.at, self.timezone)) for start in sorted(times)
+        ]
+
+    def held_out(self, model: ModelVersion) -> "pa.Table":
+        """Return the held-out rows with labels, made by the model's own feature view.
+
+        Raises NotEnoughData where an earlier view never described them.
+        """
+        digest = model.tags["headframe.features"]
+        folder = lake.features(self.settings, self.use_case, digest)
+        if digest == feature_digest(self.view, self.label):
+            rows = feature_store.rows_at(folder, self.view, self.tables, self.blocks)
+        else:
+            rows = feature_store.written_rows_at(folder, self.view, self.blocks)
+        return self._labelled(rows)
+
+    def training(self) -> "pa.Table":
+        """Return the rows that the challenger was taught, with labels, in the same order."""
+        first, last = map(
+            date.fromisoformat, json.loads(self.challenger.tags["headframe.training_window"])
+        )
+        zone = ZoneInfo(self.timezone)
+        days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
+        starts = [local_moment(day, self.at, zone) for day in days]
+        blocks = [(start, next_scoring_time(start, self.at, self.timezone)) for start in starts]
+        folder = lake.features(
+            self.settings, self.use_case, self.challenger.tags["headframe.features"]
+        )
+        return self._labelled(feature_store.rows_at(folder, self.view, self.tables, blocks))
+
+    def lesson(self, rows: "pa.Table") -> Lesson:
+        """Return labelled rows with their labels as 0 and 1 and the name of each row's block."""
+        return Lesson(
+            rows=rows,
+            label=rows["label"].to_numpy(zero_copy_only=False).astype("int8"),
+            blocks=[block_name(moment, self.timezone) for moment in rows[AS_OF].to_pylist()],
+        )
+
+    def described_again(self) -> tuple[int, int]:
+        """Return how many held-out rows were described again, and how many came out otherwise.
+
+        The first and the last block are described from tables that hold nothing that became known
+        after their scoring time, and compared, cell by cell, with the rows the challenger is judged
+        on. An entity that is in one of the two only counts as one that differs.
+        """
+        described = differing = 0
+        for start, until in sorted({self.blocks[0], self.blocks[-1]})[:REDESCRIBED]:
+            folder = lake.features(
+                self.settings, self.use_case, self.challenger.tags["headframe.features"]
+            )
+            stored = feature_store.rows_at(folder, self.view, self.tables, [(start, until)])
+            again = compute_features(self._until(start), self.view, as_of=start, until=until)
+            before = _by_key(stored, self.view.entity.key)
+            after = _by_key(again, self.view.entity.key)
+            described += len(before)
+            differing += sum(before.get(key) != after.get(key) for key in {*before, *after})
+        return described, differing
+
+    def _until(self, moment: datetime) -> KnownTables:
+        """Return the tables as if nothing had come after ``moment``."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        versions = lake.versions(self.settings, self.use_case, self.view.tables)
+        bound = pa.scalar(moment, pa.timestamp("us", tz="UTC"))
+        early = {
+            name: rows.filter(pc.less_equal(rows[KNOWN_AT], bound))
+            for name, rows in versions.items()
+        }
+        tables = KnownTables(early, self.view.tables, self.label)
+        tables.prepare_labels(self.view.entity)
+        return tables
+
+    def _labelled(self, rows: "pa.Table | None") -> "pa.Table":
+        if rows is None:
+            raise NotEnoughData(
+                Problem(
+                    where=f"evaluation of {self.use_case} candidate {self.challenger.version}",
+                    expected="the feature rows that it was trained with",
+                    found="none in the lake any more",
+                    fix="Put the feature table back, or train again.",
+                )
+            )
+        as_of = datetime.fromisoformat(self.challenger.tags["headframe.as_of"])
+        states = self.tables.label_states(self.view.entity, as_of)
+        return labelled(rows, states, tuple(self.view.entity.key))
+
+
+def _by_key(rows: "pa.Table | None", key: Sequence[str]) -> Mapping[tuple[object, ...], str]:
+    """Return each row as text that tells any two values apart, by its key."""
+    if rows is None:
+        return {}
+    # repr keeps every bit of a float, and NaN equal to itself.
+    return {tuple(row[name] for name in key): repr(sorted(row.items())) for row in rows.to_pylist()}

@@ -1,0 +1,56 @@
+"""Registered: the recorded facts of one model version, as its card and a comparison tell them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.domain.evidence import Evidence
+from pipelines.domain.search_space import Parameter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A decision about a version: "evaluated", "approved", "rejected", "promoted" or "undone".
+
+    ``sequence`` is its place in the ledger, ``as_of`` ISO 8601 in UTC.
+    """
+
+    sequence: int
+    kind: str
+    actor: str
+    as_of: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A registered version: what it was made from, what it needs, what was found and decided.
+
+    Windows are (first, last) ISO dates. ``numeric`` and ``categorical`` are the features, in the
+    order of the matrix. ``candidate`` is empty for a version of a release that did not record it;
+    ``evidence`` is None until the gates judged it. ``requirements`` are pinned packages, sorted.
+    """
+
+    use_case: str
+    version: str
+    run_id: str
+    as_of: str
+    requester: str
+    reason: str
+    candidate: str
+    parameters: Mapping[str, Parameter]
+    searched: str
+    training_window: tuple[str, str]
+    held_out_window: tuple[str, str]
+    positive_share: float
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    data_versions: Mapping[str, int]
+    digests: Mapping[str, str]
+    requirements: tuple[str, ...]
+    evidence: Evidence | None
+    decisions: tuple[Answered, ...]
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Each feature's type, "number" or "text", in the order of the matrix."""
+        return {**dict.fromkeys(self.numeric, "number"), **dict.fromkeys(self.categorical, "text")}

@@ -1,0 +1,16 @@
+"""Compare: two registered versions of a use case side by side."""
+
+from pipelines.adapters.models import registered_versions
+from pipelines.adapters.settings import Settings
+from pipelines.domain.comparison import Comparison
+from pipelines.domain.comparison import compare as compared
+from pipelines.use_case import TrainedUseCase, UseCase
+
+
+def compare(use_case: UseCase, settings: Settings, *, first: str, second: str) -> Comparison:
+    """Return how two versions differ. Raises ChampionUnresolved when MLflow does not have one."""
+    timezone = TrainedUseCase.of(use_case).scoring.timezone
+    return compared(
+        registered_versions.read(settings, use_case.name, first, timezone=timezone),
+        registered_versions.read(settings, use_case.name, second, timezone=timezone),
+    )
