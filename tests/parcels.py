@@ -88,7 +88,7 @@ parcels = UseCase(
         expected_after=timedelta(hours=24), final_after=timedelta(hours=48),
     ),
     training=Training(
-        start=datetime(2026, 1, 1, tzinfo=UTC), split=ForwardTime(test_days=20),
+        start=datetime(2026, 1, 1, tzinfo=UTC), split=ForwardTime(test_days=22),
         candidates=[Candidate("trees", trees)], seed=7,
     ),
     gates=[BeatsBaseline("log_loss", margin=0.01)],

@@ -12,7 +12,7 @@ from pipelines.domain.search import shown
 
 NOT_JUDGED = "No evidence: the gates have not judged this version."
 
-MARKED = re.compile(r"[\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|^[-+](?= )")
+MARKED = re.compile(r"[\\`*\[\]<>|#&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|^[-+](?= )")
 """What Markdown or HTML would read as markup; not an underscore inside a word."""
 
 

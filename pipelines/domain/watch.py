@@ -79,9 +79,7 @@ def judge_inputs(
     hard = HardRules().judge(_of_inputs(one_block, reference))
     least = monitoring.minimum_reference_blocks
     found = [_judged("HardRules", hard, newest, reference, newest.scored_for)]
-    day = alphas.day_beside(
-        int(hard.figures.get("reference_records", 0)), reference_blocks=number
-    )
+    day = alphas.day_beside(int(hard.figures.get("reference_records", 0)), reference_blocks=number)
     if day > 0 and number >= least:
         test = BlockPermutation(window=1, alpha=day, minimum_blocks=least)
         found.append(

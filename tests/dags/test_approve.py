@@ -60,6 +60,7 @@ def test_an_approver_sees_the_evidence(ready: Settings, monkeypatch: pytest.Monk
     assert f"[Calibration, segments and all else]({page}) on one page" in answer.body
     for task in ("evaluate", "approve"):
         assert link(task, ended.run_id, dag_id=TRAIN, name="Evidence page") == page
+    assert link("approve", "another_run", dag_id=TRAIN, name="Evidence page") == ""
     assert link("train", ended.run_id, dag_id=TRAIN, name="Evidence page") is None
     assert (ready.root / "reports" / judged["page"]).is_file()
     assert answer.subject == "Promote machines version 1?"

@@ -112,7 +112,10 @@ def block_chart(blocks: Sequence[BlockImprovement]) -> BlockChart | None:
             for place, one in enumerate(blocks)
         ),
         zero=zero,
-        ticks=tuple((scale.y(value), f"{value:+g}" if value else "0") for value in ticks(scale.low, scale.high)),
+        ticks=tuple(
+            (scale.y(value), f"{value:+g}" if value else "0")
+            for value in ticks(scale.low, scale.high)
+        ),
         first=blocks[0].block,
         last=blocks[-1].block,
         better=sum(value > 0 for value in values),

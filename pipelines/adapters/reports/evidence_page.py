@@ -62,7 +62,7 @@ def render(evidence: Evidence) -> str:
             frozen=evidence.digest,
             seen=seen,
             outcomes=OUTCOMES,
-        called=CALLED,
+            called=CALLED,
             chart=block_chart(report.blocks),
             calibration=calibration_chart(
                 seen.reliability.bins if seen and seen.reliability else ()
