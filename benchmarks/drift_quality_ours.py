@@ -22,7 +22,7 @@ from pipelines.domain.drift.losses import BlockLosses, losses_of
 from pipelines.domain.drift.references import season_matched
 from pipelines.domain.drift.segment_contrast import SegmentContrast
 from pipelines.domain.drift.severity import AlarmBudget, severity_of
-from pipelines.domain.model_reference import RANKED
+from pipelines.domain.model_reference import RANKED, with_margin
 
 ALARMS_PER_QUARTER = 1.0
 """Declared, WARN and PAGE together."""
@@ -57,11 +57,13 @@ class Ours:
             (name for name in rows.columns if name != SCORE),
             key=lambda name: -world.importance.get(name, 0.0),
         )
-        self._edges = edges_of(
-            rows.arrow(order.training),
-            columns=rows.columns,
-            ranked=[*important[:RANKED], SCORE],
-            ordered_by=SCORE,
+        self._edges = with_margin(
+            edges_of(
+                rows.arrow(order.training),
+                columns=rows.columns,
+                ranked=[*important[:RANKED], SCORE],
+                ordered_by=SCORE,
+            )
         )
         self._levels = _levels(rows, order.training, world.segments)
         self._days = np.r_[order.reference, order.monitored]

@@ -57,6 +57,7 @@ class Agreement:
 def evidently_agreement(folder: Path, seeds: Sequence[int], *, blocks: int) -> Agreement:
     """Let Evidently judge so many quiet blocks of each order, and as many injected ones.
 
+    Blocks with a column of nothing but missing values are passed over: it ends with an error there.
     Raises PeerError without its environment, ChildError when it fails.
     """
     checks = compared = differing = 0
@@ -65,11 +66,12 @@ def evidently_agreement(folder: Path, seeds: Sequence[int], *, blocks: int) -> A
         world, order = _world(seed)
         injections: list[str | None] = [None] * blocks
         injections += [name for name in world.injected if world.counts.injected[name]][:blocks]
+        places = _with_values(world, order)[: len(injections)]
         measured = Measured(world.counts, order, onset=0)
         one, half = (peer for peer in peers(1) if peer.base == "evidently" and peer.window == 1)
-        said = _asked(folder, "evidently", world, order, injections)
+        said = _asked(folder, "evidently", world, order, injections, places=places)
         cpu_s += said["cpu_s"]
-        for at, (injection, block) in enumerate(zip(injections, said["blocks"], strict=True)):
+        for at, injection, block in zip(places, injections, said["blocks"], strict=True):
             readings = measured.readings(one, injection)
             ours = dict(zip(readings.columns, readings.values[at], strict=True))
             for column, (score, limit) in block["scores"].items():
@@ -166,15 +168,32 @@ def _nannyml_readings(world: World, order: Order, injection: str | None) -> dict
     }
 
 
+def _with_values(world: World, order: Order) -> list[int]:
+    """Return the checks after the lead on whose day every column has a value."""
+    days = order.monitored[LEAD:]
+    known = [counts[days, :-1].sum(axis=1) > 0 for counts in world.counts.quiet.values()]
+    return [int(at) for at in np.flatnonzero(np.all(known, axis=0))]
+
+
 def _asked(
-    folder: Path, peer: str, world: World, order: Order, injections: Sequence[str | None]
+    folder: Path,
+    peer: str,
+    world: World,
+    order: Order,
+    injections: Sequence[str | None],
+    *,
+    places: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Return a peer's answer on blocks of the order's own days, quiet or injected."""
+    """Return a peer's answer on blocks of the order's own days, quiet or injected.
+
+    ``places`` are the checks after the lead that the blocks are of; without them each injection
+    begins with the first.
+    """
     _write(folder / "reference.parquet", [(world.quiet, day) for day in order.reference])
     blocks = []
     for at, injection in enumerate(injections):
         rows = world.quiet if injection is None else world.injected[injection]
-        place = at if injection is None or peer == "evidently" else _nth(injections, at)
+        place = _nth(injections, at) if places is None else places[at]
         blocks.append((rows, order.monitored[LEAD + place]))
     _write(folder / "current.parquet", blocks)
     task = DriftTask(

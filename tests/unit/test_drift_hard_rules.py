@@ -132,7 +132,30 @@ def test_a_column_that_once_was_missing_hides_nothing_of_another() -> None:
     new[: ROWS // 20] = ["ZZZ"] * (ROWS // 20)
     result = judged(with_column(rows, "origin", new), [*QUIET, gone])
     assert (result.outcome, told(result)) == ("drifted", [("origin", "unseen")])
+    assert result.figures["reference_records"] == 0.0
+
+
+def test_one_block_of_all_is_told_the_one_that_breaks_the_gravest_rule() -> None:
+    rng = np.random.default_rng(54)
+    converted = block(rng, 2.54)
+    gone = with_column(block(rng), "income", [None] * ROWS)
+    result = judged(gone, [*QUIET, converted])
+    assert (result.outcome, told(result)) == ("quiet", [("income", "missing")])
+    assert "The reference holds a block that is as bad" in result.reason
     assert result.figures["reference_records"] == 1.0
+    assert ("height", "units") in told(judged(converted, [*QUIET, gone]))
+
+
+def test_of_two_that_break_one_kind_of_rule_the_one_farther_beyond_the_others_is_told() -> None:
+    rng = np.random.default_rng(55)
+    rows = block(rng)
+    half = with_column(
+        rows, "income", [None] * (ROWS // 2) + rows["income"].to_pylist()[ROWS // 2 :]
+    )
+    gone = with_column(block(rng), "origin", [None] * ROWS)
+    assert told(judged(gone, [*QUIET, half])) == [("origin", "missing")]
+    assert judged(gone, [*QUIET, half]).outcome == "drifted"
+    assert judged(half, [*QUIET, gone]).outcome == "quiet"
 
 
 def test_what_is_new_is_told_and_what_is_as_bad_as_before_is_not() -> None:
@@ -153,7 +176,7 @@ def test_a_share_that_is_none_is_a_problem(share: float) -> None:
 
 
 @pytest.mark.parametrize("runs", [15, pytest.param(600, marks=pytest.mark.prove)])
-def test_exchangeable_blocks_are_called_broken_as_often_as_a_record_is_the_newest(
+def test_exchangeable_blocks_are_told_as_often_as_one_of_all_is_the_newest(
     runs: int,
 ) -> None:
     """Even with blocks so wild that nearly each would break a rule by its thresholds alone."""

@@ -197,6 +197,18 @@ def test_what_is_independent_is_left_as_it_is() -> None:
     assert sums.tolist() == [9.0, 9.0]
 
 
+def test_what_never_varied_is_found_among_columns_whose_blocks_depend_on_each_other() -> None:
+    values = autoregressive(np.random.default_rng(44), 68, 40, 0.5)
+    values[:, 6:8] = 0.0
+    values[61:, 6] = np.linspace(0.19, 0.21, 7)
+    seasons = tuple(number % 7 for number in range(68))
+    result = BlockPermutation(window=WEEK, alpha=0.005).judge(
+        evidence(values, WEEK, seasons=seasons)
+    )
+    assert result.outcome == "drifted"
+    assert result.per_column[0].family == "missing"
+
+
 def test_a_reference_whose_blocks_depend_on_each_other_says_learning_for_longer() -> None:
     values = autoregressive(np.random.default_rng(39), 47, 40, 0.8)
     result = BlockPermutation(window=WEEK, alpha=0.05).judge(evidence(values, WEEK))

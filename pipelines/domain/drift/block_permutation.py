@@ -221,7 +221,9 @@ def _sums(
     trace = np.asarray([part.trace for part in parts])
     sums = np.divide(sums, trace, out=np.zeros_like(sums), where=trace > 0)
     freedom = np.asarray([part.freedom for part in parts])
-    dependence = dependence_of(parts, reference=reference, window=window)
+    # What never varied shows no dependence; the window's part in a season's mean must not either.
+    varied = [_varies(family.values[:reference]) for family in families]
+    dependence = dependence_of(parts, reference=reference, window=window, varied=varied)
     return (
         sums,
         allowed_for(sums[0], freedom, dependence, blocks=len(scores)),
@@ -275,6 +277,14 @@ def _shift(family: "Family", reference: int, p_value: float) -> ColumnShift:
         p_value=p_value,
         direction=direction if ordered and signed else "changed",
     )
+
+
+def _varies(values: "Floats") -> bool:
+    """Tell whether any statistic of a family is not the same in all blocks that know it."""
+    import numpy as np
+
+    away = np.nan_to_num(values - _mean(values))
+    return bool(np.abs(away).max(initial=0.0) > ROUNDING)
 
 
 def _mean(values: "Floats") -> "Floats":

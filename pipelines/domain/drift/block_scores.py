@@ -120,7 +120,13 @@ def log_tails(sums: "Floats", freedom: "Floats") -> "Floats":
     return np.where(freedom > 0, tails, 0.0)
 
 
-def dependence_of(parts: "Sequence[Components]", *, reference: int, window: int) -> Dependence:
+def dependence_of(
+    parts: "Sequence[Components]",
+    *,
+    reference: int,
+    window: int,
+    varied: Sequence[bool] | None = None,
+) -> Dependence:
     """Return what dependence between blocks does to the variance of each family's mean.
 
     With r(k) the correlation of the first ``reference`` blocks at lag k, the mean of L blocks has
@@ -130,7 +136,8 @@ def dependence_of(parts: "Sequence[Components]", *, reference: int, window: int)
     TOWARDS_WORST of the way from that of all its components to that of the most dependent one, and
     raised by what estimating the mean from the same blocks takes away. Such an estimate is worth
     3 n / 2 L degrees of freedom a component (Priestley, 1981, table 6.1), and no more than half of
-    the blocks that dependence leaves.
+    the blocks that dependence leaves. Families that have not ``varied`` in the reference are left
+    as they are.
     """
     import numpy as np
 
@@ -150,6 +157,8 @@ def dependence_of(parts: "Sequence[Components]", *, reference: int, window: int)
     of_all = (pooled @ freedom) / every if every else 0.0
     if every and of_all > CLEARLY_DEPENDENT * np.sqrt(of_one / every):
         clear = freedom > 0
+    if varied is not None:
+        clear &= np.asarray(varied)
     taken_away = min(MOST_TAKEN_AWAY, 2.0 * (window - 1) / reference)
     extra = np.maximum(pooled + TOWARDS_WORST * (worst - pooled), 0.0)
     inflation = (1.0 + extra) / (1.0 - taken_away)

@@ -52,6 +52,9 @@ OF_MAD = 1.4826
 """What makes a standard deviation of normal values out of a median absolute deviation."""
 
 FAMILIES = ("unseen", "missing", "outside", "units")
+GRAVEST = ("units", "unseen", "outside", "missing")
+"""Rules, the one that a quiet source breaks most rarely first: values go missing for a day and come
+back, units do not (decision)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,13 @@ class HardRules:
     System of Units", 2019).
 
     No rule needs a number of reference blocks: these are what is left while others are learning.
-    A rule of a column is told only if the block breaks it worse than every block of the reference:
-    what one column once did hides nothing of another. Of m + 1 exchangeable blocks those that hold
-    such a record number K, whatever the thresholds are, and the newest is one of them with
-    probability K / (m + 1). The K - 1 of the reference are the figure ``reference_records``: tests
-    that share the level of single blocks pay for them.
+    A rule of a column is told only if the block breaks it worse than every block of the reference,
+    and only if no block of the reference holds a graver record of its own: in GRAVEST order of the
+    rules, then by how far it is beyond the next block. So one column that was missing for a day
+    hides neither another unit nor values never seen, and of m + 1 exchangeable blocks one at most is
+    told: the newest with probability at most 1 / (m + 1), whatever the thresholds are. They make it
+    far less. The figure ``reference_records`` is 1 if a block of the reference has taken that place:
+    tests that share the level of single blocks pay for it.
 
     Volume and freshness are told by feeds and performance.
 
@@ -110,7 +115,8 @@ class HardRules:
             return _result("not_tested", "Not tested: the newest block has no rows.", 0, ())
         measured = self._measured([*reference, *newest], edges)
         records = _records(measured.severity)
-        record = bool(records[-1].any())
+        gravest = _gravest(measured.severity, records)
+        record = gravest == len(reference)
         broken = np.argwhere(records[-1] if record else measured.severity[-1] >= 1)
         shifts = sorted(
             (_shift(edges, measured, column, family) for column, family in broken.tolist()),
@@ -124,7 +130,7 @@ class HardRules:
         if shifts and not record:
             told += " The reference holds a block that is as bad, so this is not new."
         outcome = "drifted" if record else "quiet"
-        of_reference = int(np.count_nonzero(records[:-1].any(axis=(1, 2))))
+        of_reference = int(gravest is not None and not record)
         return _result(outcome, told, len(reference), tuple(shifts), of_reference)
 
     def _measured(self, profiles: Sequence[BlockProfile], edges: ReferenceEdges) -> "_Measured":
@@ -179,6 +185,23 @@ def _records(severity: "Floats") -> "NDArray[np.bool_]":
     most, next_to = ordered[-1], ordered[-2]
     holds: NDArray[np.bool_] = (severity >= 1) & (severity == most) & (most > next_to)
     return holds
+
+
+def _gravest(severity: "Floats", records: "NDArray[np.bool_]") -> int | None:
+    """Return the number of the block that holds the gravest record; None where there is none.
+
+    Equally grave ones, which only equal blocks hold, go to the oldest.
+    """
+    import numpy as np
+
+    held = np.argwhere(records)
+    if not len(held):
+        return None
+    beyond = severity[records] - (
+        np.sort(severity, axis=0)[-2][tuple(held[:, 1:].T)] if len(severity) > 1 else 0.0
+    )
+    order = np.asarray([GRAVEST.index(FAMILIES[rule]) for rule in held[:, 2].tolist()])
+    return int(held[np.lexsort((held[:, 0], -beyond, order))[0], 0])
 
 
 def _usual(shares: "Floats") -> float:

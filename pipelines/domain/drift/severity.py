@@ -47,9 +47,8 @@ class Alphas:
 
     ``day`` (single blocks; hard rules share it), ``week`` and ``performance`` are per check,
     ``delta`` is harm's, per quarter. ``spent`` says how much each takes at most on quiet data, and
-    ``bounded`` whether hard rules are in it: they fire for K blocks in m + 1, K being those that hold
-    a record, the newest among them. That is within ``day`` for as many as it has positions; where
-    there are more, or no position at all, their thresholds are what keeps them rare.
+    ``bounded`` whether the sum is within the budget even if hard rules spent all they could: they
+    fire for at most one block in m + 1 whatever their thresholds.
     """
 
     day: float
@@ -60,10 +59,10 @@ class Alphas:
     bounded: bool
 
     def day_beside(self, blocks_broken: int, *, reference_blocks: int) -> float:
-        """Return the level of single blocks when so many reference blocks hold a broken record.
+        """Return the level of single blocks when so many reference blocks hold a hard rule's place.
 
-        One ordering of blocks, broken ones first, makes both tests cost what one costs: the rank
-        that a broken reference block takes is not there for another.
+        One ordering of blocks, the one that hard rules tell first, makes both tests cost what one
+        costs: the rank that a reference block takes is not there for another.
         """
         return max(0.0, self.day - blocks_broken / (reference_blocks + 1))
 
