@@ -67,10 +67,10 @@ def files() -> list[str]:
 def prove(file: str) -> Proven:
     """Run the proofs of one file; what they say is printed and returned without this folder's name."""
     ended = subprocess.run([*RUN, file], cwd=ROOT, capture_output=True, text=True, check=False)
-    output = (ended.stdout.strip() + ended.stderr).replace(str(ROOT), ".")
+    output = ended.stdout.strip().replace(str(ROOT), ".")
     _say(f"{file}: {output.splitlines()[-1]}")
     if ended.returncode:
-        _say(output)
+        _say(output + ended.stderr)
     return Proven(file, ended.returncode, output)
 
 

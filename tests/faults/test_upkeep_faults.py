@@ -159,7 +159,14 @@ def test_a_killed_maintenance_leaves_every_row_and_a_second_one_finishes(
 
 
 @pytest.mark.needs_strace
-@pytest.mark.parametrize("at_call", ["unlink:2", "unlink:25", "linkat:1"])
+@pytest.mark.parametrize(
+    "at_call",
+    [
+        "unlink:2",
+        pytest.param("unlink:25", marks=pytest.mark.prove),
+        pytest.param("linkat:1", marks=pytest.mark.prove),
+    ],
+)
 def test_a_maintenance_killed_between_two_removals_loses_nothing(
     home: Settings, at_call: str
 ) -> None:

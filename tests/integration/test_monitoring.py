@@ -129,8 +129,8 @@ def test_a_profile_counts_the_rows_of_its_block(home: Home) -> None:
     assert set(reference.importance) == {"miles", "minutes", "depot"}
     assert reference.importance["minutes"] > 0.1
     assert sum(reference.importance.values()) == pytest.approx(1)
-    assert reference.losses.blocks[0] == "2026-01-29"
-    assert len(reference.losses.blocks) == 20
+    assert reference.losses.blocks[0] == "2026-01-27"
+    assert len(reference.losses.blocks) == 22
 
 
 def test_what_is_profiled_from_features_and_from_predictions_is_the_same(home: Home) -> None:
@@ -165,7 +165,7 @@ def test_the_reference_is_made_at_promotion_and_never_again(home: Home) -> None:
     assert made is not None
     assert made.blocks == 48
     assert made.describe().startswith(
-        "version 1: edges of 4 columns from 2026-01-01 to 2026-01-26; 48 earlier blocks profiled"
+        "version 1: edges of 4 columns from 2026-01-01 to 2026-01-24; 48 earlier blocks profiled"
     )
     watch(home)
     assert delta_tables.version(lake.references(settings, "parcels")) == 1
@@ -207,7 +207,7 @@ def test_with_too_few_reference_blocks_it_is_learning_and_never_ok(home: Home) -
     slow = replace(use_case, monitoring=replace(use_case.monitoring, minimum_reference_blocks=60))
     found = monitor(slow, settings, as_of=MORNING, run="test")
     assert found.watched.level == "learning"
-    assert found.watched.verdict.startswith("Learning: 28 of the 60 earlier blocks ")
+    assert found.watched.verdict.startswith("Learning: 30 of the 60 earlier blocks ")
 
 
 @pytest.mark.parametrize("kind", ["trailing", "frozen", "season"])
