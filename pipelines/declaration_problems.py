@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pipelines.domain.contract_problems import (
     NAME,
@@ -12,6 +11,7 @@ from pipelines.domain.contract_problems import (
     problem,
     table_problems,
     time_problems,
+    timezone_problems,
 )
 from pipelines.domain.output_problems import scoring_problems
 from pipelines.domain.training_problems import training_problems
@@ -251,16 +251,7 @@ def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
             str(use_case.scoring.parts),
             "Each part is a task: as many as make one work for a minute or more. 1 needs no other.",
         )
-    timezone = use_case.scoring.timezone
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        yield problem(
-            f"{where}, scoring",
-            "an IANA time zone such as 'America/New_York'",
-            f"{timezone!r}{near(timezone, tuple(available_timezones()))}",
-            "Correct the name of the time zone.",
-        )
+    yield from timezone_problems(use_case.scoring.timezone, f"{where}, scoring")
     scoring, view, label = use_case.scoring, use_case.features, use_case.label
     yield from scoring_problems(
         scoring.rules,

@@ -13,8 +13,6 @@ from benchmarks.scoring_home import Scored, model_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PREDICTIONS = "predictions"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringTask(Task):

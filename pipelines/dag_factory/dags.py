@@ -1,6 +1,6 @@
 """The four DAGs of a use case: their tasks, schedules, assets, forms and runbooks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from pipelines.dag_factory import assets, forms, score_tasks, tasks, train_tasks
 from pipelines.dag_factory.approve import Approve
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
+from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import (
     EvidenceTask,
     ModelTask,
@@ -96,10 +97,7 @@ def _train_alone(use_case: UseCase) -> ModelTask:
 
 def _search_and_train(use_case: UseCase) -> ModelTask:
     plan = StageTask(task_id="plan", work=partial(train_tasks.plan, use_case))
-    work = PartWork(name="tune", do=partial(train_tasks.tune, use_case))
-    tuners = PartTask.partial(
-        task_id="tune", work=work, map_index_template="tuner {{ task.part }}"
-    ).expand(part=plan.output)
+    tuners = _mapped("tune", partial(train_tasks.tune, use_case), plan, called="tuner")
     train = ModelTask(
         task_id="train",
         work=partial(train_tasks.finish, use_case),
@@ -108,6 +106,17 @@ def _search_and_train(use_case: UseCase) -> ModelTask:
     )
     plan >> tuners >> train
     return train
+
+
+def _mapped(
+    task_id: str, do: Callable[[Context, int], Any], plan: StageTask, *, called: str
+) -> Any:  # noqa: ANN401 - Airflow's mapped operator
+    """Map a task over the numbers that ``plan`` returns; the UI shows each as ``called`` and number."""
+    work = PartWork(name=task_id, do=do)
+    template = f"{called} {{{{ task.part }}}}"
+    return PartTask.partial(task_id=task_id, work=work, map_index_template=template).expand(
+        part=plan.output
+    )
 
 
 def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
@@ -132,10 +141,9 @@ def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
             champion >> scored
         else:
             plan = StageTask(task_id="plan", work=partial(score_tasks.plan, use_case))
-            work = PartWork(name="score_part", do=partial(score_tasks.score_part, use_case))
-            parts = PartTask.partial(
-                task_id="score_part", work=work, map_index_template="part {{ task.part }}"
-            ).expand(part=plan.output)
+            parts = _mapped(
+                "score_part", partial(score_tasks.score_part, use_case), plan, called="part"
+            )
             scored = StageTask(
                 task_id="publish",
                 work=partial(score_tasks.publish, use_case),

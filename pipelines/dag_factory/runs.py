@@ -1,9 +1,12 @@
-"""Runs: the time a run stands for, and who asked for it."""
+"""Runs: the time a run stands for, who asked for it, and which process does its work."""
 
+import os
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from pipelines.adapters.platform.process_state import PROCESS_MARKER
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import UseCase
 
@@ -45,6 +48,11 @@ def is_about_late_data(context: Context) -> bool:
 def requester(context: Context, use_case: UseCase) -> str:
     """Return the user who started the run; for one that started itself, the use case's owner."""
     return context["dag_run"].triggering_user_name or use_case.owner
+
+
+def worker() -> str:
+    """Name the process that this task runs in, and its machine, for the log."""
+    return f"{os.environ.get(PROCESS_MARKER, 'a process')} on {socket.gethostname()}"
 
 
 def _moment(text: str, where: str) -> datetime:

@@ -1,14 +1,11 @@
 """Score tasks: the champion and the work pinned, each part scored, all published at once, delivered."""
 
-import os
-import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.databases.connections import resolver
-from pipelines.adapters.platform.process_state import PROCESS_MARKER
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import airflow_connections, assets, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
@@ -68,7 +65,7 @@ def score_part(use_case: UseCase, context: Context, part: int) -> dict[str, Any]
     _pinned(use_case, context)
     planned = ScorePlan.from_plain(context["ti"].xcom_pull(task_ids="plan", key=PLAN)["plan"])
     scored = stage(use_case, Settings(), planned, part)
-    worker = f"{os.environ.get(PROCESS_MARKER, 'a process')} on {socket.gethostname()}"
+    worker = runs.worker()
     said = say(f"{scored.describe()}, by {worker}")
     return {"says": said, "worker": worker, "scored": scored.to_plain()}
 

@@ -1,12 +1,9 @@
 """Train tasks: the search laid out, its trials made by tuners side by side, the best registered."""
 
-import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipelines.adapters.platform.process_state import PROCESS_MARKER
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
@@ -73,7 +70,7 @@ def tune(use_case: UseCase, context: Context, tuner: int) -> dict[str, Any]:
         tuner=tuner,
         told=say,
     )
-    worker = f"{os.environ.get(PROCESS_MARKER, 'a process')} on {socket.gethostname()}"
+    worker = runs.worker()
     return {"says": say(f"{searched}, by {worker}"), "worker": worker}
 
 

@@ -34,7 +34,7 @@ def table_problems(table: Table, use_case: str) -> Iterator[Problem]:
     yield from _columns(table, where)
     yield from _keys(table, where)
     yield from _arrival(table, where)
-    yield from _timezone(table, where)
+    yield from timezone_problems(table.arrives_timezone, f"{where}, arrives_timezone")
     yield from source_problems(table, where)
     if not 0 <= table.maximum_quarantined <= 1:
         yield problem(
@@ -65,6 +65,19 @@ def time_problems(where: str, **durations: timedelta | None) -> Iterator[Problem
     for name, duration in durations.items():
         if duration is not None and duration <= timedelta(0):
             yield problem(f"{where}, {name}", "a time above zero", str(duration), "Correct it.")
+
+
+def timezone_problems(name: str, where: str) -> Iterator[Problem]:
+    """Yield a problem unless ``name`` is an IANA time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield problem(
+            where,
+            "an IANA time zone such as 'America/New_York'",
+            f"{name!r}{near(name, tuple(available_timezones()))}",
+            "Correct the name of the time zone.",
+        )
 
 
 def near(name: str, names: tuple[str, ...]) -> str:
@@ -165,19 +178,6 @@ def _arrival(table: Table, where: str) -> Iterator[Problem]:
             "less than a day beside arrives_by",
             str(table.grace),
             "After a day it is the next delivery that is late: choose a later arrives_by.",
-        )
-
-
-def _timezone(table: Table, where: str) -> Iterator[Problem]:
-    try:
-        ZoneInfo(table.arrives_timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        name = table.arrives_timezone
-        yield problem(
-            f"{where}, arrives_timezone",
-            "an IANA time zone such as 'America/New_York'",
-            f"{name!r}{near(name, tuple(available_timezones()))}",
-            "Correct the name of the time zone.",
         )
 
 

@@ -191,22 +191,6 @@ def mean_interval(
     )
 
 
-def paired_interval(
-    difference: ArrayLike,
-    blocks: ArrayLike,
-    *,
-    confidence: float = 0.95,
-    rows: ArrayLike | None = None,
-) -> Interval | TooFewBlocks:
-    """Interval of the mean difference of two models' losses on the same rows.
-
-    ``difference`` holds one model's loss less the other's, per row, or per block with ``rows``;
-    pairing cancels what a day does to both models. The method is that of ``mean_interval``.
-    Swapping the models swaps the bounds and flips their sign. One-sided: see ``two_sided``.
-    """
-    return mean_interval(difference, blocks, confidence=confidence, rows=rows)
-
-
 def auc_interval(
     label: ArrayLike, probability: ArrayLike, blocks: ArrayLike, *, confidence: float = 0.95
 ) -> Interval | TooFewBlocks:

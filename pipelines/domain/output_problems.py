@@ -3,11 +3,16 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pipelines.domain import business_rules
 from pipelines.domain.business_rules import BusinessRule
-from pipelines.domain.contract_problems import NAME, choice_problems, near, problem
+from pipelines.domain.contract_problems import (
+    NAME,
+    choice_problems,
+    near,
+    problem,
+    timezone_problems,
+)
 from pipelines.domain.feature_query import AS_OF, EVENT_TIME
 from pipelines.domain.outputs import (
     KEPT,
@@ -277,12 +282,4 @@ def _promise(promise: Promise, where: str) -> Iterator[Problem]:
             repr(promise.at),
             "Name the zone in timezone.",
         )
-    try:
-        ZoneInfo(promise.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield problem(
-            f"{where}, timezone",
-            "an IANA time zone such as 'America/New_York'",
-            f"{promise.timezone!r}{near(promise.timezone, tuple(available_timezones()))}",
-            "Correct the name of the time zone.",
-        )
+    yield from timezone_problems(promise.timezone, f"{where}, timezone")

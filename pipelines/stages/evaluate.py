@@ -236,18 +236,13 @@ def _predict(model: Any, version: ModelVersion, rows: "pa.Table") -> "np.ndarray
 
 def _frozen(use_case: UseCase, settings: Settings, challenger: ModelVersion) -> Evaluated | None:
     """Return the evaluation already in the ledger: a challenger is judged once."""
-    for entry in decisions.read_all(settings, use_case.name):
-        decision = entry.decision
-        if decision.kind == "evaluated" and decision.version == challenger.version:
-            evidence = mlflow_registry.read_evidence(
-                settings, challenger.run_id, decision.evidence_digest
-            )
-            return Evaluated(
-                version=challenger.version,
-                evidence=evidence,
-                promotable=promotable(evidence.verdicts),
-            )
-    return None
+    decision = decisions.evaluation(settings, use_case.name, challenger.version)
+    if decision is None:
+        return None
+    evidence = mlflow_registry.read_evidence(settings, challenger.run_id, decision.evidence_digest)
+    return Evaluated(
+        version=challenger.version, evidence=evidence, promotable=promotable(evidence.verdicts)
+    )
 
 
 def _estimates(evidence: Evidence) -> dict[str, float]:

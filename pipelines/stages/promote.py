@@ -111,12 +111,8 @@ def _find_judged(use_case: UseCase, settings: Settings, version: str) -> _Judged
     """Return the candidate with its frozen evidence. Raises PromotionRefused without any."""
     challenger = mlflow_registry.candidate(settings, use_case.name, version)
     where = f"{use_case.name} candidate {version}"
-    evaluated = [
-        entry.decision
-        for entry in decisions.read_all(settings, use_case.name)
-        if entry.decision.kind == "evaluated" and entry.decision.version == version
-    ]
-    if not evaluated:
+    last = decisions.evaluation(settings, use_case.name, version)
+    if last is None:
         raise PromotionRefused(
             Problem(
                 where=where,
@@ -125,7 +121,6 @@ def _find_judged(use_case: UseCase, settings: Settings, version: str) -> _Judged
                 fix=f"headframe run evaluate {use_case.name} --version {version}",
             )
         )
-    last = evaluated[-1]
     if last.artifact_sha256 != challenger.artifact_sha256:
         raise PromotionRefused(
             Problem(

@@ -1,9 +1,7 @@
 """What every drift test promises, asked of each class found in pipelines.domain.drift."""
 
 import dataclasses
-import importlib
 import json
-import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -20,6 +18,7 @@ from pipelines.domain.drift.column_edges import edges_of
 from pipelines.domain.drift.drift_result import OUTCOMES, DriftEvidence, DriftResult
 from pipelines.domain.drift.losses import losses_of
 from pipelines.domain.drift.severity import severity_of
+from tests.judging import judging_classes
 
 NEEDS_NO_REFERENCE = {"HardRules"}
 """Tests that judge before there is a reference: they have no statistics to be wrong about."""
@@ -32,23 +31,7 @@ class Judging(Protocol):
     def judge(self, evidence: DriftEvidence) -> DriftResult: ...
 
 
-def drift_tests() -> list[type[Any]]:
-    """Return every class with ``judge`` that a module of the package defines."""
-    modules = [
-        importlib.import_module(f"{drift.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(drift.__path__)
-    ]
-    return [
-        value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and hasattr(value, "judge")
-    ]
-
-
-TESTS = drift_tests()
+TESTS = judging_classes(drift)
 every_test = pytest.mark.parametrize("test", TESTS)
 
 

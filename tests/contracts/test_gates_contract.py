@@ -1,9 +1,7 @@
 """What every gate promises, asked of each class found in pipelines.domain.gates."""
 
 import dataclasses
-import importlib
 import json
-import pkgutil
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -19,6 +17,7 @@ from pipelines.domain.examine import FOOTPRINT, LEAKAGE, REPRODUCTION, SEEDS
 from pipelines.domain.metrics import LOSSES
 from pipelines.domain.verdict import OUTCOMES, Verdict, promotable
 from tests.examined import evidence_with
+from tests.judging import judging_classes
 
 ARGUMENTS: Mapping[str, Any] = {
     **{"metric": "log_loss", "margin": 0.01, "confidence": 0.95},
@@ -32,23 +31,7 @@ class Judging(Protocol):
     def judge(self, evidence: Evidence) -> Verdict: ...
 
 
-def gate_classes() -> list[type[Any]]:
-    """Return every class with ``judge`` that a module of the package defines."""
-    modules = [
-        importlib.import_module(f"{gates.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(gates.__path__)
-    ]
-    return [
-        value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and hasattr(value, "judge")
-    ]
-
-
-GATES = gate_classes()
+GATES = judging_classes(gates)
 COMPARING = [
     gate for gate in GATES if "metric" in {field.name for field in dataclasses.fields(gate)}
 ]

@@ -10,36 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.domain.absence import Landed
-from pipelines.domain.contract import Column, Files, Table, silver_schema
+from pipelines.domain.contract import Table, silver_schema
 from pipelines.domain.features import KnownTables
-from pipelines.domain.labels import Label
+from tests.returned_orders import label, orders, returns
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
-
-orders = Table(
-    name="orders",
-    source=Files(pattern="orders/*.csv"),
-    columns=[
-        Column("item", "string"),
-        Column("sold_at", "timestamp[UTC]"),
-        Column("price", "int64", nullable=True),
-    ],
-    key=("item",),
-    event_time="sold_at",
-)
-returns = Table(
-    name="returns",
-    source=Files(pattern="returns/*.csv"),
-    columns=[Column("item", "string"), Column("days", "int64", nullable=True)],
-    key=("item",),
-)
-label = Label(
-    name="late",
-    table=returns,
-    rule="days > 3",
-    expected_after=timedelta(hours=1),
-    final_after=timedelta(hours=2),
-)
 
 Row = tuple[str, int, str, int | None]
 """Item, hour it became known, digest of its file, price or days."""

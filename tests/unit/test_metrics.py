@@ -18,7 +18,6 @@ from pipelines.domain.metrics import (
     auc_interval,
     block_means,
     mean_interval,
-    paired_interval,
     row_losses,
     two_sided,
 )
@@ -220,7 +219,7 @@ def test_the_order_of_rows_changes_nothing(seed: int) -> None:
 def test_swapping_the_models_flips_the_sign(seed: int) -> None:
     rng = np.random.default_rng(seed)
     difference, block = rng.normal(size=200), rng.integers(0, 30, 200)
-    one, other = paired_interval(difference, block), paired_interval(-difference, block)
+    one, other = mean_interval(difference, block), mean_interval(-difference, block)
     assert isinstance(one, Interval)
     assert isinstance(other, Interval)
     assert (other.low, other.estimate, other.high) == (-one.high, -one.estimate, -one.low)

@@ -12,26 +12,14 @@ from hypothesis import strategies as st
 
 from pipelines.domain.contract import Column, Files, Table, silver_schema
 from pipelines.domain.features import KnownTables, compute_features, features
-from pipelines.domain.labels import Label
+from tests.returned_orders import FINAL_AFTER_HOURS, label, orders, returns
 
 if TYPE_CHECKING:
     import duckdb
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 HOURS = 5
-FINAL_AFTER = 2
 
-orders = Table(
-    name="orders",
-    source=Files(pattern="orders/*.csv"),
-    columns=[
-        Column("item", "string"),
-        Column("sold_at", "timestamp[UTC]"),
-        Column("price", "int64", nullable=True),
-    ],
-    key=("item",),
-    event_time="sold_at",
-)
 visits = Table(
     name="visits",
     source=Files(pattern="visits/*.csv"),
@@ -41,19 +29,6 @@ visits = Table(
         Column("seconds", "int64", nullable=True),
     ],
     key=("item", "visit"),
-)
-returns = Table(
-    name="returns",
-    source=Files(pattern="returns/*.csv"),
-    columns=[Column("item", "string"), Column("days", "int64", nullable=True)],
-    key=("item",),
-)
-label = Label(
-    name="late",
-    table=returns,
-    rule="days > 3",
-    expected_after=timedelta(hours=1),
-    final_after=timedelta(hours=FINAL_AFTER),
 )
 
 
@@ -135,7 +110,7 @@ def by_hand(
     looked = standing(seen, at, lambda row: (row.item, row.visit))
     labels: list[bool] = []
     for item in known:
-        final = SOLD[str(item)] + FINAL_AFTER
+        final = SOLD[str(item)] + FINAL_AFTER_HOURS
         days = standing(returned, final, lambda row: row.item).get(item)
         if final <= at and days is not None:
             labels.append(days > 3)

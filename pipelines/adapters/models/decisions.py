@@ -101,6 +101,16 @@ def append(
     return written[0] if written else None
 
 
+def evaluation(settings: Settings, use_case: str, version: str) -> Decision | None:
+    """Return the last decision about what the gates said of a version; None when it was not judged."""
+    found = [
+        entry.decision
+        for entry in read_all(settings, use_case)
+        if entry.decision.kind == "evaluated" and entry.decision.version == version
+    ]
+    return found[-1] if found else None
+
+
 def _digest(entry: Recorded) -> str:
     return digest_of([entry.sequence, entry.previous, entry.decision])
 

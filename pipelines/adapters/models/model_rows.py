@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 from pipelines.adapters import lake
 from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.models.mlflow_registry import ModelVersion
+from pipelines.adapters.models.training_rows import label_of
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.contract import KNOWN_AT
 from pipelines.domain.features import (
     AS_OF,
@@ -26,9 +28,6 @@ from pipelines.errors import NotEnoughData, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-REDESCRIBED = 2
-"""Held-out blocks described again without the tables' later rows: the first and the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +100,15 @@ class ModelRows:
         days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
         starts = [local_moment(day, self.at, zone) for day in days]
         blocks = [(start, next_scoring_time(start, self.at, self.timezone)) for start in starts]
-        folder = lake.features(
-            self.settings, self.use_case, self.challenger.tags["headframe.features"]
+        return self._labelled(
+            feature_store.rows_at(self._described, self.view, self.tables, blocks)
         )
-        return self._labelled(feature_store.rows_at(folder, self.view, self.tables, blocks))
 
     def lesson(self, rows: "pa.Table") -> Lesson:
         """Return labelled rows with their labels as 0 and 1 and the name of each row's block."""
         return Lesson(
             rows=rows,
-            label=rows["label"].to_numpy(zero_copy_only=False).astype("int8"),
+            label=label_of(rows),
             blocks=[block_name(moment, self.timezone) for moment in rows[AS_OF].to_pylist()],
         )
 
@@ -122,24 +120,30 @@ class ModelRows:
         on. An entity that is in one of the two only counts as one that differs.
         """
         described = differing = 0
-        for start, until in sorted({self.blocks[0], self.blocks[-1]})[:REDESCRIBED]:
-            folder = lake.features(
-                self.settings, self.use_case, self.challenger.tags["headframe.features"]
+        versions = lake.versions(self.settings, self.use_case, self.view.tables)
+        for start, until in sorted({self.blocks[0], self.blocks[-1]}):
+            stored = feature_store.rows_at(
+                self._described, self.view, self.tables, [(start, until)]
             )
-            stored = feature_store.rows_at(folder, self.view, self.tables, [(start, until)])
-            again = compute_features(self._until(start), self.view, as_of=start, until=until)
+            early = self._until(start, versions)
+            again = compute_features(early, self.view, as_of=start, until=until)
             before = _by_key(stored, self.view.entity.key)
             after = _by_key(again, self.view.entity.key)
             described += len(before)
             differing += sum(before.get(key) != after.get(key) for key in {*before, *after})
         return described, differing
 
-    def _until(self, moment: datetime) -> KnownTables:
+    @property
+    def _described(self) -> Folder:
+        """The feature rows of the view that the challenger was trained with."""
+        features = self.challenger.tags["headframe.features"]
+        return lake.features(self.settings, self.use_case, features)
+
+    def _until(self, moment: datetime, versions: "Mapping[str, pa.Table]") -> KnownTables:
         """Return the tables as if nothing had come after ``moment``."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        versions = lake.versions(self.settings, self.use_case, self.view.tables)
         bound = pa.scalar(moment, pa.timestamp("us", tz="UTC"))
         early = {
             name: rows.filter(pc.less_equal(rows[KNOWN_AT], bound))

@@ -88,14 +88,10 @@ def judged(settings: Settings, use_case: str, version: str) -> tuple[ModelVersio
 
 
 def _evidence(settings: Settings, use_case: str, model: ModelVersion) -> Evidence | None:
-    evaluated = [
-        entry.decision.evidence_digest
-        for entry in decisions.read_all(settings, use_case)
-        if entry.decision.kind == "evaluated" and entry.decision.version == model.version
-    ]
-    if not evaluated:
+    decision = decisions.evaluation(settings, use_case, model.version)
+    if decision is None:
         return None
-    return mlflow_registry.read_evidence(settings, model.run_id, evaluated[-1])
+    return mlflow_registry.read_evidence(settings, model.run_id, decision.evidence_digest)
 
 
 def _requirements(settings: Settings, model: ModelVersion) -> tuple[str, ...]:

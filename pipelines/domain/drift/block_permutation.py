@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
 from pipelines.domain.drift.block_scores import (
+    ROUNDING,
     allowed_for,
     components_of,
     dependence_of,
@@ -43,9 +44,6 @@ EVEN = 0.5
 
 PREDICTION_SHARE = 0.15
 """Least share of the level that the prediction gets: it sums up what matters to the model."""
-
-ROUNDING = 1e-9
-"""Sums that differ by less are equal: rounding must not break a tie in favour of an alarm."""
 
 UNITS: Mapping[str, str] = {
     "bins": "Hellinger distance",

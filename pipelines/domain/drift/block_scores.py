@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""Sums that differ by less are equal: rounding must not break a tie in favour of an alarm."""
+
 LARGEST_SCORE = 3.0
 """Scores beyond it are cut in windows of several blocks, so that one odd block is no window."""
 

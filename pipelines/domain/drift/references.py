@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-GAP_BLOCKS = 0
-"""Blocks left out between a trailing reference and the window (none: late labels do not matter)."""
-
 DAYS_OF_A_YEAR = 365.2425
 WEEK = 7
 

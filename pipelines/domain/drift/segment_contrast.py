@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
 from pipelines.domain.drift.block_scores import (
+    ROUNDING,
     allowed_for,
     components_of,
     dependence_of,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 OVERALL = 0.5
 """Share of the level spent on all rows (loss, and calibration); the rest is split over segments."""
-
-ROUNDING = 1e-9
-"""Sums that differ by less are equal: rounding must not break a tie in favour of an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
