@@ -86,8 +86,11 @@ def states(scheduled: list[Row], billed: list[Row], as_of: int) -> dict[str, tup
 
 
 def shown(rows: list[Row]) -> list[Row]:
-    """Return a visit's versions in order; of those known at one moment only the last is seen."""
-    ordered = sorted(rows, key=lambda row: (row.known, row.sha))
+    """Return a visit's versions in order; of those known at one moment only the last is seen.
+
+    The greater value is the later one, and an empty value the greatest.
+    """
+    ordered = sorted(rows, key=lambda row: (row.known, row.value is None, row.value or 0, row.sha))
     later = {row.known: row for row in ordered}  # the last of a moment wins
     return [row for row in ordered if later[row.known] is row]
 
