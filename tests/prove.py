@@ -1,7 +1,12 @@
-"""Run the long proofs and keep what they said: `make prove`."""
+"""Run the long proofs and keep what they said: `make prove`, or `make prove FILES="tests/..."`.
+
+Each file of tests has a record of its own under docs/proof/, with the revision it was proven at;
+their table is docs/proof/README.md.
+"""
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PROOF = ROOT / "docs" / "proof" / "prove.md"
+PROOF = ROOT / "docs" / "proof"
 PYTEST = (sys.executable, "-m", "pytest", "-m", "prove", "-p", "no:cacheprovider")
 COLLECT = (*PYTEST, "--collect-only", "-qq")
 RUN = (*PYTEST, "-rA", "-q", "--durations=0")
@@ -21,33 +26,44 @@ Airflow, once imported, changes the process for all that follows, and a child's 
 to be at least that of its parent.
 """
 
+FACTS = re.compile(r"^(?P<name>[a-z]+): (?P<value>.+)$", re.MULTILINE)
+"""A line of a record that its table shows."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """What the proofs of a file said, and pytest's exit status."""
+    """What the proofs of a file said, pytest's exit status, and how long they took."""
 
     file: str
     status: int
     output: str
+    minutes: float
+
+    @property
+    def verdict(self) -> str:
+        """Return pytest's last line, which counts what passed and failed."""
+        said = self.output.splitlines()[-1] if self.output else f"exit status {self.status}"
+        return re.sub(r"\s+in [\d.]+s.*$", "", said.strip("= "))
 
 
-def main() -> int:
-    """Run every test marked ``prove``; write command, revision, machine and output to docs/proof."""
-    began = datetime.now(UTC)
-    revision = _said("git", "rev-parse", "--short", "HEAD")
+def main(wanted: list[str]) -> int:
+    """Run every test marked ``prove``, or those of the files named, and write their records."""
+    every = files()
+    if unknown := sorted(set(wanted) - set(every)):
+        _say(f"no proofs in {', '.join(unknown)}; there are some in:\n" + "\n".join(every))
+        return 2
+    PROOF.mkdir(exist_ok=True)
+    revision = _revision()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        proven = list(pool.map(prove, files()))
-    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+        proven = list(pool.map(lambda file: _kept(prove(file), revision), wanted or every))
+    for record in PROOF.glob("*.md"):
+        if record.name not in {"README.md", *map(_record_name, every)}:
+            record.unlink()  # of tests that are gone
+    (PROOF / "README.md").write_text(_table(every))
     failed = [each.file for each in proven if each.status]
+    minutes = sum(each.minutes for each in proven)
     verdict = f"failed: {', '.join(failed)}" if failed else "all passed"
-    sections = "\n\n".join(f"## {each.file}\n\n```\n{each.output}\n```" for each in proven)
-    PROOF.write_text(
-        "# The long proofs\n\n"
-        f"`make prove` at revision {revision}, {began.date()}, {minutes:.1f} minutes, "
-        f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}, "
-        f"{len(proven)} files, {verdict}.\n\n{sections}\n"
-    )
-    _say(f"{len(proven)} files, {verdict}, {minutes:.1f} minutes: {PROOF.relative_to(ROOT)}")
+    _say(f"{len(proven)} of {len(every)} files, {verdict}, {minutes:.0f} minutes of tests")
     return 1 if failed or not proven else 0
 
 
@@ -66,12 +82,61 @@ def files() -> list[str]:
 
 def prove(file: str) -> Proven:
     """Run the proofs of one file; what they say is printed and returned without this folder's name."""
+    began = datetime.now(UTC)
     ended = subprocess.run([*RUN, file], cwd=ROOT, capture_output=True, text=True, check=False)
     output = ended.stdout.strip().replace(str(ROOT), ".")
-    _say(f"{file}: {output.splitlines()[-1]}")
+    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    proven = Proven(file=file, status=ended.returncode, output=output, minutes=minutes)
+    _say(f"{file}: {proven.verdict}, {minutes:.1f} minutes")
     if ended.returncode:
         _say(output + ended.stderr)
-    return Proven(file, ended.returncode, output)
+    return proven
+
+
+def _kept(proven: Proven, revision: str) -> Proven:
+    """Write the record of a file's proofs."""
+    (PROOF / _record_name(proven.file)).write_text(
+        f"# Proofs of {proven.file}\n\n"
+        f"command: `make prove FILES={proven.file}`\n"
+        f"revision: {revision}\n"
+        f"date: {datetime.now(UTC).date()}\n"
+        f"minutes: {proven.minutes:.1f}\n"
+        f"machine: {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}\n"
+        f"verdict: {proven.verdict}\n\n"
+        f"```\n{proven.output}\n```\n"
+    )
+    return proven
+
+
+def _table(every: list[str]) -> str:
+    """Return the table of all records; proofs that were never run stand in it as such."""
+    lines = [
+        "# The long proofs",
+        "",
+        "What `make test` has no time for: hundreds of kills, simulations of hundreds of runs, peers"
+        " in their own environments. `make prove` runs them all, two files at a time.",
+        "",
+        "| proofs | verdict | revision | date | minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for file in sorted(every):
+        record = PROOF / _record_name(file)
+        facts = dict(FACTS.findall(record.read_text())) if record.exists() else {}
+        said = [facts.get(name, "-") for name in ("verdict", "revision", "date", "minutes")]
+        lines.append(f"| [{file}]({record.name}) | {' | '.join(said)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _record_name(file: str) -> str:
+    """Return the record's name: folder and file, since two folders may hold the same file name."""
+    path = Path(file)
+    return f"{path.parent.name}-{path.stem.removeprefix('test_')}.md"
+
+
+def _revision() -> str:
+    """Return the revision, and whether what is proven differs from it."""
+    changed = _said("git", "status", "--porcelain", "--", "pipelines", "tests", "headframe", "dags")
+    return _said("git", "rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
 
 
 def _said(*command: str) -> str:
@@ -80,9 +145,9 @@ def _said(*command: str) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
