@@ -23,6 +23,7 @@ from pipelines.domain.drift.references import season_matched
 from pipelines.domain.drift.segment_contrast import SegmentContrast
 from pipelines.domain.drift.severity import AlarmBudget, severity_of
 from pipelines.domain.model_reference import RANKED, with_margin
+from pipelines.domain.watch import without_prediction
 
 ALARMS_PER_QUARTER = 1.0
 """Declared, WARN and PAGE together."""
@@ -60,7 +61,8 @@ class Ours:
         self._edges = with_margin(
             edges_of(
                 rows.arrow(order.training),
-                columns=rows.columns,
+                # The prediction last, as a model reference has it.
+                columns=[*(name for name in rows.columns if name != SCORE), SCORE],
                 ranked=[*important[:RANKED], SCORE],
                 ordered_by=SCORE,
             )
@@ -150,7 +152,7 @@ class Ours:
     def _of_block(self, evidence: DriftEvidence) -> Judged:
         """Return the gravest of what every test says of the newest block."""
         alphas = BUDGET.alphas(reference_blocks=len(evidence.reference))
-        hard = HardRules().judge(evidence)
+        hard = HardRules().judge(without_prediction(evidence))
         broken = int(hard.figures.get("reference_records", 0))
         day = alphas.day_beside(broken, reference_blocks=len(evidence.reference))
         results = [

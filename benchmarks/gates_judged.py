@@ -134,7 +134,7 @@ def seeds(*, spread: float, runs: int, seed: int, models: int = 4) -> list[Verdi
                 examination=Examination(
                     rival="champion",
                     seeds=tuple(
-                        SeedLoss(seed=number, log_loss=float(loss))
+                        SeedLoss(seed=number, loss=float(loss))
                         for number, loss in enumerate(0.5 + spread * rng.standard_normal(models))
                     ),
                 ),

@@ -99,7 +99,7 @@ def build(home: Path) -> None:
     from pipelines.stages.train import train
 
     settings = settings_in(home)
-    _land(settings)
+    land(settings, days=DAYS, rows_a_day=ROWS_A_DAY)
     for trees in TREES:
         use_case = declare(settings, trees)
         if trees == TREES[0] and (
@@ -127,13 +127,13 @@ def _at(day: int, hour: int = 12) -> datetime:
     return FIRST + timedelta(days=day, hours=hour)
 
 
-def _land(settings: "Settings") -> None:
+def land(settings: "Settings", *, days: int, rows_a_day: int) -> None:
     """Deliver each day's flights the evening before, and how late they were the morning after."""
     import numpy as np
 
-    for number in range(DAYS):
+    for number in range(days):
         day = FIRST + timedelta(days=number)
-        numbers = np.arange(number * ROWS_A_DAY, (number + 1) * ROWS_A_DAY, dtype=np.int64)
+        numbers = np.arange(number * rows_a_day, (number + 1) * rows_a_day, dtype=np.int64)
         rows = flights(numbers, seed=0, first=day)
         evening, morning = day - timedelta(hours=4), day + timedelta(hours=30)
         _deliver(settings, f"flights/{day.date()}.csv", rows, evening)

@@ -13,7 +13,9 @@ from pipelines.domain.contract_problems import (
     time_problems,
     timezone_problems,
 )
+from pipelines.domain.kind_problems import kind_problems
 from pipelines.domain.output_problems import scoring_problems
+from pipelines.domain.prediction_kinds import BINARY
 from pipelines.domain.training_problems import training_problems
 from pipelines.errors import Problem
 
@@ -41,7 +43,7 @@ RESERVED_KEYS = (
     *("scored_for", "slot", "prediction", "generation", "run_key", "model_version", "model_run"),
     *("raw_prediction", "rule", "reason", "run", "stale_tables", "prediction_window"),
     *("artifact_sha256", "evidence_digest", "feature_digest", "declaration_digest"),
-    *("replaced_because",),
+    *("replaced_because", "expected_value"),
 )
 """Columns that stand beside an entity's key in features, labels and predictions."""
 
@@ -60,7 +62,9 @@ def problems_of(use_case: "UseCase") -> list[Problem]:
         *_features(use_case, where),
         *_label(use_case, where),
         *_training(use_case, where),
+        *_kind(use_case, where),
         *_scoring(use_case, where),
+        *_probation(use_case, where),
         *_identity(use_case, where),
     ]
 
@@ -230,6 +234,17 @@ def _training(use_case: "UseCase", where: str) -> Iterator[Problem]:
             )
 
 
+def _kind(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    if use_case.label is not None:
+        yield from kind_problems(
+            use_case.label,
+            training=use_case.training,
+            gates=use_case.gates,
+            outputs=use_case.scoring.outputs if use_case.scoring else (),
+            where=where,
+        )
+
+
 def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
     yield from choice_problems(use_case.monitoring, f"{where}, monitoring")
     yield from use_case.monitoring.problems(f"{where}, monitoring")
@@ -259,8 +274,23 @@ def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
         scoring.promises,
         key=view.entity.key if view else (),
         label=label.name if label else None,
+        kind=label.kind if label else BINARY,
         where=f"{where}, scoring",
     )
+
+
+def _probation(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    rule, label = use_case.probation, use_case.label
+    if rule is None:
+        return
+    if use_case.tier == "explore":
+        yield problem(
+            f"{where}, probation",
+            "no probation in tier 'explore', which has no champion",
+            "one",
+            "Set tier='scheduled' or tier='governed', or remove it.",
+        )
+    yield from rule.problems(f"{where}, probation", (label.kind if label else BINARY).losses)
 
 
 def _identity(use_case: "UseCase", where: str) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -14,8 +14,9 @@ from typing import Literal, Protocol, runtime_checkable
 from pipelines.declaration_problems import problems_of
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import Column, DeltaFolder, Files, Query, Table
-from pipelines.domain.digest import NOT_DIGESTED, digest_of
+from pipelines.domain.digest import DIGESTED_IF_SET, NOT_DIGESTED, digest_of
 from pipelines.domain.evidence import Evidence
+from pipelines.domain.expected_value import Value
 from pipelines.domain.features import FeatureView, KnownTables, features
 from pipelines.domain.gates.beats_baseline import BeatsBaseline
 from pipelines.domain.gates.beats_champion import BeatsChampion
@@ -30,6 +31,7 @@ from pipelines.domain.gates.within_budget import WithinBudget
 from pipelines.domain.labels import Label
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
+from pipelines.domain.probation import Probation
 from pipelines.domain.promises import ArrivesBy, PredictionRange, Promise
 from pipelines.domain.search_space import Choice, IntUniform, LogUniform, Uniform
 from pipelines.domain.training import Candidate, FeatureColumns, Training
@@ -43,9 +45,9 @@ __all__ = [
     "Candidate", "Choice", "Column", "CompatibleSignature", "CsvFile", "DeltaFolder",
     "FeatureColumns", "Files", "ForwardTime", "FreshData", "Gate", "IntUniform", "KnownTables",
     "Label", "LogUniform", "Monitoring", "NoLeakage", "NoWorseOnSegment", "ParquetFile",
-    "PostgresTable", "PredictionRange", "Query", "Recent", "Reproducible", "Retraining", "Roles",
-    "Scoring", "Sliding", "StableAcrossSeeds", "Table", "TopN", "TrainedUseCase", "Training",
-    "Uniform", "UseCase", "WithinBudget", "features", "load", "load_all",
+    "PostgresTable", "PredictionRange", "Probation", "Query", "Recent", "Reproducible", "Retraining",
+    "Roles", "Scoring", "Sliding", "StableAcrossSeeds", "Table", "TopN", "TrainedUseCase", "Training",
+    "Uniform", "UseCase", "Value", "WithinBudget", "features", "load", "load_all",
 ]  # fmt: skip
 
 _loading: ContextVar[bool] = ContextVar("loading", default=False)
@@ -105,7 +107,8 @@ class UseCase:
     """One use case, whole: tables and contracts, features, label, training, gates, scoring.
 
     Tier "explore" needs tables only; "scheduled" adds training and scoring, promoted by the gates
-    alone; "governed" adds a person's approval. ``ends_before`` is the ISO date from which nothing
+    alone; "governed" adds a person's approval and, unless ``probation`` says otherwise, a probation
+    of every champion after the first. ``ends_before`` is the ISO date from which nothing
     runs on schedule any more (for data that ends); runs by hand stay possible.
     """
 
@@ -123,12 +126,26 @@ class UseCase:
     scoring: Scoring | None = None
     monitoring: Monitoring = field(default_factory=Monitoring)
     retraining: Retraining = field(default_factory=Retraining)
+    probation: Probation | None = field(default=None, metadata=DIGESTED_IF_SET)
     approval_expires: timedelta = timedelta(days=7)
     ends_before: str | None = None
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with the declaration; empty when it is sound."""
         return problems_of(self)
+
+    @property
+    def probation_rule(self) -> Probation | None:
+        """The rule of a new champion's probation, its loss named; None where there is none.
+
+        Left out, it is the usual one in tier "governed", and none in others.
+        """
+        rule = self.probation
+        if rule is None and self.tier == "governed":
+            rule = Probation()
+        if rule is None or rule.blocks == 0 or self.label is None:
+            return None
+        return replace(rule, loss=rule.loss or self.label.kind.loss)
 
     def digest(self) -> str:
         """Return the declaration's identity: its data, canonical; code has a digest of its own."""
@@ -137,15 +154,17 @@ class UseCase:
     def prediction_digest(self) -> str:
         """Return the identity of what a prediction row takes from the declaration itself.
 
-        What counts: the entity's key; of each business rule its name, ``when`` and ``then``, in
+        What counts: the entity's key; the column of a ranking's value; of each business rule its name, ``when`` and ``then``, in
         their order; when the tables of the feature view count as stale, which rows tell. Feature
         rows and model have identities of their own, a window is named by its scoring time, and
         whom predictions reach, under which promise, is in no row. Raises DeclarationError when the
         tier is "explore".
         """
         parts = TrainedUseCase.of(self)
+        value = parts.label.value
         return digest_of(
             {
+                **({} if value is None else {"value": value.column}),
                 "key": parts.features.entity.key,
                 "rules": [(rule.name, rule.when, rule.then) for rule in parts.scoring.rules],
                 "due": [

@@ -1,4 +1,4 @@
-"""What every test shares: which Debian packages its marks need, and an object store."""
+"""What every test shares: its threads, which Debian packages its marks need, and an object store."""
 
 import os
 import uuid
@@ -7,8 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.adapters.stores.object_store import StoreUrl
+from pipelines.adapters.threads import BEFORE_IMPORT
 from tests import stores
 from tests.postgres import program
+
+# As tasks run on the platform. With a thread a core for every worker, and every fit of some hundred
+# rows, tests spent most of their time waiting for each other.
+for name, value in (BEFORE_IMPORT | {"OPENBLAS_NUM_THREADS": "1"}).items():
+    os.environ.setdefault(name, value)
+
+LONGEST_FIRST = ("faults", "integration", "contracts")
+"""Folders whose files take minutes: begun first, so that short ones fill what is left of the time."""
 
 TOOLS = {
     "needs_chromium": "chromium",
@@ -23,9 +32,12 @@ PACKAGES = {"pg_ctl": "postgresql"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip a test whose program is missing, by name; fail instead where tools are required."""
+    """Put long files first; skip a test whose program is missing, or fail where it is required."""
+    items.sort(key=_place)
     required = os.environ.get("HEADFRAME_REQUIRE_TOOLS") == "1"
     for item in items:
+        if item.get_closest_marker("platform") and "e2e" not in item.path.parts:
+            raise pytest.UsageError(f"{item.nodeid}: only tests/e2e may start the platform")
         for mark, tool in TOOLS.items():
             if item.get_closest_marker(mark) and program(tool) is None:
                 package = PACKAGES.get(tool, tool)
@@ -35,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
         if item.get_closest_marker("needs_root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="only root may mount a small disk"))
+
+
+def _place(item: pytest.Item) -> int:
+    """Return when a test's folder is begun; those within a folder stay in their order."""
+    folders = [name for name in LONGEST_FIRST if name in item.path.parts]
+    return LONGEST_FIRST.index(folders[0]) if folders else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ SOUND = Examination(
     reliability=Reliability(
         in_the_large=estimated(0.004), slope=estimated(0.97), error=estimated(0.01), bins=()
     ),
-    seeds=tuple(SeedLoss(seed=8 + at, log_loss=0.5 + at / 1000) for at in range(4)),
+    seeds=tuple(SeedLoss(seed=8 + at, loss=0.5 + at / 1000) for at in range(4)),
     leakage=Leakage(
         shuffled=estimated(-0.001),
         shuffles=(-0.002, 0.001, 0.0, -0.003),

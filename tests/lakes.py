@@ -16,6 +16,7 @@ from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.models import mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
+from tests.empty_databases import place_mlflow
 
 SCHEMA = pa.schema([("number", pa.int64())])
 
@@ -65,11 +66,9 @@ def orders(settings: Settings) -> Path:
 
 
 def make_registry(folder: Path) -> Path:
-    """Make an empty MLflow database, to be copied; making one takes seconds."""
-    from mlflow import MlflowClient
-
+    """Make an empty MLflow database, to be copied."""
     file = folder / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)
+    place_mlflow(file)
     return file
 
 

@@ -17,6 +17,7 @@ from pipelines.stages.ingest import ingest
 from pipelines.stages.promote import promote
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase, load
+from tests.empty_databases import place_mlflow
 
 NAME = "machines"
 FIRST = date(2026, 1, 1)
@@ -153,8 +154,10 @@ def land(settings: Settings, name: str, header: str, rows: list[str], at: dateti
     path.with_name(f"{path.name}.delivered.json").write_text(told, "utf-8")
 
 
-def deliver(settings: Settings, *, first: int = 0, until: int = DAYS) -> None:
+def deliver(settings: Settings, *, first: int = 0, until: int = DAYS, turned: bool = False) -> None:
     """Deliver plan and outcome of days [first, until), counted from FIRST.
+
+    Machines stop under a high load; where the world has ``turned``, under a low one.
 
     A plan lands at 20:00 UTC the evening before, an outcome at 06:00 UTC the morning after. One
     outcome in forty is empty.
@@ -166,7 +169,8 @@ def deliver(settings: Settings, *, first: int = 0, until: int = DAYS) -> None:
         for machine in range(MACHINES):
             name = f"{'AB'[machine % 2]}{machine:02}"
             load_share = chance.random()
-            stops = chance.random() < 1 / (1 + math.exp(-8 * (load_share - 0.6)))
+            strain = 0.4 - load_share if turned else load_share - 0.6
+            stops = chance.random() < 1 / (1 + math.exp(-8 * strain))
             known = chance.random() >= 1 / 40
             shift_at = datetime.combine(day, time(7 + machine % 12), tzinfo=UTC)
             plan.append(f"{day},{name},{load_share:.4f},{shift_at:%Y-%m-%dT%H:%M:%SZ}")
@@ -189,13 +193,10 @@ def at(day: int, hour: int = 12) -> datetime:
 
 def build_template(folder: Path) -> Path:
     """Prepare a home to copy: everything delivered and ingested, MLflow's database made."""
-    from mlflow import MlflowClient
-
     settings = settings_in(folder)
     deliver(settings)
     take_in(declare(settings), settings)
-    (settings.root / "mlflow").mkdir(parents=True)
-    MlflowClient(settings.mlflow_uri).search_experiments(max_results=1)
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     return folder
 
 

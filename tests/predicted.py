@@ -17,7 +17,8 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.features import feature_digest
 from pipelines.domain.outputs import Output
 from pipelines.domain.promises import Promise
-from pipelines.domain.scoring import SLOT, PartFile, window_name
+from pipelines.domain.scoring import PartFile
+from pipelines.domain.slots import SLOT, window_name
 from pipelines.use_case import (
     BeatsBaseline,
     Candidate,

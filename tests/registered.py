@@ -85,9 +85,9 @@ def judged(**changed: Any) -> Evidence:  # noqa: ANN401 - the evidence's own fie
         ),
         importance={"load": 0.7, "family": 0.3},
         learning_curve=(
-            CurvePoint(blocks=30, rows=2_250, log_loss=0.56),
-            CurvePoint(blocks=60, rows=4_500, log_loss=0.53),
-            CurvePoint(blocks=120, rows=9_000, log_loss=0.52),
+            CurvePoint(blocks=30, rows=2_250, loss=0.56),
+            CurvePoint(blocks=60, rows=4_500, loss=0.53),
+            CurvePoint(blocks=120, rows=9_000, loss=0.52),
         ),
         difference=ChampionDifference(
             improvements={}, moved=0.0312, features_added=(), features_removed=("age",)

@@ -1,6 +1,6 @@
 """The lake's layout: where each kind of table lies, and the versions a use case may read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.delta import delta_tables
@@ -8,6 +8,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.domain.contract import Table, silver_schema
+from pipelines.domain.slots import SLOT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,24 +57,29 @@ def monitoring(settings: Settings, use_case: str) -> Folder:
     return settings.lake / "gold" / "monitoring" / use_case
 
 
-def predictions(settings: Settings, use_case: str) -> Folder:
-    """Folder of the current predictions."""
-    return settings.lake / "predictions" / use_case
+def predictions(settings: Settings, use_case: str, slot: str = SLOT) -> Folder:
+    """Folder of the current predictions of a slot; those of the champion's are what is delivered."""
+    return settings.lake / "predictions" / _of_slot(use_case, slot)
 
 
-def prediction_history(settings: Settings, use_case: str) -> Folder:
+def prediction_history(settings: Settings, use_case: str, slot: str = SLOT) -> Folder:
     """Folder of the replaced generations of predictions."""
-    return settings.lake / "predictions" / f"{use_case}__history"
+    return settings.lake / "predictions" / f"{_of_slot(use_case, slot)}__history"
 
 
-def refused_predictions(settings: Settings, use_case: str) -> Folder:
+def refused_predictions(settings: Settings, use_case: str, slot: str = SLOT) -> Folder:
     """Folder of the rows that scoring refused, with the reason."""
-    return settings.lake / "predictions" / f"{use_case}__refused"
+    return settings.lake / "predictions" / f"{_of_slot(use_case, slot)}__refused"
 
 
 def ledger(settings: Settings, name: str) -> Folder:
     """Folder of a platform ledger."""
     return settings.lake / "ledger" / name
+
+
+def _of_slot(use_case: str, slot: str) -> str:
+    """Return the name of a slot's table: nobody who reads the champion's meets another's rows."""
+    return use_case if slot == SLOT else f"{use_case}__{slot}"
 
 
 def versions(
@@ -82,17 +88,20 @@ def versions(
     tables: Iterable[Table],
     *,
     at: Mapping[str, int] | None = None,
+    stamps: Sequence[str] | None = None,
 ) -> dict[str, "pa.Table"]:
     """Return every accepted version of the named tables; empty where nothing has landed yet.
 
-    ``at`` pins tables to versions by their dotted names; one that it does not name had none.
+    ``at`` pins tables to versions by their dotted names; one that it does not name had none. With
+    ``stamps`` only these columns of a row's lineage are read beside those that a table declares.
     """
     found = {}
     for table in tables:
         path = silver(settings, use_case, table.name)
         pinned = None if at is None else at.get(f"silver.{use_case}.{table.name}", -1)
+        columns = None if stamps is None else [*table.column_names, *stamps]
         found[table.name] = (
-            delta_tables.read(path, at_version=pinned)
+            delta_tables.read(path, columns=columns, at_version=pinned)
             if pinned != -1 and delta_tables.exists(path)
             else silver_schema(table).empty_table()
         )

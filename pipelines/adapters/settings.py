@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Tasks that one worker runs at a time."""
     airflow: str = ""
     """Where workers and people reach Airflow, such as a proxy; empty means its loopback address."""
+    airflow_password_file: Path | None = None
+    """Holds the password of the platform's own Airflow user; None: ``headframe up`` made one."""
     mlflow: str = ""
     """MLflow tracking URI; empty means a SQLite file under ``home``."""
     notify: str = ""

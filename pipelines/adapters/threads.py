@@ -10,7 +10,14 @@ BEFORE_IMPORT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let this process compute on one thread, so that sums come out the same everywhere.
+    """Let this process compute on one thread, so that sums come out the same everywhere."""
+    with at_most(1):
+        yield
+
+
+@contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """Let this process compute on so many threads.
 
     Covers OpenMP and BLAS, also of libraries that are imported already, and Arrow. Afterwards each
     has as many threads as before.
@@ -22,9 +29,9 @@ def one_thread() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     before = pa.cpu_count()
-    pa.set_cpu_count(1)
+    pa.set_cpu_count(threads)
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=threads):
             yield
     finally:
         pa.set_cpu_count(before)

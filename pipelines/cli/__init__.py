@@ -6,16 +6,19 @@ import sys
 import typer
 
 from pipelines.cli import (
+    approval_commands,
     demo,
     docs_commands,
     incident_commands,
     lake_commands,
+    ledger_commands,
     model_commands,
     output_commands,
     platform,
     quality_commands,
     quarantine_commands,
     report_commands,
+    reproduce_commands,
     stage_runs,
     trace_commands,
     upkeep_commands,
@@ -35,6 +38,7 @@ demo.register(app)
 lake_commands.register(app)
 output_commands.register(app)
 stage_runs.register(app)
+approval_commands.register(app)
 upkeep_commands.register(app)
 quality_commands.register(app)
 docs_commands.register(app)
@@ -43,6 +47,8 @@ trace_commands.register(app)
 incident_commands.register(app)
 report_commands.register(app)
 model_commands.register(app)
+reproduce_commands.register(app)
+ledger_commands.register(app)
 
 
 def main() -> None:

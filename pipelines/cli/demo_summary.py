@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.models import (
+    champion,
     decisions,
     mlflow_registry,
     monitoring_ledger,
@@ -110,12 +111,13 @@ def gather(
         for entry in decisions.read_all(settings, use_case.name)
         if entry.decision.kind == "promoted"
     ]
+    standing = champion.told_of(settings, use_case.name).champion
     predictions = lake.predictions(settings, use_case.name)
     return Summary(
         tables={table.name: _law(settings, use_case, table.name) for table in use_case.tables},
         quarantine=_quarantine(settings, use_case),
         models=_models(settings, use_case),
-        champion=promoted[-1] if promoted else "",
+        champion=standing.version if standing else "",
         predictions=delta_tables.read(predictions, columns=["slot"]).num_rows,
         weeks=_weeks(settings, use_case),
         lists=output_commands.top_lists(settings, use_case, _delivered(settings, use_case)),

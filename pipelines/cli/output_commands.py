@@ -139,7 +139,8 @@ def _cell(value: object, name: str, listed: TopList) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        is_probability = name in (listed["prediction"], "raw_prediction")
+        prediction = listed["prediction"]
+        is_probability = name in (prediction, "raw_prediction") and prediction.startswith("p_")
         return f"{value:.1%}" if is_probability else f"{value:.4g}"
     return str(value)
 

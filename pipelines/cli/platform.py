@@ -82,7 +82,9 @@ def start(
     Interrupted or failing, it leaves nothing running that it started.
     """
     broker.require(settings)
-    machine.require(machine.writable_home(settings), *machine.services(settings))
+    machine.require(
+        machine.writable_home(settings), machine.logins(settings), *machine.services(settings)
+    )
     # A second start of this home waits here for the first one.
     lock = processes.only_one(
         settings.root / "run" / "up.lock", what="another `headframe up`", wait_seconds=timeout

@@ -5,7 +5,7 @@ import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -19,7 +19,12 @@ from pipelines.domain.windows import scoring_times
 from pipelines.errors import HeadframeError, Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase, load
 
-Stage = Literal["ingest", "train", "evaluate", "promote", "score", "deliver", "monitor"]
+if TYPE_CHECKING:
+    from pipelines.domain.scoring import Scored
+
+Stage = Literal[
+    "ingest", "train", "evaluate", "promote", "score", "deliver", "monitor", "probation"
+]
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="The moment to run at: ISO date or time. Default: now.")
@@ -30,7 +35,6 @@ Version = Annotated[str, typer.Option(help="Candidate version (evaluate, promote
 Late = Annotated[
     bool, typer.Option("--late", help="Score again the windows that late data concerns (score).")
 ]
-ApprovedBy = Annotated[str, typer.Option(help="Who approved the evidence (promote).")]
 Candidates = Annotated[
     list[str] | None, typer.Option("--candidate", help="Try this candidate; repeatable (train).")
 ]
@@ -55,7 +59,6 @@ def run(
     from_: From = "",
     until: Until = "",
     version: Version = "",
-    approved_by: ApprovedBy = "",
     late: Late = False,
     candidate: Candidates = None,
     window_days: WindowDays = None,
@@ -73,7 +76,6 @@ def run(
             settings=settings,
             as_of=moment(as_of, declared) if as_of else datetime.now(UTC),
             version=version,
-            approved_by=approved_by,
             asked=Asked(
                 candidates=tuple(candidate or ()),
                 window_days=window_days,
@@ -121,7 +123,6 @@ class _Run:
     settings: Settings
     as_of: datetime
     version: str
-    approved_by: str
     asked: Asked
 
     @property
@@ -207,20 +208,11 @@ def _evaluate(run: _Run) -> str:
 
 def _promote(run: _Run) -> str:
     from pipelines.stages.card import card
-    from pipelines.stages.evaluate import evaluate
-    from pipelines.stages.promote import Approval, promote
+    from pipelines.stages.promote import promote
 
-    version, approval = run.candidate(), None
-    if run.approved_by:
-        evidence = evaluate(run.use_case, run.settings, version=version).evidence
-        approval = Approval(
-            actor=run.approved_by,
-            answer="approved",
-            evidence_digest=evidence.digest,
-            reason="command line",
-        )
+    version = run.candidate()
     promoted = promote(
-        run.use_case, run.settings, version=version, as_of=run.as_of, approval=approval
+        run.use_case, run.settings, version=version, as_of=run.as_of, now=datetime.now(UTC)
     )
     card(run.use_case, run.settings, version=version, attach=True)
     return promoted.describe()
@@ -230,7 +222,17 @@ def _score(run: _Run, since: datetime, until: datetime) -> str:
     from pipelines.stages.score import score
 
     run_id = f"cli__{since.isoformat()}"
-    return score(run.use_case, run.settings, since=since, until=until, run=run_id).describe()
+    scored = score(run.use_case, run.settings, since=since, until=until, run=run_id)
+    return f"{scored.describe()}{_shadowed(run, scored, run_id)}"
+
+
+def _shadowed(run: _Run, scored: "Scored", run_id: str) -> str:
+    """Let the shadow score what the champion on probation did; return a line, if there was any."""
+    from pipelines.stages.shadow import asked, shadow
+
+    windows = asked(run.use_case, run.settings, scored)
+    found = shadow(run.use_case, run.settings, windows=windows, run=run_id)
+    return f"\nshadow, {found.describe()}" if found else ""
 
 
 def _late(run: _Run, stage: Stage) -> str:
@@ -253,10 +255,11 @@ def _late(run: _Run, stage: Stage) -> str:
     console.print(describe(found), markup=False, highlight=False)
     at, run_id = run.as_of, f"cli__late__{run.as_of.isoformat()}"
     scored = score(run.use_case, run.settings, since=at, until=at, run=run_id, late=found)
+    told = f"{scored.describe()}{_shadowed(run, scored, run_id)}"
     if not TrainedUseCase.of(run.use_case).scoring.outputs:
-        return scored.describe()
+        return told
     # Told before, since an output that cannot be delivered takes nothing of it back.
-    console.print(scored.describe(), markup=False, highlight=False)
+    console.print(told, markup=False, highlight=False)
     times = [window.scored_for for window in scored.windows]
     return f"delivered {_delivered(run, times, run_id)}"
 
@@ -281,12 +284,19 @@ def _monitor(run: _Run) -> str:
     return monitor(run.use_case, run.settings, as_of=run.as_of, run=run.id).describe()
 
 
+def _probation(run: _Run) -> str:
+    from pipelines.stages.probation import probation
+
+    return probation(run.use_case, run.settings, as_of=run.as_of).describe()
+
+
 RUNS: dict[str, Callable[[_Run], str]] = {
     "ingest": _ingest,
     "train": _train,
     "evaluate": _evaluate,
     "promote": _promote,
     "monitor": _monitor,
+    "probation": _probation,
 }
 """Every stage that runs at one moment."""
 

@@ -8,12 +8,16 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.failure_message import runbook_page
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Signal
+from pipelines.domain.reconciliation import Finding
 from pipelines.domain.signals import (
     feed_area,
     gates_area,
     of_feed,
     of_gates,
+    of_probation,
+    of_registry,
     of_standing,
+    registry_area,
     table,
     watched_areas,
 )
@@ -56,6 +60,21 @@ def volume(use_case: UseCase, settings: Settings, text: str | None, *, as_of: da
     incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
 
 
+def registry(
+    use_case: UseCase, settings: Settings, findings: Iterable[Finding], *, as_of: datetime
+) -> None:
+    """Report what ledger, registry and files disagree on; what is not found any more is over."""
+    signals = of_registry(
+        use_case.name,
+        findings,
+        owner=use_case.owner,
+        at=as_of,
+        runbook=_runbook(use_case, "score"),
+    )
+    areas = [registry_area(use_case.name)]
+    incident_ledger.report(settings, at=as_of, signals=signals, looked_at=areas)
+
+
 def watched(use_case: UseCase, settings: Settings, found: Watched, *, as_of: datetime) -> None:
     """Report the alarms that stand about the champion; where nothing was judged, nothing is over."""
     signals = of_standing(
@@ -64,10 +83,32 @@ def watched(use_case: UseCase, settings: Settings, found: Watched, *, as_of: dat
         owner=use_case.owner,
         at=as_of,
         prediction=found.prediction,
+        loss=found.loss,
         runbook=_runbook(use_case, "monitor"),
     )
     areas = [] if found.why_not else watched_areas(use_case.name)
     incident_ledger.report(settings, at=as_of, signals=signals, looked_at=areas)
+
+
+def probation(
+    use_case: UseCase,
+    settings: Settings,
+    text: str | None,
+    *,
+    rolled_back: bool,
+    as_of: datetime,
+) -> None:
+    """Report how a probation ended that did not pass, or (None) that none ended so just now."""
+    signal = of_probation(
+        use_case.name,
+        text or "",
+        rolled_back=rolled_back,
+        owner=use_case.owner,
+        at=as_of,
+        runbook=_runbook(use_case, "monitor"),
+    )
+    found = [] if text is None else [signal]
+    incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
 
 
 def gates(

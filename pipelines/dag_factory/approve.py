@@ -3,27 +3,35 @@
 import logging
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
-from pipelines.adapters.models import decisions, mlflow_registry
-from pipelines.adapters.platform.users import read_users
+from pipelines.adapters.models import approvals, mlflow_registry
+from pipelines.adapters.platform import authentication
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import page_addresses, runs
+from pipelines.dag_factory import page_addresses, question, runs
 from pipelines.dag_factory.evidence_page import evidence_page
 from pipelines.dag_factory.run_code import refuse_changed_code, tries_key
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import failing_by_type
 from pipelines.dag_factory.tasks import REFUSED_BY_GATES
+from pipelines.domain.approval import (
+    EVIDENCE,
+    REASON,
+    Approval,
+    Person,
+    Terms,
+    approvers,
+    last_answer,
+    nobody_left,
+)
 from pipelines.errors import Problem, PromotionRefused
 from pipelines.use_case import UseCase
-
-if TYPE_CHECKING:
-    from pipelines.stages.promote import Approval
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +39,11 @@ logger = logging.getLogger(__name__)
 class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped here
     """Show the frozen evidence to those who may decide, and wait for one of them.
 
-    Users with the declared role are looked up when the task runs; who asked for the training is
-    not among them. An answer is written to the decisions ledger. A rejection fails the task with
-    its reason, and so does an answer that never came. Skips itself when the gates refused.
+    Users with the declared role are looked up when the task runs, and told; who asked for the
+    training is not among them. The question carries the digest of the evidence that it shows, and
+    Airflow keeps both as they were asked. An answer is written to the decisions ledger, where it is a
+    copy: promote asks Airflow again. A rejection fails the task with its reason, and so does an
+    answer that never came. Skips itself when the gates refused.
     """
 
     # The page is made when the task runs and may hold braces: nothing here is a template.
@@ -42,12 +52,11 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
     def __init__(self, *, use_case: UseCase, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
         # Airflow hands over the run's own form here; this one shares no field with it, or the page
         # would offer the requester's reason as the approver's.
-        form = {"why": _reason_asked()}
         super().__init__(
             subject=f"Promote a new model of {use_case.name}?",
             response_timeout=use_case.approval_expires,
             fail_on_reject=True,
-            **{**options, "params": form},
+            **{**options, "params": {REASON: _reason_asked()}},
         )
         self.use_case = use_case
 
@@ -57,8 +66,9 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
         if not judged["promotable"]:
             raise AirflowSkipException(REFUSED_BY_GATES)
         with failing_by_type(context):
+            authentication.refuse_everybody(Settings())
             if (answer := self._answer_of_lost_try(context, judged)) is not None:
-                return asdict(answer)
+                return self._record(context, judged["version"], answer)
             self._ask(context, judged)
         try:
             return super().execute(context)
@@ -75,44 +85,41 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
         with failing_by_type(context):
             if "error" in event:
                 raise self._unanswered(version, event)
+            self.params = _form(shown)
+            said = event["params_input"] or {}
             with suppress(HITLRejectException):
-                super().execute_complete(context, event)
-            return self._record(context, version, event, shown)
+                # What the form says of the evidence is looked at below, with a message of its own.
+                filled = {REASON: "", **said, EVIDENCE: shown}
+                super().execute_complete(context, {**event, "params_input": filled})
+            approval = Approval(
+                actor=event["responded_by_user"]["name"],
+                answer="approved" if event["chosen_options"] == [self.APPROVE] else "rejected",
+                evidence_digest=said.get(EVIDENCE, shown),
+                reason=(said.get(REASON) or "").strip(),
+            )
+            return self._record(context, version, approval)
 
-    def _answer_of_lost_try(self, context: Context, judged: dict[str, Any]) -> "Approval | None":
-        """Return the approval that a try recorded before Airflow took it for dead, if one did.
+    def _answer_of_lost_try(self, context: Context, judged: dict[str, Any]) -> Approval | None:
+        """Return the answer to a try that Airflow took for dead, if there is one.
 
         Airflow's LocalExecutor may report that the task went to wait only when an answer has woken
         it again; the scheduler then believes it was killed, and retries it. Nobody is asked twice.
         """
-        from pipelines.stages.promote import Approval
-
-        version, digest = judged["version"], judged["evidence_digest"]
-        found = [entry.decision for entry in decisions.read_all(Settings(), self.use_case.name)]
-        answers = [
-            decision
-            for decision in found
-            if decision.kind in ("approved", "rejected")
-            and (decision.version, decision.evidence_digest) == (version, digest)
-        ]
-        key = f"answers_before_{tries_key(context)}"
+        given = approvals.answers(
+            Settings(), self.use_case.name, {judged["evidence_digest"]}, run_id=context["run_id"]
+        )
+        last = last_answer(given)
+        at = last.answered_at.isoformat() if last else ""
+        key = f"answered_before_{tries_key(context)}"
         before = context["task_state_store"].get(key)
         if before is None:
-            context["task_state_store"].set(key, len(answers))
+            # A person who clears the task wants it asked anew, whatever was answered before.
+            context["task_state_store"].set(key, at)
             return None
-        if len(answers) <= before:
+        if last is None or at == before:
             return None
-        last = answers[-1]
-        approval = Approval(
-            actor=last.actor,
-            answer="approved" if last.kind == "approved" else "rejected",
-            evidence_digest=digest,
-            reason=last.reason,
-        )
-        if approval.answer == "rejected":
-            raise self._rejected(version, approval)
-        logger.info("%s approved it on an earlier try: %s", last.actor, last.reason)
-        return approval
+        logger.info("%s answered an earlier try.", last.approval.actor)
+        return last.approval
 
     def _ask(self, context: Context, judged: dict[str, Any]) -> None:
         settings = Settings()
@@ -122,58 +129,92 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
         digest = judged["evidence_digest"]
         evidence = mlflow_registry.read_evidence(settings, candidate.run_id, digest)
         # A candidate that another run had registered before was asked for by two people.
-        requesters = {
-            candidate.tags["headframe.requester"],
-            runs.requester(context, self.use_case),
-        }
-        approvers = self._approvers(settings, requesters)
+        terms = approvals.terms(
+            settings,
+            candidate,
+            use_case=self.use_case.name,
+            role=self.use_case.roles.approver,
+            expires=self.use_case.approval_expires,
+            evidence_digest=digest,
+            asked_for_by=[runs.started_by(context)],
+        )
+        asked = self._asked(settings, context, terms)
+        address = page_addresses.evidence(judged)
+        subject = f"Promote {evidence.use_case} version {evidence.challenger}?"
+        requester = ", ".join(sorted(terms.requesters))
+        told = question.tell(
+            settings,
+            context,
+            question.Told(
+                subject=subject,
+                requester=requester,
+                evidence_page=address,
+                digest=digest,
+                expires=self.use_case.approval_expires,
+                people=asked,
+            ),
+        )
         page = evidence_page(
             evidence,
             run_id=candidate.run_id,
-            requester=", ".join(sorted(requesters)),
+            requester=requester,
             reason=context["params"].get("reason") or "",
-            address=page_addresses.evidence(judged),
+            address=address,
+            asked=told,
         )
         self.subject, self.body = page.subject, page.body
-        self.assigned_users = [{"id": name, "name": name} for name in approvers]
-        logger.info("Waiting for an answer by one of: %s", ", ".join(approvers))
+        self.params = _form(digest)
+        self.assigned_users = [{"id": person.id, "name": person.name} for person in asked]
+        logger.info("Waiting for an answer by one of: %s", ", ".join(p.name for p in asked))
 
-    def _approvers(self, settings: Settings, requesters: set[str]) -> list[str]:
-        role = self.use_case.roles.approver
-        holders = [user.name for user in read_users(settings.users_file) if role in user.roles]
-        approvers = [name for name in holders if name not in requesters]
-        if not approvers:
-            asked = " and ".join(sorted(requesters))
+    def _asked(self, settings: Settings, context: Context, terms: Terms) -> tuple[Person, ...]:
+        """Return who is asked. Raises PromotionRefused when nobody may answer, or could."""
+        where = f"approval of {self.use_case.name}"
+        people = approvers(terms)
+        if not people:
+            raise PromotionRefused(nobody_left(where, terms))
+        before = approvals.question(settings, self.use_case.name, context["run_id"])
+        if before is None:
+            return people
+        # Airflow keeps a question as it was first asked, whoever clears the task.
+        if before.fixed.get(EVIDENCE) != terms.evidence_digest:
             raise PromotionRefused(
                 Problem(
-                    where=f"approval of {self.use_case.name}",
-                    expected=f"a user with role {role!r} who did not ask for the training",
-                    found=f"no approver other than {asked}" if holders else "nobody with that role",
-                    fix=f"Give the role to a second person in {settings.users_file.name}, run "
-                    "`headframe up` again if they are new, and clear the task approve.",
+                    where=where,
+                    expected=f"a question about the evidence {terms.evidence_digest[:12]}",
+                    found="the one that this run asked before, which shows other evidence",
+                    fix=f"Start {self.use_case.name}__train again: a run asks about one evidence.",
                 )
             )
-        return approvers
+        still = tuple(person for person in people if person.id in before.assigned_users)
+        if not still:
+            raise PromotionRefused(
+                Problem(
+                    where=where,
+                    expected="an approver among those whom this run asked before",
+                    found="none who still has the role",
+                    fix=f"Start {self.use_case.name}__train again: it asks those who have it now.",
+                )
+            )
+        return still
 
-    def _record(
-        self, context: Context, version: str, event: dict[str, Any], shown: str
-    ) -> dict[str, Any]:
-        from pipelines.stages.promote import Approval, record_answer
+    def _record(self, context: Context, version: str, approval: Approval) -> dict[str, Any]:
+        from pipelines.stages.promote import record_answer
 
-        approval = Approval(
-            actor=event["responded_by_user"]["id"],
-            answer="approved" if event["chosen_options"] == [self.APPROVE] else "rejected",
-            evidence_digest=shown,
-            reason=((event["params_input"] or {}).get("why") or "").strip(),
+        record_answer(
+            self.use_case,
+            Settings(),
+            version=version,
+            approval=approval,
+            as_of=runs.as_of(context),
+            asked_for_by=runs.started_by(context),
         )
-        as_of = runs.as_of(context)
-        record_answer(self.use_case, Settings(), version=version, approval=approval, as_of=as_of)
         if approval.answer == "rejected":
             raise self._rejected(version, approval)
         logger.info("Approved by %s: %s", approval.actor, approval.reason or "no reason given")
         return asdict(approval)
 
-    def _rejected(self, version: str, approval: "Approval") -> PromotionRefused:
+    def _rejected(self, version: str, approval: Approval) -> PromotionRefused:
         return PromotionRefused(
             Problem(
                 where=f"{self.use_case.name} candidate {version}",
@@ -194,6 +235,12 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
                 "approver.",
             )
         )
+
+
+def _form(digest: str) -> ParamsDict:
+    """Return the question's form: the approver's reason, and, unseen and fixed, what was shown."""
+    fixed = Param(digest, const=digest, type="string", title="Evidence")
+    return ParamsDict({REASON: _reason_asked(), EVIDENCE: fixed})
 
 
 def _reason_asked() -> Any:  # noqa: ANN401 - untyped library

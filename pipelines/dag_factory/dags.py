@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import assets, forms, score_tasks, tasks, train_tasks
+from pipelines.dag_factory import assets, forms, probation_tasks, score_tasks, tasks, train_tasks
 from pipelines.dag_factory.approve import Approve
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
@@ -155,6 +155,10 @@ def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
         if scoring.outputs:
             give = partial(score_tasks.deliver, use_case, after=scored.task_id)
             scored >> StageTask(task_id="deliver", work=give)
+        if use_case.probation_rule is not None:
+            # Beside what consumers get: they do not wait for it, and it fails alone.
+            compare = partial(probation_tasks.shadow, use_case, after=scored.task_id)
+            scored >> StageTask(task_id="shadow", work=compare)
 
 
 def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
@@ -169,8 +173,14 @@ def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
             work=partial(tasks.report, use_case),
             retries=0,
         )
+        judged = monitor
+        if use_case.probation_rule is not None:
+            judged = StageTask(
+                task_id="probation", work=partial(probation_tasks.probation, use_case)
+            )
+            monitor >> judged
         # A page that cannot be written takes nothing away from what was found: the run stays green.
-        monitor >> page.as_teardown()
+        judged >> page.as_teardown()
 
 
 @contextmanager

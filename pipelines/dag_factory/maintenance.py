@@ -1,4 +1,4 @@
-"""The DAG platform__maintenance: one task a day that keeps the lake small."""
+"""The DAG platform__maintenance: once a day the lake is kept small, and champions are reconciled."""
 
 import logging
 from datetime import UTC, datetime
@@ -26,8 +26,13 @@ Makes few large files of many small ones, removes data that was replaced more th
 reports what lies in the lake and belongs to no table. Versions that a registered model was made
 from stay readable. It runs daily and by hand; running it again finds nothing left to do.
 
-The task is green with a report. Tables that could not be maintained are named in it and sent as one
-message; the next run tries again.
+The task `maintain` is green with a report. Tables that could not be maintained are named in it and
+sent as one message; the next run tries again.
+
+The task `reconcile` holds every champion against the decisions ledger: its alias, its registered
+version, its files. What disagrees is an incident of that use case. A champion that is not what was
+promoted is frozen: nothing is scored with it until somebody repairs or rolls back. Nothing else is
+changed: `headframe reconcile USE_CASE --repair` does that.
 
 ## When it fails
 | the log says | do |
@@ -40,6 +45,8 @@ message; the next run tries again.
 ```
 headframe maintain --dry-run
 headframe maintain
+headframe reconcile USE_CASE
+headframe ledger verify
 ```"""
 
 logger = logging.getLogger(__name__)
@@ -62,6 +69,7 @@ def declare_maintenance() -> None:
         on_failure_callback=_tell,
     ):
         StageTask(task_id="maintain", work=_maintain)
+        StageTask(task_id="reconcile", work=_reconcile)
 
 
 def _maintain(context: Context) -> dict[str, Any]:
@@ -82,6 +90,31 @@ def _maintain(context: Context) -> dict[str, Any]:
         "removed_bytes": maintained.removed_bytes,
         "problems": len(maintained.problems),
     }
+
+
+def _reconcile(context: Context) -> dict[str, Any]:
+    """Hold every champion against the ledger; one that is not what was promoted is frozen.
+
+    What disagrees is an incident of its use case, and what agrees again ends it.
+    """
+    from pipelines.dag_factory import alarms
+    from pipelines.stages.reconcile import reconcile
+    from pipelines.use_case import load_all
+
+    settings, now = Settings(), datetime.now(UTC)
+    sound, _ = load_all(settings.dags.absolute())
+    left = 0
+    said = []
+    for name, use_case in sound.items():
+        if use_case.tier == "explore":
+            continue
+        found = reconcile(name, settings, as_of=now, extent="freeze")
+        alarms.registry(use_case, settings, found.left, as_of=now)
+        left += len(found.left)
+        said.append(found.describe())
+        for line in said[-1].splitlines():
+            logger.info("%s", line)
+    return {"says": "\n".join(said) or "no use case has models", "problems": left}
 
 
 def _tell(context: Context) -> None:

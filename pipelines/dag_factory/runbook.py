@@ -79,9 +79,11 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
   A rejection or no answer fails the task; the champion stays.
 """
     refused = f"{'`approve`, ' if governed else ''}`promote` and `reference` are"
-    row = """\
+    row = f"""\
 | `approve`, rejected | Read the reason in its log. Train again when it no longer holds. |
 | `approve`, nobody left | Give the role to a second person in `users.toml`, then clear the task. |
+| `approve`, nobody accepted the declaration | The owner runs `headframe accept {name}`; then clear the task. |
+| `promote`, the answer | It expired, or its giver lost the role: start a new run, and answer it. |
 """
     training = TrainedUseCase.of(use_case).training
     tunes = f"""\
@@ -112,7 +114,7 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 ```
 headframe run train {name} --as-of DATE
 headframe run evaluate {name} --version VERSION
-headframe run promote {name} --version VERSION{" --approved-by USER" if governed else ""}
+headframe run promote {name} --version VERSION
 ```"""
     return (
         "Trains a challenger, judges it, and makes it the champion"
@@ -144,12 +146,28 @@ def _score(use_case: UseCase) -> tuple[str, str, str]:
     deliver = """\
 - `deliver` gives consumers what was declared in `outputs`; what they have already is left alone.
 """
+    rule = use_case.probation_rule
+    shadow = (
+        f"""\
+- `shadow`, while a champion is on probation ({rule.blocks} blocks), lets the version before it score the same
+  feature rows into `predictions.{name}__shadow`, which nobody is given.
+"""
+        if rule
+        else ""
+    )
+    shadow_row = (
+        """\
+| `shadow` alone failed | Consumers have their predictions. Mend what it names and clear it: a block without it does not count. |
+"""
+        if rule
+        else ""
+    )
     overtaken = """\
 | another run published since the plan | Clear the run from `plan`. |
 """
     body = f"""\
 - `champion` pins the model version and the code, for every task and retry of the run.
-{one if scoring.parts == 1 else many}{deliver if scoring.outputs else ""}
+{one if scoring.parts == 1 else many}{deliver if scoring.outputs else ""}{shadow}
 Scoring a time again changes nothing unless the model, the features or the declaration did.
 
 By hand, `As of` alone scores the last scoring time up to it; with `Until`, every scoring time of
@@ -161,8 +179,9 @@ the window; with `Late data only`, what was scored without data that has come si
 {overtaken if scoring.parts > 1 else ""}\
 | the code changed | A task, or the machine of a worker, has another code than the run began with: start a new run. |
 | no champion | Train and promote one: start `{name}__train`. |
-| ledger, alias and artifact disagree | Nothing is scored until they agree: clear `promote` of the last run of `{name}__train`, which finishes it. |
+| ledger, alias and artifact disagree | Nothing is scored until they agree: `headframe reconcile {name}` says why, `--repair` mends it; or `headframe rollback {name} --reason ...`. |
 | a stale table | Deliver and ingest the missing files, then clear the task. |
+{shadow_row}\
 | anything else, after 3 tries | Look at `headframe status`, then clear the task. |
 
 ## By hand
@@ -181,6 +200,17 @@ def _monitor(use_case: UseCase) -> tuple[str, str, str]:
     name, label = use_case.name, use_case.label
     assert label is not None  # noqa: S101 - tiers without a label have no such DAG
     hours = int(label.final_after.total_seconds() // 3600)
+    rule = use_case.probation_rule
+    probation = (
+        f"""\
+`probation` compares a champion with the version before it, on the final labels of its first
+{rule.blocks} blocks: by `{rule.loss}`, every {rule.look_every} blocks, at {rule.confidence:g} confidence. When it is worse, the version
+before is put back, which is an incident that pages; nothing is to be done but to look why.
+
+"""
+        if rule
+        else ""
+    )
     body = f"""\
 A label is final {hours} hours after its event. Only final labels count; a block with fewer than
 {use_case.monitoring.minimum_labels} of them is "too few", never a number.
@@ -199,7 +229,7 @@ whose path its log names.
 | Learning | Nothing: too few blocks to compare with. Hard rules are watched meanwhile. |
 | Not watched | What it says: train, promote, or run monitor. |
 
-## When it fails
+{probation}## When it fails
 It reads and measures; nothing waits for it. Mend what the last lines of its log name, and clear the
 task. `report` decides nothing about the run.
 

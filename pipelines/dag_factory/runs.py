@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from pipelines.adapters.models import approvals, decisions
 from pipelines.adapters.platform.process_state import PROCESS_MARKER
+from pipelines.adapters.settings import Settings
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import UseCase
 
@@ -45,9 +47,22 @@ def is_about_late_data(context: Context) -> bool:
     return bool(context["params"].get("late")) or any(context["triggering_asset_events"].values())
 
 
+def started_by(context: Context) -> str:
+    """Return the user who started the run; empty for one that started itself."""
+    return context["dag_run"].triggering_user_name or ""
+
+
 def requester(context: Context, use_case: UseCase) -> str:
-    """Return the user who started the run; for one that started itself, the use case's owner."""
-    return context["dag_run"].triggering_user_name or use_case.owner
+    """Return who asked for what the run does.
+
+    It is the user who started it; for one that started itself, who last accepted the declaration,
+    else the use case's owner.
+    """
+    if user := started_by(context):
+        return user
+    entries = decisions.read_all(Settings(), use_case.name)
+    accepted = approvals.acceptance(entries, use_case.digest())
+    return accepted.actor if accepted else use_case.owner
 
 
 def worker() -> str:

@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import airflow_connections, assets, runs
+from pipelines.dag_factory import airflow_connections, assets, probation_tasks, runs
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
@@ -41,6 +41,7 @@ def score(use_case: UseCase, context: Context) -> dict[str, Any]:
     settings = Settings()
     asked, known_until = _asked(use_case, settings, context)
     scored = stage(use_case, settings, **asked)
+    probation_tasks.remember(use_case, settings, context, scored)
     return _announce(use_case, settings, context, scored, known_until=known_until)
 
 
@@ -88,6 +89,7 @@ def publish(use_case: UseCase, context: Context) -> dict[str, Any]:
     ]
     parts = [ScoredPart.from_plain(part["scored"]) for part in told if part is not None]
     scored = stage(use_case, settings, planned, parts)
+    probation_tasks.remember(use_case, settings, context, scored)
     known = pulled["known_until"] and datetime.fromisoformat(pulled["known_until"])
     return _announce(use_case, settings, context, scored, known_until=known)
 

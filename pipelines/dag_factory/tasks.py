@@ -1,7 +1,7 @@
 """Tasks: what each task of a use case's DAGs does, a stage called with the run's own facts."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -111,12 +111,11 @@ def evaluate(use_case: UseCase, context: Context) -> dict[str, Any]:
 
 
 def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Make the challenger the champion, with the answer of the approver where one is needed.
+    """Make the challenger the champion, once an approver's answer counts where one is needed.
 
     Skips itself when the gates refused the challenger.
     """
     from pipelines.stages.card import card
-    from pipelines.stages.promote import Approval
     from pipelines.stages.promote import promote as stage
 
     trained = context["ti"].xcom_pull(task_ids="train")
@@ -124,13 +123,12 @@ def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
         raise AirflowSkipException(REFUSED_BY_GATES)
     settings = Settings()
     refuse_changed_code(settings, use_case, trained)
-    answer = context["ti"].xcom_pull(task_ids="approve") if use_case.tier == "governed" else None
     promoted = stage(
         use_case,
         settings,
         version=trained["version"],
         as_of=runs.as_of(context),
-        approval=Approval(**answer) if answer else None,
+        now=datetime.now(UTC),
     )
     card(use_case, settings, version=trained["version"], attach=True)
     return {"says": say(promoted.describe()), "version": promoted.version}

@@ -35,7 +35,8 @@ CHOSEN = "__chosen"
 class BusinessRule:
     """Where ``when`` is true, the prediction becomes ``then``.
 
-    ``when`` is an SQL condition and ``then`` an SQL expression for a probability in [0, 1]. Both
+    ``when`` is an SQL condition and ``then`` an SQL expression for a probability in [0, 1], or for a
+    number in the unit of a label that has one. Both
     see one row: key columns, features, ``raw_prediction`` and ``prediction``. ``owner`` answers for
     the rule; ``reason`` says why it is there.
     """
@@ -61,13 +62,16 @@ class Ruled:
     refused: "pa.Array"
 
 
-def apply(rules: Sequence[BusinessRule], rows: "pa.Table", raw: "np.ndarray") -> Ruled:
+def apply(
+    rules: Sequence[BusinessRule], rows: "pa.Table", raw: "np.ndarray", *, bounded: bool = True
+) -> Ruled:
     """Apply the rules in order to one batch; a row's answer does not depend on the other rows.
 
-    ``rows`` holds key columns and features, ``raw`` the model's probabilities, as many. A rule
+    ``rows`` holds key columns and features, ``raw`` the model's answers, as many; ``bounded`` says
+    that these are probabilities. A rule
     changes the rows where its condition is true and its value differs from the prediction so far;
-    all other predictions stay bit for bit. A row whose new value is missing, not finite or outside
-    [0, 1] is refused, and no later rule sees it. Raises DeclarationError, without a value of a row,
+    all other predictions stay bit for bit. A row whose new value is missing, not finite or, of a
+    probability, outside [0, 1] is refused, and no later rule sees it. Raises DeclarationError, without a value of a row,
     for a rule that is wrong or whose SQL fails on these rows.
     """
     import numpy as np
@@ -86,7 +90,7 @@ def apply(rules: Sequence[BusinessRule], rows: "pa.Table", raw: "np.ndarray") ->
             (chosen & ~known, "no value"),
             (chosen & known & ~np.isfinite(value), "not a finite number"),
             (
-                chosen & known & np.isfinite(value) & ~((value >= 0) & (value <= 1)),
+                chosen & known & np.isfinite(value) & bounded & ~((value >= 0) & (value <= 1)),
                 "outside [0, 1]",
             ),
         ):

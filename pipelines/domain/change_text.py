@@ -26,20 +26,21 @@ CLAUSES: Mapping[tuple[str, str], tuple[str, str]] = {
 OTHERWISE = ("has other values", "have other values")
 
 
-def change_text(judged: Judged, *, prediction: str = "") -> str:
+def change_text(judged: Judged, *, prediction: str = "", loss: str = "log loss") -> str:
     """Return in a clause what an answer that drifted says: no capital, no full stop.
 
-    ``prediction`` names the column that holds the model's output, so that it is called so.
+    ``prediction`` names the column that holds the model's output, so that it is called so; ``loss``
+    is how the loss is called.
     """
     result, shifts = judged.result, judged.alarm.shifts if judged.alarm else ()
     if judged.name == HARD_RULES:
         # It speaks of one block in plain words already.
         return result.reason[:1].lower() + result.reason[1:].rstrip(".")
     if judged.name == HARM:
-        return _harm(result.figures, result.window_blocks)
+        return _harm(result.figures, result.window_blocks, loss)
     number, before = result.window_blocks, result.reference_blocks
     if judged.subject == "model":
-        told = [_of_model(shift) for shift in _first_of_each(shifts)[:MOST_NAMED]]
+        told = [_of_model(shift, loss) for shift in _first_of_each(shifts)[:MOST_NAMED]]
         window = f"last {number} labelled blocks"
     else:
         told = _of_columns(shifts, prediction)
@@ -71,9 +72,12 @@ def _first_of_each(shifts: Sequence[ColumnShift]) -> list[ColumnShift]:
     return list(found.values())
 
 
-def _of_model(shift: ColumnShift) -> str:
+def _of_model(shift: ColumnShift, loss: str) -> str:
     if shift.family == "loss":
-        return f"the mean log loss is {shift.effect:.3g} {_way(shift, 'higher', 'lower')}"
+        return f"the mean {loss} is {shift.effect:.3g} {_way(shift, 'higher', 'lower')}"
+    if shift.family == "calibration" and loss != "log loss":
+        above = _way(shift, "higher", "lower")
+        return f"the outcome is by {shift.effect:.3g} {above} than predicted"
     if shift.family == "calibration":
         often = _way(shift, "more", "less")
         return f"the outcome is by {shift.effect:.3g} {often} frequent than predicted"
@@ -85,9 +89,9 @@ def _way(shift: ColumnShift, up: str, down: str) -> str:
     return up if shift.direction == "up" else down
 
 
-def _harm(figures: Mapping[str, float], blocks: int) -> str:
+def _harm(figures: Mapping[str, float], blocks: int, loss: str) -> str:
     return (
-        f"the mean log loss over {blocks} labelled blocks is {figures['target']:.3g}, at least "
+        f"the mean {loss} over {blocks} labelled blocks is {figures['target']:.3g}, at least "
         f"{figures['target_at_least']:.3g}; it was {figures['source']:.3g} on held-out blocks, and "
         f"{figures['tolerance']:.3g} more is tolerated"
     )

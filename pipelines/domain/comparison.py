@@ -75,7 +75,7 @@ def compare(first: Registered, second: Registered) -> Comparison:
         first=first.version,
         second=second.version,
         metrics=_metrics(first.evidence, second.evidence),
-        paired=tuple(_paired(metric, pairs) for metric in LOSSES) if pairs else (),
+        paired=tuple(_paired(metric, pairs) for metric in LOSSES if _met(metric, pairs)),
         basis=basis,
         facts=_facts(first, second),
     )
@@ -126,6 +126,11 @@ def _pairs(first: Registered, second: Registered) -> tuple[str, list[Pair]]:
     )
 
 
+def _met(metric: str, pairs: Sequence[Pair]) -> bool:
+    """Tell whether both versions have a loss on every block."""
+    return bool(pairs) and all(metric in ours and metric in theirs for _, ours, theirs in pairs)
+
+
 def _paired(metric: str, pairs: Sequence[Pair]) -> Paired:
     gained = [first[metric] - second[metric] for _, first, second in pairs]
     found = mean_estimate(gained, [rows for rows, _, _ in pairs])
@@ -174,7 +179,11 @@ def _made(one: Registered) -> dict[str, str]:
         "training window": " to ".join(one.training_window),
         "held-out window": " to ".join(one.held_out_window),
         "as of": one.as_of,
-        "share of positives": f"{one.positive_share:.4f}",
+        **(
+            {"usual number": one.typical}
+            if one.positive_share is None
+            else {"share of positives": f"{one.positive_share:.4f}"}
+        ),
     }
 
 

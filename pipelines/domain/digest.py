@@ -11,17 +11,23 @@ NOT_DIGESTED = {"digested": False}
 """Metadata of a dataclass field that says how something is done, and changes nothing of what comes out."""
 
 
+DIGESTED_IF_SET = {"digested": "if_set"}
+"""Metadata of a field that says nothing while it has its default: what was declared before there was
+such a field keeps its digest."""
+
+
 def canonical(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narrower type; a return a type
     """Return ``value`` as JSON-ready data in which equal declarations are equal.
 
-    Functions count by their qualified name (their text is in the code digest), and fields marked
-    ``NOT_DIGESTED`` do not count. Raises TypeError for a type without a canonical form, so nothing
+    Functions count by their qualified name (their text is in the code digest), fields marked
+    ``NOT_DIGESTED`` do not count, and those marked ``DIGESTED_IF_SET`` only where they differ from
+    their default. Raises TypeError for a type without a canonical form, so nothing
     is digested by its memory address.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if f.metadata.get("digested", True)]
+        fields = [f for f in dataclasses.fields(value) if _counts(f, getattr(value, f.name))]
         told = {f.name: canonical(getattr(value, f.name)) for f in fields}
         return {"type": type(value).__name__, **told}
     if isinstance(value, datetime | date | time):
@@ -47,3 +53,9 @@ def digest_of(value: object) -> str:
     """
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _counts(field: "dataclasses.Field[Any]", found: object) -> bool:
+    """Tell whether a field is part of its dataclass's canonical form."""
+    digested = field.metadata.get("digested", True)
+    return bool(found != field.default if digested == "if_set" else digested)

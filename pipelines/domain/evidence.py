@@ -4,27 +4,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.domain.evidence_problems import problems_of
 from pipelines.domain.examination import Examination
-from pipelines.domain.metrics import (
-    LOSSES,
-    Interval,
-    TooFewBlocks,
-    auc_interval,
-    block_means,
-    mean_interval,
-    row_losses,
-)
+from pipelines.domain.expected_value import RankedList
+from pipelines.domain.metrics import METRICS, Interval, Metric, TooFewBlocks
+from pipelines.domain.prediction_kinds import KINDS, KindName
 from pipelines.domain.verdict import Verdict
 from pipelines.errors import HeadframeError, Problem
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 FORMAT = 2
 """Version of the JSON; raised when the meaning of a field changes. 2 added the examination."""
+
+OF_KINDS = 3
+"""Version of evidence about another kind than binary: it says which, and in which unit."""
 
 WITHOUT_EXAMINATION = 1
 """Version of evidence that an older release froze: read, and written again, as it was."""
@@ -61,7 +55,9 @@ class Evidence:
 
     ``as_of`` is ISO 8601 in UTC, windows are (first, last) ISO dates, ``metrics`` is role ->
     metric -> interval. ``examination`` is None in evidence of an older release, of which the gates
-    that ask for it say too few. Raises HeadframeError with every field that contradicts another.
+    that ask for it say too few. ``kind`` is that of the prediction, ``unit`` that of a number or of
+    what a ranking's rows are worth, and ``listed`` the list that a ranking is judged by. ``positives``
+    is 0 where the label is a number. Raises HeadframeError with every field that contradicts another.
     """
 
     use_case: str
@@ -79,6 +75,9 @@ class Evidence:
     code_digest: str
     verdicts: tuple[Verdict, ...] = ()
     examination: Examination | None = None
+    kind: KindName = "binary"
+    unit: str = ""
+    listed: RankedList | None = None
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
@@ -88,6 +87,15 @@ class Evidence:
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def loss(self) -> Metric:
+        """The metric that its segments, curves and refits are in."""
+        return self.metric(KINDS[self.kind].loss)
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric with the unit that it has here. Raises KeyError for an unknown one."""
+        return METRICS[name].of(self.unit)
 
     def paired(self, metric: str, *, over: str) -> PairedLosses:
         """Pair the challenger's block losses with those of the role ``over``, in block order."""
@@ -108,8 +116,10 @@ class Evidence:
 
         Raises ValueError when a figure is not finite.
         """
+        version = WITHOUT_EXAMINATION if self.examination is None else FORMAT
+        version = version if self.kind == "binary" else OF_KINDS
         plain = {
-            "format": WITHOUT_EXAMINATION if self.examination is None else FORMAT,
+            "format": version,
             "use_case": self.use_case,
             "as_of": self.as_of,
             "challenger": self.challenger,
@@ -129,7 +139,10 @@ class Evidence:
             "verdicts": [verdict.to_plain() for verdict in self.verdicts],
         }
         if self.examination is not None:
-            plain["examination"] = self.examination.to_plain()
+            plain["examination"] = self.examination.to_plain(_called(version))
+        if self.kind != "binary":
+            listed = self.listed and {"count": self.listed.count, "per": list(self.listed.per)}
+            plain |= {"kind": self.kind, "unit": self.unit, "listed": listed}
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -137,7 +150,7 @@ class Evidence:
         """Read what ``to_json`` wrote: equal in value and digest. Raises HeadframeError otherwise."""
         try:
             plain = json.loads(text)
-            if plain["format"] not in (WITHOUT_EXAMINATION, FORMAT):
+            if plain["format"] not in (WITHOUT_EXAMINATION, FORMAT, OF_KINDS):
                 raise _unreadable(f"format {plain['format']}")
             evidence = _from_plain(plain)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -145,54 +158,6 @@ class Evidence:
         if unread := _unread(plain, json.loads(evidence.to_json())):
             raise _unreadable(f"something else in {unread} than this release writes")
         return evidence
-
-
-def build_blocks(
-    label: "npt.ArrayLike", probabilities: "Mapping[str, npt.ArrayLike]", blocks: "npt.ArrayLike"
-) -> tuple[BlockLoss, ...]:
-    """Mean of every row loss on every block for every role, by block.
-
-    The same rows in another order give the same values to the last bit, hence the same digest.
-
-    >>> block, = build_blocks([1, 0], {"challenger": [0.5, 0.5]}, ["2013-03-01", "2013-03-01"])
-    >>> block.rows, block.losses["challenger"]["brier"]
-    (2, 0.25)
-    """
-    names: list[str] = []
-    sizes: list[int] = []
-    losses: list[dict[str, dict[str, float]]] = []
-    for role, probability in probabilities.items():
-        for metric in LOSSES:
-            names, sizes, means = block_means(row_losses(metric, label, probability), blocks)
-            losses = losses or [{} for _ in names]
-            for block, mean in zip(losses, means, strict=True):
-                block.setdefault(role, {})[metric] = mean
-    return tuple(
-        BlockLoss(block=name, rows=rows, losses=loss)
-        for name, rows, loss in zip(names, sizes, losses, strict=True)
-    )
-
-
-def build_metrics(
-    label: "npt.ArrayLike",
-    probabilities: "Mapping[str, npt.ArrayLike]",
-    blocks: "npt.ArrayLike",
-    *,
-    confidence: float = 0.95,
-) -> dict[str, dict[str, Interval | TooFewBlocks]]:
-    """Every metric of every role with its two-sided interval over blocks."""
-    return {
-        role: {
-            **{
-                metric: mean_interval(
-                    row_losses(metric, label, probability), blocks, confidence=confidence
-                )
-                for metric in LOSSES
-            },
-            "auc": auc_interval(label, probability, blocks, confidence=confidence),
-        }
-        for role, probability in probabilities.items()
-    }
 
 
 def _plain_interval(interval: Interval | TooFewBlocks) -> dict[str, Any]:
@@ -242,9 +207,23 @@ def _from_plain(plain: dict[str, Any]) -> Evidence:
         code_digest=plain["code_digest"],
         verdicts=tuple(Verdict.from_plain(verdict) for verdict in plain["verdicts"]),
         examination=(
-            Examination.from_plain(plain["examination"]) if plain["format"] == FORMAT else None
+            Examination.from_plain(plain["examination"], _called(plain["format"]))
+            if plain["format"] != WITHOUT_EXAMINATION and "examination" in plain
+            else None
         ),
+        kind=plain.get("kind", "binary"),
+        unit=plain.get("unit", ""),
+        listed=_listed(plain.get("listed")),
     )
+
+
+def _called(version: int) -> str:
+    """Return what a version of the JSON calls the losses of refitted models."""
+    return "loss" if version == OF_KINDS else "log_loss"
+
+
+def _listed(plain: dict[str, Any] | None) -> RankedList | None:
+    return None if plain is None else RankedList(count=plain["count"], per=tuple(plain["per"]))
 
 
 def _unread(plain: dict[str, Any], again: dict[str, Any]) -> str:
@@ -258,7 +237,7 @@ def _unreadable(found: str) -> HeadframeError:
     return HeadframeError(
         Problem(
             where="evidence",
-            expected=f"evidence in format {WITHOUT_EXAMINATION} or {FORMAT}",
+            expected=f"evidence in format {WITHOUT_EXAMINATION}, {FORMAT} or {OF_KINDS}",
             found=found,
             fix="Run headframe upgrade, or evaluate the challenger again.",
         )

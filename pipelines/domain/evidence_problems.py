@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pipelines.domain.prediction_kinds import KINDS
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def problems_of(evidence: "Evidence") -> list[Problem]:
             "positives",
             f"a count from 0 to {evidence.rows}",
             str(evidence.positives),
+        ),
+        (
+            evidence.kind in KINDS,
+            "kind",
+            f"one of {', '.join(KINDS)}",
+            repr(evidence.kind),
         ),
         (
             # Otherwise a forgotten name would make BeatsChampion not applicable.

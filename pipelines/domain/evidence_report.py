@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pipelines.domain.block_estimate import BlockEstimate, mean_estimate
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.examination import Examination
-from pipelines.domain.metrics import LOSSES, METRICS, Interval, Metric, TooFewBlocks
+from pipelines.domain.metrics import METRICS, Interval, Metric, TooFewBlocks
+from pipelines.domain.prediction_kinds import KINDS
 from pipelines.domain.verdict import Outcome, Verdict, promotable
 
 ROLES = ("challenger", "champion", "baseline")
@@ -149,6 +150,27 @@ class EvidenceReport:
         )
 
     @property
+    def judged_rows(self) -> str:
+        """Say what the held-out labels are like, and by which list a ranking is judged."""
+        seen = self.evidence
+        if not seen.rows or KINDS[seen.kind].answer == "number":
+            return ""
+        told = f"; {seen.positives / seen.rows:.1%} of them are positive"
+        if seen.listed is None:
+            return told
+        per = f" of each {' and '.join(seen.listed.per)}" if seen.listed.per else ""
+        return f"{told}; ranked by probability x value ({seen.unit}), the first {seen.listed.count}{per}"
+
+    @property
+    def baseline(self) -> str:
+        """Say what the baseline predicts."""
+        kind = KINDS[self.evidence.kind]
+        if kind.answer == "number":
+            return "The baseline predicts the same number for every row: what is usual in training."
+        told = "The baseline predicts the training rows' share of positives for every row"
+        return f"{told}, which lists the largest values first." if kind.of_lists else f"{told}."
+
+    @property
     def examination(self) -> Examination | None:
         """Return what was looked at beside losses."""
         return self.evidence.examination
@@ -177,7 +199,7 @@ def metrics_of(evidence: Evidence) -> tuple[MetricReport, ...]:
     """Return every metric of every role, challenger first."""
     versions = {"challenger": evidence.challenger, "champion": evidence.champion or ""}
     return tuple(
-        MetricReport(metric=metric, roles=roles)
+        MetricReport(metric=metric.of(evidence.unit), roles=roles)
         for metric in METRICS.values()
         if (
             roles := tuple(
@@ -200,11 +222,13 @@ def improvements_of(evidence: Evidence) -> tuple[Improvement, ...]:
     """
     found = []
     for rival in ROLES[1:]:
-        for metric in LOSSES:
+        for metric in KINDS[evidence.kind].compared:
             paired = evidence.paired(metric, over=rival)
             if paired.blocks and not paired.unpaired:
                 figure = Bounded.of(mean_estimate(paired.improvements, paired.rows))
-                found.append(Improvement(rival=rival, metric=METRICS[metric], figure=figure))
+                found.append(
+                    Improvement(rival=rival, metric=evidence.metric(metric), figure=figure)
+                )
     return tuple(found)
 
 
@@ -215,6 +239,8 @@ def absent(evidence: Evidence, part: str) -> str:
         return OLDER
     if getattr(seen, part):
         return ""
+    if part == "reliability" and KINDS[evidence.kind].answer == "number":
+        return "The label is a number: there is no probability that could come true."
     if (gate := GATE_OF.get(part)) is None:
         no_champion = part == "difference" and evidence.champion is None
         return "There was no champion to differ from." if no_champion else WHY_ABSENT[part]
@@ -224,7 +250,7 @@ def absent(evidence: Evidence, part: str) -> str:
 
 
 def _blocks(evidence: Evidence, rival: str) -> tuple[BlockImprovement, ...]:
-    paired = evidence.paired("log_loss", over=rival)
+    paired = evidence.paired(evidence.loss.name, over=rival)
     every = zip(paired.blocks, paired.rows, paired.improvements, strict=True)
     found = [BlockImprovement(block=name, rows=rows, improvement=by) for name, rows, by in every]
     return tuple(sorted(found, key=lambda one: one.block)[-MOST_BLOCKS:])

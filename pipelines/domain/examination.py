@@ -6,12 +6,17 @@ from typing import Any, Literal
 
 from pipelines.domain.block_estimate import BlockEstimate
 
+LOSS_FIELD = "loss"
+REFITS = ("learning_curve", "seeds")
+"""Parts that hold the losses of refitted models, and the field that each of their points has."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentDifference:
     """How much worse the challenger does than its rival on the rows of one level of a segment.
 
-    ``worsening`` is the challenger's log loss less the rival's, in nats; None below two blocks.
+    ``worsening`` is the challenger's loss less the rival's; None below two blocks. The loss here and
+    below is that of the evidence's kind: log loss in nats, or absolute error in the label's unit.
     """
 
     level: str
@@ -45,19 +50,19 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """The held-out log loss, in nats, of the same model taught only the last ``blocks``."""
+    """The held-out loss of the same model taught only the last ``blocks``."""
 
     blocks: int
     rows: int
-    log_loss: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedLoss:
-    """The held-out log loss, in nats, of the same model taught with another seed."""
+    """The held-out loss of the same model taught with another seed."""
 
     seed: int
-    log_loss: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +70,8 @@ class Leakage:
     """What a model must not show: skill without being taught, or knowledge of the future.
 
     ``shuffled`` is by how much models taught shuffled labels are better than the baseline, on average,
-    in nats, and ``shuffles`` the same of each of them: one may be right by the luck of its shuffle.
-    ``alone`` is the AUC, at least 0.5, of each feature by itself. ``described`` rows of held-out
+    and ``shuffles`` the same of each of them: one may be right by the luck of its shuffle. ``alone``
+    is the AUC, at least 0.5, of each feature by itself; of a number, for being above its median. ``described`` rows of held-out
     blocks were described again from tables without anything that became known after their time, and
     ``differing`` of them came out otherwise.
     """
@@ -101,7 +106,7 @@ class ChampionDifference:
     """How the challenger differs from the champion.
 
     ``improvements`` are the champion's losses less the challenger's; ``moved`` is the mean distance
-    between their probabilities.
+    between their predictions.
     """
 
     improvements: Mapping[str, BlockEstimate | None]
@@ -131,16 +136,31 @@ class Examination:
     reproduction: Reproduction | None = None
     difference: ChampionDifference | None = None
 
-    def to_plain(self) -> dict[str, Any]:
-        """Values that JSON knows; ``from_plain`` gives an equal examination back."""
-        return asdict(self)
+    def to_plain(self, loss: str = LOSS_FIELD) -> dict[str, Any]:
+        """Values that JSON knows; ``from_plain`` gives an equal examination back.
+
+        ``loss`` names the losses of refits: "log_loss" is what evidence of probabilities calls them.
+        """
+        plain = asdict(self)
+        for part in REFITS:
+            plain[part] = [_renamed(point, LOSS_FIELD, loss) for point in plain[part]]
+        return plain
 
     @classmethod
-    def from_plain(cls, plain: Any) -> "Examination":  # noqa: ANN401 - whatever JSON held
+    def from_plain(cls, plain: Any, loss: str = LOSS_FIELD) -> "Examination":  # noqa: ANN401 - whatever JSON held
         """Read what ``to_plain`` wrote; ValueError where a field is missing, or of another type."""
         import msgspec
 
+        named = {
+            part: [_renamed(point, loss, LOSS_FIELD) for point in plain[part]]
+            for part in REFITS
+            if part in plain
+        }
         try:
-            return msgspec.convert(plain, cls)
+            return msgspec.convert({**plain, **named}, cls)
         except msgspec.ValidationError as error:
             raise ValueError(f"examination: {error}") from error
+
+
+def _renamed(point: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if name == old else name: value for name, value in point.items()}

@@ -13,8 +13,9 @@ from pipelines.domain.examination import (
     Reproduction,
     SegmentDifference,
 )
-from pipelines.domain.metrics import LOSSES, block_means, row_losses
-from pipelines.domain.model_reference import LOSS, Predicts, importances
+from pipelines.domain.metrics import block_means, row_losses
+from pipelines.domain.model_reference import Predicts, importances
+from pipelines.domain.prediction_kinds import BINARY, Kind
 from pipelines.domain.refits import (
     Lesson,
     learning_curve,
@@ -25,7 +26,7 @@ from pipelines.domain.refits import (
 )
 from pipelines.domain.reliability import reliability
 from pipelines.domain.segment_differences import segment_differences
-from pipelines.domain.training import FeatureColumns
+from pipelines.domain.training import Baseline, FeatureColumns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ SEEDS, LEAKAGE, FOOTPRINT, REPRODUCTION = "seeds", "leakage", "footprint", "repr
 class Subject:
     """A challenger to look at: what it was taught, what it is judged on, and how it is taught.
 
-    ``probabilities`` is role -> prediction of every held-out row. ``teach`` fits the candidate as
+    ``predictions`` is role -> prediction of every held-out row. ``teach`` fits the candidate as
     training did; ``seed`` is the one it was trained with. ``champion_columns`` is None without one.
     """
 
@@ -50,9 +51,10 @@ class Subject:
     champion_columns: FeatureColumns | None
     training: Lesson
     held_out: Lesson
-    probabilities: "Mapping[str, np.ndarray]"
+    predictions: "Mapping[str, np.ndarray]"
     teach: "Teach"
     seed: int
+    kind: Kind = BINARY
 
     @property
     def rival(self) -> str:
@@ -61,7 +63,7 @@ class Subject:
 
     def gained(self, metric: str, over: str) -> "np.ndarray":
         """Return the loss of the role ``over`` less the challenger's, one per held-out row."""
-        label, said = self.held_out.label, self.probabilities
+        label, said = self.held_out.label, self.predictions
         found: np.ndarray = row_losses(metric, label, said[over]) - row_losses(
             metric, label, said["challenger"]
         )
@@ -83,22 +85,31 @@ def examine(
     ``probed`` is the probe set and what the model said of it when it was registered.
     """
     training, held_out, columns = subject.training, subject.held_out, subject.columns
-    said, seed = subject.probabilities["challenger"], subject.seed
+    said, seed, kind = subject.predictions["challenger"], subject.seed, subject.kind
     reproduction = None
     if REPRODUCTION in needs and probed is not None:
         reproduction = _reproduced(subject, *probed)
     return Examination(
         rival="baseline" if subject.champion_columns is None else "champion",
         segments={name: _segment(subject, name) for name in segments},
-        reliability=reliability(held_out.label, said, held_out.blocks),
+        reliability=(
+            reliability(held_out.label, said, held_out.blocks)
+            if kind.answer == "probability"
+            else None
+        ),
         importance=importances(
-            subject.model, held_out.rows, held_out.label, columns=columns.all, seed=seed
+            subject.model,
+            held_out.rows,
+            held_out.label,
+            columns=columns.all,
+            seed=seed,
+            loss=kind.loss,
         ),
         learning_curve=learning_curve(
-            subject.teach, training, held_out, columns, seed=seed, said=said
+            subject.teach, training, held_out, columns, seed=seed, said=said, kind=kind
         ),
         seeds=(
-            seed_losses(subject.teach, training, held_out, columns, seed=seed)
+            seed_losses(subject.teach, training, held_out, columns, seed=seed, kind=kind)
             if SEEDS in needs
             else ()
         ),
@@ -113,7 +124,9 @@ def examine(
 def _segment(subject: Subject, name: str) -> tuple[SegmentDifference, ...]:
     held_out = subject.held_out
     levels = held_out.rows[name].to_pylist()
-    return segment_differences(levels, -subject.gained(LOSS, subject.rival), held_out.blocks)
+    return segment_differences(
+        levels, -subject.gained(subject.kind.loss, subject.rival), held_out.blocks
+    )
 
 
 def _reproduced(subject: Subject, probe: "pa.Table", expected: "np.ndarray") -> Reproduction:
@@ -124,6 +137,7 @@ def _reproduced(subject: Subject, probe: "pa.Table", expected: "np.ndarray") -> 
         seed=subject.seed,
         probe=probe,
         expected=expected,
+        kind=subject.kind,
     )
 
 
@@ -134,17 +148,30 @@ def _leakage(subject: Subject, described: tuple[int, int]) -> Leakage | None:
         subject.held_out,
         subject.columns,
         seed=subject.seed,
-        baseline=subject.probabilities["baseline"],
+        baseline=_unskilled(subject),
+        kind=subject.kind,
     )
     if shuffled is None:
         return None
     return Leakage(
         shuffled=shuffled,
         shuffles=shuffles,
-        alone=ranked_alone(subject.held_out, subject.training, subject.columns),
+        alone=ranked_alone(subject.held_out, subject.training, subject.columns, subject.kind),
         described=described[0],
         differing=described[1],
     )
+
+
+def _unskilled(subject: Subject) -> "np.ndarray":
+    """Return what a model without skill is held against: the constant that is best by the loss.
+
+    A mean that was declared as baseline is worse by the absolute error than any model that learned
+    the median of shuffled numbers, and would make leakage of that.
+    """
+    if subject.kind.answer == "probability":
+        return subject.predictions["baseline"]
+    best = Baseline.of("median", subject.training.label)
+    return best.predict(len(subject.held_out.label))
 
 
 def _inputs(subject: Subject) -> dict[str, dict[str, str]]:
@@ -163,9 +190,9 @@ def _difference(subject: Subject) -> ChampionDifference | None:
     """Return how the challenger differs from the champion; None without one."""
     if subject.champion_columns is None:
         return None
-    said, before, after = subject.probabilities, subject.champion_columns, subject.columns
+    said, before, after = subject.predictions, subject.champion_columns, subject.columns
     return ChampionDifference(
-        improvements={metric: _improvement(subject, metric) for metric in LOSSES},
+        improvements={metric: _improvement(subject, metric) for metric in subject.kind.losses},
         moved=float(abs(said["challenger"] - said["champion"]).mean()),
         features_added=tuple(name for name in after.all if name not in before.all),
         features_removed=tuple(name for name in before.all if name not in after.all),

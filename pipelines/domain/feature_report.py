@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.domain.drift.block_profile import NUMBER, SQUARES, SUM, BlockProfile, merged
 from pipelines.domain.drift.column_edges import CategoryEdges, Edges, NumericEdges
 from pipelines.domain.drift.drift_result import ColumnShift
-from pipelines.domain.drift.hard_rules import UNITS
+from pipelines.domain.drift.unit_changes import UNITS
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import Judged, Profiled
 from pipelines.domain.profile import shown

@@ -75,7 +75,9 @@ def feature_digest(view: FeatureView, label: Label | None) -> str:
     assert isinstance(view.function, FunctionType)  # noqa: S101 - narrows the type
     text = hashlib.sha256(inspect.getsource(view.function).encode()).hexdigest()
     contracts = [(table.name, table.columns, table.key, table.event_time) for table in view.tables]
-    labelled = label and (label.rule, label.table.name, label.final_after)
+    labelled: object = label and (label.rule, label.table.name, label.final_after)
+    if label and label.unit is not None:
+        labelled = (labelled, label.unit)
     return digest_of({"text": text, "contracts": contracts, "label": labelled})
 
 
@@ -85,7 +87,8 @@ class KnownTables:
     Holds each table in memory once with the moment its next version superseded it, so a cut to
     any time is a filter. Views carry the tables' names; ``labels`` holds final labels only;
     ``asked`` holds the entities of the block being described. ``marks`` are those of each table's
-    publications, as they were before its rows were read.
+    publications, as they were before its rows were read. Of the tables named ``once`` no key has two
+    versions, and labels alone are asked for: they are looked at where they lie.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class KnownTables:
         label: Label | None,
         *,
         marks: Marks | None = None,
+        once: Collection[str] = (),
     ) -> None:
         import duckdb
 
@@ -106,7 +110,7 @@ class KnownTables:
         self._changed = sorted(mark.since for told in self._marks.values() for mark in told)
         self._entity: Table | None = None
         for table in tables:
-            self._load(table, versions[table.name])
+            (self._look_at if table.name in once else self._load)(table, versions[table.name])
 
     def edition(self, as_of: datetime) -> int:
         """Return 1, plus how many publications brought or changed what was known at ``as_of``."""
@@ -185,6 +189,12 @@ class KnownTables:
         finally:
             self._connection.unregister(DESCRIBED)
 
+    @property
+    def label_type(self) -> str:
+        """The SQL type of a label, such as "BOOLEAN"; ``prepare_labels`` comes first."""
+        found = self._connection.sql(f"select value from {LABEL_HISTORY}")  # noqa: S608 - a constant
+        return str(found.types[0])
+
     def label_states(
         self, entity: Table, as_of: datetime, *, without: Collection[Landed] = ()
     ) -> "pa.Table":
@@ -214,6 +224,13 @@ class KnownTables:
             ).fetchall()
             newest[name] = found[0][0]
         return newest
+
+    def _look_at(self, table: Table, versions: "pa.Table") -> None:
+        self._connection.register(f"{table.name}__rows", versions)
+        self._connection.execute(f"""
+            create temp view "{table.name}__versions" as
+            select *, null::timestamptz as superseded_at from "{table.name}__rows"
+        """)  # noqa: S608 - as above
 
     def _load(self, table: Table, versions: "pa.Table") -> None:
         key = ", ".join(f'"{column}"' for column in table.key)
@@ -286,13 +303,33 @@ def rows_digest(table: "pa.Table") -> str:
     import numpy as np
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
+    digest = hashlib.sha256()
     whole = table.replace_schema_metadata(None).combine_chunks()
     everything = pa.array(np.arange(whole.num_rows))
     for number, column in enumerate(whole.columns):
-        # Taking the values anew leaves zeros below missing ones and in the last byte of bits.
-        if column.null_count or pa.types.is_boolean(column.type):
+        # Taking the values anew leaves zeros below missing ones and in the last byte of bits, and of
+        # a part of a text column no bytes of the texts around it.
+        if column.null_count or pa.types.is_boolean(column.type) or pa.types.is_string(column.type):
             whole = whole.set_column(number, whole.schema.field(number), column.take(everything))
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
+    # Hashed as it is written: in memory the bytes would be a second copy of the rows.
+    with (
+        pa.PythonFile(_Hashed(digest), "w") as sink,
+        pa.ipc.new_stream(sink, whole.schema) as writer,
+    ):
         writer.write_table(whole, max_chunksize=max(1, whole.num_rows))
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    return digest.hexdigest()
+
+
+class _Hashed:
+    """A file of which nothing is kept but its digest."""
+
+    closed = False
+
+    def __init__(self, digest: "hashlib._Hash") -> None:
+        self.write = digest.update
+
+    def flush(self) -> None:
+        """Do nothing: what was written is in the digest."""
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""

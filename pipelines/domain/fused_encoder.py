@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.domain.inner_encoder import inner_encoder, nameless, without
+from pipelines.domain.prediction_kinds import Answer
 from pipelines.domain.training import FeatureColumns
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class FusedModel:
 
     estimator: Any
     places: tuple[Place, ...]
+    answer: Answer = "probability"
 
     def matrix(self, rows: "pa.Table | pa.RecordBatch") -> "np.ndarray":
         """Return the estimator's float64 matrix, one row per row, one column per place."""
@@ -53,38 +55,49 @@ class FusedModel:
             filled[:, number] = _numbers(column) if place.codes is None else _codes(column, place)
         return filled
 
-    def positive_probability(self, rows: "pa.Table | pa.RecordBatch") -> "np.ndarray":
-        """Return the probability of the positive class, one per row."""
+    def answers(self, rows: "pa.Table | pa.RecordBatch") -> "np.ndarray":
+        """Return the probability of the positive class, or the number, one per row."""
         import numpy as np
 
         found = np.empty(rows.num_rows, dtype=np.float64)
         for first in range(0, rows.num_rows, PREDICT_ROWS):
             matrix = self.matrix(rows.slice(first, PREDICT_ROWS))
-            predicted = self.estimator.predict_proba(matrix)
-            found[first : first + PREDICT_ROWS] = predicted[:, 1]
+            found[first : first + PREDICT_ROWS] = self._said(matrix)
         return found
 
+    def _said(self, matrix: "np.ndarray") -> "np.ndarray":
+        import numpy as np
 
-def fuse(model: Any, columns: FeatureColumns) -> FusedModel | None:  # noqa: ANN401 - any estimator
+        if self.answer == "probability":
+            return np.asarray(self.estimator.predict_proba(matrix)[:, 1])
+        return np.asarray(self.estimator.predict(matrix)).reshape(-1)
+
+
+def fuse(
+    model: Any,  # noqa: ANN401 - any estimator
+    columns: FeatureColumns,
+    answer: Answer = "probability",
+) -> FusedModel | None:
     """Return the fused form of a fitted model; None for one that is not recognised."""
     from sklearn.pipeline import Pipeline
 
+    tells = "predict_proba" if answer == "probability" else "predict"
     if not isinstance(model, Pipeline):
-        if columns.categorical or not hasattr(model, "predict_proba"):
+        if columns.categorical or not hasattr(model, tells):
             return None
-        return _fused(model, _passed(columns.numeric))
+        return _fused(model, _passed(columns.numeric), answer)
     steps = [step for _, step in model.steps if step not in (None, "passthrough")]
-    if len(steps) != 2 or not hasattr(steps[1], "predict_proba"):
+    if len(steps) != 2 or not hasattr(steps[1], tells):
         return None
-    places = _places(steps[0], columns)
-    return _fused(steps[1], places) if places else None
+    places = places_of(steps[0], columns)
+    return _fused(steps[1], places, answer) if places else None
 
 
-def _fused(estimator: Any, places: tuple[Place, ...]) -> FusedModel:  # noqa: ANN401 - any estimator
+def _fused(estimator: Any, places: tuple[Place, ...], answer: Answer) -> FusedModel:  # noqa: ANN401 - any estimator
     """Return the fused form, without the estimator's own encoder where all codes are known."""
     bare, inner = nameless(estimator), inner_encoder(estimator)
     if inner is None or any(places[number].codes is None for number in inner.encoded):
-        return FusedModel(estimator=bare, places=places)
+        return FusedModel(estimator=bare, places=places, answer=answer)
     encoded = [places[number] for number in inner.encoded]
     told = inner.codes([[*(place.codes or {}).values(), place.unknown] for place in encoded])
     recoded = [
@@ -96,10 +109,10 @@ def _fused(estimator: Any, places: tuple[Place, ...]) -> FusedModel:  # noqa: AN
         for place, (*known, unknown) in zip(encoded, told, strict=True)
     ]
     passed = [places[number] for number in inner.passed]
-    return FusedModel(estimator=without(bare), places=(*recoded, *passed))
+    return FusedModel(estimator=without(bare), places=(*recoded, *passed), answer=answer)
 
 
-def _places(transformer: Any, columns: FeatureColumns) -> tuple[Place, ...] | None:  # noqa: ANN401
+def places_of(transformer: Any, columns: FeatureColumns) -> tuple[Place, ...] | None:  # noqa: ANN401
     """Return the matrix columns of a fitted ColumnTransformer; None for another transformer."""
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OrdinalEncoder

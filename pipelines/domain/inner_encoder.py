@@ -41,10 +41,10 @@ def inner_encoder(estimator: Any) -> InnerEncoder | None:  # noqa: ANN401 - any 
     """
     import numpy as np
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
-    if type(estimator) is not HistGradientBoostingClassifier:
+    if type(estimator) not in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
         return None
     found: Any = getattr(estimator, "_preprocessor", None)
     if type(found) is not ColumnTransformer:

@@ -1,13 +1,18 @@
 """Labels: pending, final or unlabelled at a time, and the corrections that came too late."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from pipelines.domain.digest import DIGESTED_IF_SET
+from pipelines.domain.expected_value import Value
+from pipelines.domain.prediction_kinds import BINARY, RANKING, REGRESSION, Kind
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
+    import numpy as np
     import pyarrow as pa
 
     from pipelines.domain.contract import Table
@@ -15,9 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What is predicted: the truth of ``rule`` on the last version of ``table``'s row.
+    """What is predicted: the truth of ``rule`` on the last version of ``table``'s row, or its number.
 
-    ``rule`` is an SQL condition over the table's columns; an empty answer means not known.
+    ``rule`` is an SQL condition over the table's columns; an empty answer means not known. With a
+    ``value``, rows are ranked by the probability of the condition times what they are worth. With a
+    ``unit``, ``rule`` is an SQL expression for a number in that unit, such as minutes; what is not
+    finite is not known.
     ``expected_after``: by then most labels are known. ``final_after``: from then on the label
     never changes: what was known then is final, what was not is unlabelled. Both count from the
     entity's event time.
@@ -28,6 +36,29 @@ class Label:
     rule: str
     expected_after: timedelta
     final_after: timedelta
+    value: Value | None = field(default=None, metadata=DIGESTED_IF_SET)
+    unit: str | None = field(default=None, metadata=DIGESTED_IF_SET)
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of prediction this asks for."""
+        if self.unit is not None:
+            return REGRESSION
+        return BINARY if self.value is None else RANKING
+
+    @property
+    def expression(self) -> str:
+        """The SQL of a row's label: a condition, or a double that is finite or missing."""
+        if self.unit is None:
+            return f"({self.rule})"
+        number = f"({self.rule})::double"
+        return f"(case when isfinite({number}) then {number} end)"
+
+    def told(self, values: "np.ndarray") -> str:
+        """Return what labels are like on average, for the log and the terminal."""
+        if self.unit is None:
+            return f"{values.mean():.1%} positive"
+        return f"{values.mean():.4g} {self.unit} on average"
 
 
 def create_label_history(
@@ -54,7 +85,7 @@ def create_label_history(
                    min(known_at) as entity_known_at
             from "{entity.name}__{versions}" where {seen} group by {key}
         ), values_over_time as (
-            select {key}, ({label.rule}) as value, known_at as value_known_at,
+            select {key}, {label.expression} as value, known_at as value_known_at,
                    superseded_at as value_until
             from "{label.table.name}__{versions}" where {seen}
         )
@@ -107,12 +138,17 @@ def label_states(
 
 
 def labelled(rows: "pa.Table", states: "pa.Table", key: tuple[str, ...]) -> "pa.Table":
-    """Return the rows whose label is final, in their order, with column ``label`` (bool)."""
+    """Return the rows whose label is final, in their order, with column ``label`` (bool or double)."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     final = states.filter(pc.equal(states["state"], "final")).select([*key, "value"])
     final = final.rename_columns([*key, LABEL])
-    numbered = rows.append_column("_order", pa.array(range(rows.num_rows), pa.int64()))
-    joined = numbered.join(final, list(key), join_type="inner").sort_by("_order")
-    return joined.select([*rows.column_names, LABEL]).combine_chunks()
+    # Keys alone are joined: what is described of an entity need not be moved about for it.
+    order = pa.array(np.arange(rows.num_rows))
+    asked = rows.select(list(key)).append_column("_order", order)
+    found = asked.join(final, list(key), join_type="inner").select(["_order", LABEL])
+    found = found.sort_by("_order").combine_chunks()
+    kept = rows if found.num_rows == rows.num_rows else rows.take(found["_order"])
+    return kept.append_column(LABEL, found[LABEL]).combine_chunks()

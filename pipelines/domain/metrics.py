@@ -1,22 +1,26 @@
-"""Metrics of a predicted probability: row losses, AUC, and intervals over blocks."""
+"""Metrics of predictions: row losses, AUC, and intervals over blocks."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from pipelines.domain.metric import LOSSES, METRICS, Metric, loss_problem
+from pipelines.domain.prediction_kinds import BINARY, REGRESSION
 from pipelines.errors import DeclarationError, HeadframeError, NotEnoughData, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
+
+__all__ = [
+    "CLIP", "LOSSES", "METRICS", "MINIMUM_BLOCKS", "Interval", "Metric", "TooFewBlocks", "auc",
+    "auc_interval", "block_means", "loss_problem", "mean_interval", "one_sided_problem",
+    "row_losses", "two_sided",
+]  # fmt: skip
 
 MINIMUM_BLOCKS = 20
 """Blocks below which no interval is given (decision): a standard error from fewer is itself a guess."""
@@ -27,29 +31,6 @@ what scikit-learn's ``log_loss`` uses for float32. It caps the loss of one row a
 
 MOST_EXAMPLES = 3
 """Row numbers shown in one message (house rule: at most three examples)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """What judges a model: its direction, its unit, and whether it is a mean over rows."""
-
-    name: str
-    better: Literal["lower", "higher"]
-    unit: str
-    per_row: bool
-
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        "log_loss": Metric(name="log_loss", better="lower", unit="nats", per_row=True),
-        "brier": Metric(name="brier", better="lower", unit="squared probability", per_row=True),
-        "auc": Metric(name="auc", better="higher", unit="share of pairs in [0, 1]", per_row=False),
-    }
-)
-"""Every metric known by name. Those ``per_row`` are losses: means over rows that blocks add up."""
-
-LOSSES = tuple(metric.name for metric in METRICS.values() if metric.per_row)
-"""Names of the metrics that ``row_losses`` computes and that gates compare block by block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +55,6 @@ class TooFewBlocks:
     blocks: int
 
 
-def loss_problem(metric: str) -> str | None:
-    """Say why ``metric`` does not name a row loss; None when it does."""
-    if metric in LOSSES:
-        return None
-    if metric in METRICS:
-        return f"metric {metric!r} is no mean over rows; use one of {', '.join(LOSSES)}"
-    near = difflib.get_close_matches(metric, LOSSES, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(LOSSES)}"
-    return f"metric {metric!r} is unknown; {meant}"
-
-
 def one_sided_problem(confidence: float) -> str | None:
     """Say why ``confidence`` cannot be that of a one-sided bound; None when it can."""
     if 0.5 < confidence < 1.0:
@@ -101,22 +71,29 @@ def two_sided(confidence: float) -> float:
     return 2.0 * confidence - 1.0
 
 
-def row_losses(metric: str, label: ArrayLike, probability: ArrayLike) -> Floats:
+def row_losses(metric: str, label: ArrayLike, predicted: ArrayLike) -> Floats:
     """Loss of every row, in the order given; lower is better.
 
-    ``log_loss`` is -ln of the probability given to what happened, in nats, clipped by ``CLIP``
-    (Good, 1952); ``brier`` is (probability - label) squared (Brier, 1950).
+    Of probabilities, ``log_loss`` is -ln of the one given to what happened, in nats, clipped by
+    ``CLIP`` (Good, 1952), and ``brier`` is (probability - label) squared (Brier, 1950). Of numbers,
+    ``absolute_error`` is |predicted - label| in the label's unit, which the median minimises
+    (Laplace, 1774), and ``squared_error`` its square, which the mean minimises (Gauss, 1809).
     Raises DeclarationError for an unknown loss, HeadframeError for labels other than 0 and 1 or
-    probabilities outside [0, 1].
+    probabilities outside [0, 1], and for numbers that are not finite.
 
     >>> row_losses("brier", [1, 0], [0.75, 0.5]).tolist()
     [0.0625, 0.25]
+    >>> row_losses("absolute_error", [12.0, -3.0], [10.0, 0.5]).tolist()
+    [2.0, 3.5]
     """
     import numpy as np
 
-    if found := loss_problem(metric):
+    if found := loss_problem(metric, (*BINARY.losses, *REGRESSION.losses)):
         raise _undeclared("metric", "the name of a row loss", found)
-    happened, predicted = _checked(label, probability)
+    if metric in REGRESSION.losses:
+        error = np.abs(np.subtract(*_numbers(label, predicted)))
+        return np.asarray(error**2 if metric == "squared_error" else error)
+    happened, predicted = _checked(label, predicted)
     # Written so that NaN is outside too.
     outside = ~((predicted >= 0.0) & (predicted <= 1.0))
     _refuse_rows("probability", "a number in [0, 1]", outside)
@@ -258,6 +235,18 @@ def _checked(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], Flo
     _refuse_rows("label", "0 or 1", (happened != 0) & (happened != 1))
     _refuse_rows("probability", "a finite number", ~np.isfinite(predicted))
     return happened.astype(bool), predicted
+
+
+def _numbers(label: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
+    import numpy as np
+
+    known, said = np.asarray(label, np.float64), np.asarray(predicted, np.float64)
+    if known.ndim != 1 or known.shape != said.shape:
+        found = f"shapes {known.shape} and {said.shape}"
+        raise _refused("label and prediction", "two columns of one length", found)
+    _refuse_rows("label", "a finite number", ~np.isfinite(known))
+    _refuse_rows("prediction", "a finite number", ~np.isfinite(said))
+    return known, said
 
 
 def _wins(score: Floats, others: Floats) -> Floats:

@@ -12,6 +12,9 @@ from pipelines.domain.search import shown
 
 NOT_JUDGED = "No evidence: the gates have not judged this version."
 
+REPRODUCTIONS_SHOWN = 3
+"""The last ones: a champion is made again every night."""
+
 MARKED = re.compile(r"[\\`*\[\]<>|#&~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|^[-+](?= )")
 """What Markdown or HTML would read as markup; not an underscore inside a word."""
 
@@ -46,7 +49,7 @@ def model_card(registered: Registered, declared: DeclaredFacts) -> str:
     ]
     if evidence is not None:
         parts += [_metrics(evidence), _gates(evidence), _limits(evidence)]
-    parts += [_decisions(registered), _made_from(registered)]
+    parts += [_decisions(registered), _made_again(registered), _made_from(registered)]
     return "\n".join(line for part in parts for line in part).rstrip("\n") + "\n"
 
 
@@ -68,6 +71,7 @@ def _identity(found: Registered, declared: DeclaredFacts) -> Iterator[str]:
 
 def _label(found: Registered, declared: DeclaredFacts) -> Iterator[str]:
     yield from ("## Label", "")
+    truth = "number" if found.positive_share is None else "truth"
     if declared.rule is None:
         yield (
             f"{_safe(declared.label)}, declared otherwise today: the archive `code/` of the run has"
@@ -75,10 +79,12 @@ def _label(found: Registered, declared: DeclaredFacts) -> Iterator[str]:
         )
     else:
         yield (
-            f"{_safe(declared.label)} is the truth of `{declared.rule.replace('`', ' ')}` on table "
+            f"{_safe(declared.label)} is the {truth} of `{declared.rule.replace('`', ' ')}` on table "
             f"{_safe(declared.label_table)}, final {declared.final_after} after the event."
         )
-    share = f"{found.positive_share:.1%} of the training rows are positive."
+    share = f"The baseline predicts {_safe(found.typical)} for every row."
+    if found.positive_share is not None:
+        share = f"{found.positive_share:.1%} of the training rows are positive."
     yield from ("", share, "")
 
 
@@ -90,7 +96,8 @@ def _data(found: Registered) -> Iterator[str]:
     ]
     if (seen := found.evidence) is not None:
         share = f"{seen.positives / seen.rows:.1%}" if seen.rows else "none"
-        rows.append(("Held-out rows", f"{seen.rows:,}, {share} positive"))
+        positive = f", {share} positive" if found.positive_share is not None else ""
+        rows.append(("Held-out rows", f"{seen.rows:,}{positive}"))
         rows.append(("Held-out blocks", f"{len(seen.blocks):,}"))
     rows += [(name, f"version {at}") for name, at in sorted(found.data_versions.items())]
     yield from _table(("", ""), rows)
@@ -156,6 +163,18 @@ def _decisions(found: Registered) -> Iterator[str]:
     yield from ("## Decisions", "")
     rows = [(str(d.sequence), d.as_of, d.kind, d.actor, d.reason or "-") for d in found.decisions]
     yield from _table(("Entry", "As of", "Decision", "By", "Reason"), rows)
+
+
+def _made_again(found: Registered) -> Iterator[str]:
+    """Yield the last times it was made again; nothing where it never was."""
+    if not found.reproductions:
+        return
+    yield from ("## Made again", "")
+    rows = [
+        (f"{one.as_of:%Y-%m-%d %H:%M} UTC", one.outcome.replace("_", " "), one.reason)
+        for one in found.reproductions[-REPRODUCTIONS_SHOWN:]
+    ]
+    yield from _table(("As of", "Outcome", "Reason"), rows)
 
 
 def _made_from(found: Registered) -> Iterator[str]:

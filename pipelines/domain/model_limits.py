@@ -6,6 +6,7 @@ from pipelines.domain.evidence import Evidence
 from pipelines.domain.evidence_report import GATE_OF, Bounded, absent, improvements_of
 from pipelines.domain.examination import Reliability, SegmentDifference
 from pipelines.domain.metrics import MINIMUM_BLOCKS
+from pipelines.domain.prediction_kinds import KINDS
 
 MOST_LEVELS = 8
 """Levels of a segment that are named; the others are counted."""
@@ -46,24 +47,22 @@ def _limits(evidence: Evidence) -> Iterator[str]:
         yield absent(evidence, "examination")
         return
     for column, levels in seen.segments.items():
-        yield from _segment(column, levels, seen.rival, evidence.rows)
-    if seen.reliability is None:
-        yield f"Calibration was not measured. {absent(evidence, 'reliability')}"
-    else:
-        yield from _calibration(seen.reliability)
+        yield from _segment(column, levels, seen.rival, evidence)
+    if KINDS[evidence.kind].answer == "probability":
+        yield from _reliability(evidence, seen.reliability)
     for part in ("segments", *GATE_OF):
         if said := absent(evidence, part):
             yield f"{part.capitalize()}: {said[0].lower()}{said[1:]}"
 
 
 def _segment(
-    column: str, levels: tuple[SegmentDifference, ...], rival: str, rows: int
+    column: str, levels: tuple[SegmentDifference, ...], rival: str, evidence: Evidence
 ) -> Iterator[str]:
     small = [one for one in levels if one.worsening is None or not one.worsening.enough]
     if small:
         named = ", ".join(one.level for one in small[:MOST_LEVELS])
         more = f" and {len(small) - MOST_LEVELS:,} more" if len(small) > MOST_LEVELS else ""
-        share = sum(one.rows for one in small) / rows if rows else 0.0
+        share = sum(one.rows for one in small) / evidence.rows if evidence.rows else 0.0
         yield (
             f"Too few blocks to judge {len(small):,} of {len(levels):,} levels of {column}, with "
             f"{share:.1%} of the rows: {named}{more}."
@@ -72,9 +71,16 @@ def _segment(
         found = Bounded.of(one.worsening)
         if found.side > 0:
             yield (
-                f"Where {column} is {one.level} its log loss is {found.low:.3g} to "
-                f"{found.high:.3g} nats above the {rival}'s."
+                f"Where {column} is {one.level} its {evidence.loss.words} is {found.low:.3g} to "
+                f"{found.high:.3g} {evidence.loss.unit} above the {rival}'s."
             )
+
+
+def _reliability(evidence: Evidence, found: Reliability | None) -> Iterator[str]:
+    if found is None:
+        yield f"Calibration was not measured. {absent(evidence, 'reliability')}"
+    else:
+        yield from _calibration(found)
 
 
 def _calibration(found: Reliability) -> Iterator[str]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.domain.drift.column_edges import CategoryEdges, NumericEdges, ReferenceEdges
 from pipelines.domain.drift.estimates import Calibration
 from pipelines.domain.drift.losses import BlockLosses
-from pipelines.domain.metrics import row_losses
+from pipelines.domain.drift.severity import LOSS_FLOOR
+from pipelines.domain.metrics import METRICS, row_losses
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 LOSS = "log_loss"
-"""Metric by which harm, segments and estimates are judged."""
+"""Metric by which harm, segments and estimates of probabilities are judged; see ``Kind.loss``."""
 
 IMPORTANCE_ROWS = 5_000
 """Held-out rows, taken evenly, that importances are measured on."""
@@ -27,6 +28,16 @@ RANKED = 24
 """Most important features whose rank correlations are kept: enough to see a broken join of any that
 matters and of many that do not, in 25 x 25 sums per block."""
 
+
+SHARE_FLOOR = 0.02
+"""The floor of a number's loss, as a share of its held-out mean: LOSS_FLOOR beside half a nat."""
+
+COUNTED_UP_TO = 4.0
+"""Held-out means that the loss of one block counts for at most, where no coin says what is bad: a
+number's error has no greatest value, and the bets of ``Harm`` need one (decision)."""
+
+SMALLEST = 1e-9
+"""Where a model was never wrong on held-out rows."""
 
 RANGE_MARGIN = 0.5
 """How far beyond the training rows a number may be, as a share of their range, before it is told as
@@ -37,8 +48,8 @@ before was one (decision)."""
 class Predicts(Protocol):
     """What a model says of rows."""
 
-    def probability(self, rows: "pa.Table") -> "np.ndarray":
-        """Return the probability of the positive class, one per row."""
+    def answers(self, rows: "pa.Table") -> "np.ndarray":
+        """Return the probability of the positive class, or the number, one per row."""
         ...
 
 
@@ -49,7 +60,8 @@ class ModelReference:
     ``edges`` are those of its training rows, its predictions (column ``prediction``) among them.
     ``importance`` is each feature's share in [0, 1]. ``training_window`` are the first and the last
     block that it learned from. ``losses`` are those of the held-out blocks, and ``calibration`` what
-    its scores meant there (None when their labels are all the same).
+    its scores meant there (None when their labels are all the same, or numbers). ``loss`` is the
+    metric of these losses and ``unit`` theirs.
     """
 
     model_version: str
@@ -59,6 +71,31 @@ class ModelReference:
     training_window: tuple[str, str]
     losses: BlockLosses
     calibration: Calibration | None
+    loss: str = LOSS
+    unit: str = "nats"
+
+    @property
+    def loss_words(self) -> str:
+        """How the loss is called in a sentence; a number's with its unit."""
+        words = METRICS[self.loss].words
+        return words if self.loss == LOSS else f"{words} in {self.unit}"
+
+    @property
+    def loss_floor(self) -> float:
+        """The rise of the mean loss below which it has no consequence, in the loss's unit."""
+        return LOSS_FLOOR if self.loss == LOSS else SHARE_FLOOR * self._usual
+
+    @property
+    def most_loss(self) -> float | None:
+        """Up to which the mean loss of a block counts for harm; None: as the metric itself says."""
+        return None if self.loss == LOSS else max(COUNTED_UP_TO * self._usual, SMALLEST)
+
+    @property
+    def _usual(self) -> float:
+        import numpy as np
+
+        known = self.losses.loss[np.isfinite(self.losses.loss)]
+        return float(known.mean()) if len(known) else 0.0
 
     @cached_property
     def digest(self) -> str:
@@ -81,6 +118,7 @@ class ModelReference:
             "calibration": None
             if self.calibration is None
             else [self.calibration.scores.tolist(), self.calibration.shares.tolist()],
+            **({} if self.loss == LOSS else {"loss": self.loss, "unit": self.unit}),
         }
         return json.dumps(plain, sort_keys=True)
 
@@ -108,6 +146,8 @@ class ModelReference:
             calibration=None
             if calibration is None
             else Calibration(scores=np.asarray(calibration[0]), shares=np.asarray(calibration[1])),
+            loss=plain.get("loss", LOSS),
+            unit=plain.get("unit", "nats"),
         )
 
 
@@ -115,9 +155,15 @@ LOSS_ARRAYS = ("rows", "loss", "residual", "contrast")
 
 
 def importances(
-    model: Predicts, rows: "pa.Table", label: "np.ndarray", *, columns: list[str], seed: int
+    model: Predicts,
+    rows: "pa.Table",
+    label: "np.ndarray",
+    *,
+    columns: list[str],
+    seed: int,
+    loss: str = LOSS,
 ) -> dict[str, float]:
-    """Return each feature's share of the loss that the model gains when features are shuffled.
+    """Return each feature's share of the ``loss`` that the model gains when features are shuffled.
 
     Permutation importance (Breiman, 2001; Fisher, Rudin and Dominici, 2019), on at most
     IMPORTANCE_ROWS rows; one that loses nothing when it is shuffled has 0. All are 0 where
@@ -129,15 +175,15 @@ def importances(
     step = max(1, -(-rows.num_rows // IMPORTANCE_ROWS))
     taken = rows.take(pa.array(range(0, rows.num_rows, step), pa.int64())).combine_chunks()
     known = label[::step]
-    usual = float(row_losses(LOSS, known, model.probability(taken)).mean())
+    usual = float(row_losses(loss, known, model.answers(taken)).mean())
     generator = np.random.default_rng(seed)
     gained = {}
     for name in columns:
         shuffled = taken[name].take(pa.array(generator.permutation(taken.num_rows)))
         place = taken.column_names.index(name)
         other = taken.set_column(place, taken.schema.field(name), shuffled)
-        loss = float(row_losses(LOSS, known, model.probability(other)).mean())
-        gained[name] = max(0.0, loss - usual)
+        worse = float(row_losses(loss, known, model.answers(other)).mean())
+        gained[name] = max(0.0, worse - usual)
     whole = sum(gained.values())
     return {name: value / whole if whole else 0.0 for name, value in gained.items()}
 

@@ -120,6 +120,15 @@ class Spent:
     episodes: tuple[Judged, ...] = ()
 
 
+def answers_after(before: Iterable[Judged], fresh: Iterable[Judged]) -> list[Judged]:
+    """Return what is known once fresh answers took the place of those of the same block and test.
+
+    By block, then by test.
+    """
+    known = {(one.block, one.name): one for one in (*before, *fresh)}
+    return [known[key] for key in sorted(known)]
+
+
 def episodes(judged: Iterable[Judged]) -> list[Standing]:
     """Return the alarms that the answers of one test amount to, in the order of their blocks.
 

@@ -31,7 +31,7 @@ USUAL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
-    """Losses of the held-out blocks (nats): mean, the middle 90 %, and the mean that is harm."""
+    """Losses of the held-out blocks, in the loss's unit: mean, the middle 90 %, and the mean that is harm."""
 
     mean: float
     low: float
@@ -42,7 +42,7 @@ class Usual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineBlock:
-    """One block of the timeline; losses in nats, None where they are not known.
+    """One block of the timeline; losses in their unit, None where they are not known.
 
     ``coverage`` is the share in [0, 1] of its predictions that have a final label. ``expected`` is
     what its scores let expect, ``estimate`` that with an interval where labels are not final.
@@ -56,8 +56,8 @@ class TimelineBlock:
 
     @property
     def loss(self) -> float | None:
-        """Return the mean log loss on final labels."""
-        return None if self.measured is None else self.measured.log_loss
+        """Return the mean loss on final labels."""
+        return None if self.measured is None else self.measured.loss
 
     @property
     def coverage(self) -> float:
@@ -104,7 +104,7 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringReport:
-    """The whole page. ``features`` is empty while nothing was profiled."""
+    """The whole page. ``features`` is empty while nothing was profiled. Losses are in ``unit``."""
 
     use_case: str
     owner: str
@@ -117,6 +117,8 @@ class MonitoringReport:
     segments: tuple[SegmentReport, ...]
     incidents: tuple[Incident, ...]
     provenance: Provenance | None
+    loss: str = "log loss"
+    unit: str = "nats"
 
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
@@ -162,13 +164,14 @@ def watched_of(
         assumes=compared(profiled, model, monitoring, window=1).assumes,
         needed_blocks=monitoring.minimum_reference_blocks,
         prediction=model.prediction,
+        loss=model.loss_words,
     )
 
 
 def realised(blocks: Sequence[BlockPerformance], version: str) -> dict[str, float]:
     """Return the loss of each block that one version scored alone; NaN with too few final labels."""
     return {
-        one.block: float("nan") if one.log_loss is None else one.log_loss
+        one.block: float("nan") if one.loss is None else one.loss
         for one in blocks
         if one.model_versions == version
     }
@@ -179,7 +182,7 @@ def block_estimates(
 ) -> tuple[BlockEstimate, ...]:
     """Estimate the newest blocks whose loss is NaN, with intervals from those where it is known.
 
-    ``losses`` are by block, mean log loss in nats; a block that is not in them is left out.
+    ``losses`` are by block, the mean in the loss's unit; a block that is not in them is left out.
     """
     told = [
         (one.block, one.estimated_loss, losses[one.block])

@@ -13,17 +13,21 @@ from pipelines.domain.contract_problems import (
     problem,
     timezone_problems,
 )
+from pipelines.domain.expected_value import Value
 from pipelines.domain.feature_query import AS_OF, EVENT_TIME
+from pipelines.domain.kind_problems import value_problem
 from pipelines.domain.outputs import (
-    KEPT,
+    VALUED,
     CsvFile,
     Output,
     ParquetFile,
     PostgresTable,
     TopN,
+    kept_columns,
     prediction_column,
     shown_columns,
 )
+from pipelines.domain.prediction_kinds import BINARY, Kind
 from pipelines.domain.promises import ArrivesBy, PredictionRange, Promise
 from pipelines.domain.source_problems import CONNECTION
 from pipelines.errors import Problem
@@ -51,11 +55,12 @@ def scoring_problems(
     *,
     key: Sequence[str],
     label: str | None,
+    kind: Kind = BINARY,
     where: str,
 ) -> Iterator[Problem]:
     """Yield everything that can be seen without running the feature query.
 
-    ``key`` is the entity's. Whether an output names columns that exist, and whether a rule's SQL is
+    ``key`` is the entity's, ``kind`` the label's. Whether an output names columns that exist, and whether a rule's SQL is
     sound, is known once the features are: see ``column_problems`` and ``business_rules.problems``.
     """
     yield from _kinds(rules, (BusinessRule,), f"{where}, rules")
@@ -79,15 +84,15 @@ def scoring_problems(
             f"{table!r} of connection {connection!r} twice",
             "Give each output a table of its own.",
         )
-    if label is not None and prediction_column(label) in key:
+    if label is not None and prediction_column(label, kind) in key:
         yield problem(
             f"{where}, outputs",
-            f"no key column called {prediction_column(label)!r}",
+            f"no key column called {prediction_column(label, kind)!r}",
             "one",
-            "Rename the label: outputs show the prediction under p_<label>.",
+            f"Rename the label: outputs show the prediction under {prediction_column('<label>', kind)}.",
         )
     for promise in promises:
-        yield from _promise(promise, f"{where}, promise {type(promise).__name__}")
+        yield from _promise(promise, kind, f"{where}, promise {type(promise).__name__}")
     if any(isinstance(promise, ArrivesBy) for promise in promises) and not outputs:
         yield problem(
             f"{where}, promise ArrivesBy",
@@ -103,15 +108,16 @@ def column_problems(
     key: Mapping[str, str],
     features: Mapping[str, str],
     label: str,
+    kind: Kind = BINARY,
     where: str,
 ) -> Iterator[Problem]:
     """Yield a problem for every column that an output names and its rows do not have.
 
     ``key`` and ``features`` map names to contract types, as the feature query gives them.
     """
-    prediction = prediction_column(label)
-    known = tuple(dict.fromkeys((*key, prediction, *KEPT, *features)))
-    if outputs and (taken := sorted({prediction, *KEPT, *LISTED} & {*features})):
+    prediction, kept = prediction_column(label, kind), kept_columns(kind)
+    known = tuple(dict.fromkeys((*key, prediction, *kept, *features)))
+    if outputs and (taken := sorted({prediction, *kept, *LISTED} & {*features})):
         yield problem(
             f"{where}, outputs",
             f"no feature called {', '.join(map(repr, taken))}",
@@ -120,10 +126,10 @@ def column_problems(
         )
         return
     numbers = {name for name, kind in {**key, **features}.items() if kind in NUMERIC}
-    numbers |= {prediction, "raw_prediction"}
+    numbers |= {prediction, "raw_prediction", *VALUED}
     for output in outputs:
         place = f"{where}, output {output.name!r}"
-        for name in shown_columns(output, key=tuple(key), label=label):
+        for name in shown_columns(output, key=tuple(key), label=label, kind=kind):
             if name not in known:
                 yield problem(
                     place,
@@ -146,12 +152,14 @@ def query_problems(
     *,
     key: Sequence[str],
     label: str,
+    kind: Kind = BINARY,
+    value: Value | None = None,
     described: "pa.Schema",
     where: str,
 ) -> list[Problem]:
-    """Return what is wrong with rules and outputs given what the feature query returns.
+    """Return what is wrong with rules, outputs and the value given what the feature query returns.
 
-    ``described`` is the schema of feature rows, with the entity's ``key`` among its columns.
+    ``kind`` and ``value`` are the label's. ``described`` is the schema of feature rows, with the entity's ``key`` among its columns.
     """
     import pyarrow as pa
 
@@ -162,15 +170,20 @@ def query_problems(
         if field.name not in (AS_OF, EVENT_TIME)
     }
     seen = pa.schema([field for field in described if field.name in kinds])
+    features = {name: found for name, found in kinds.items() if name not in key}
+    numbers = [name for name, found in features.items() if found in NUMERIC]
+    unknown = value is not None and value.column not in numbers
     return [
         *business_rules.problems(rules, seen, where),
         *column_problems(
             outputs,
             key={name: kinds[name] for name in key},
-            features={name: kind for name, kind in kinds.items() if name not in key},
+            features=features,
             label=label,
+            kind=kind,
             where=where,
         ),
+        *([value_problem(where, value, numbers)] if value is not None and unknown else []),
     ]
 
 
@@ -265,14 +278,9 @@ def _table(output: PostgresTable, where: str) -> Iterator[Problem]:
         )
 
 
-def _promise(promise: Promise, where: str) -> Iterator[Problem]:
-    if isinstance(promise, PredictionRange) and not 0 <= promise.low < promise.high <= 1:
-        yield problem(
-            where,
-            "0 <= low < high <= 1",
-            f"low {promise.low:g}, high {promise.high:g}",
-            "A prediction is a probability: PredictionRange(0.01, 0.99).",
-        )
+def _promise(promise: Promise, kind: Kind, where: str) -> Iterator[Problem]:
+    if isinstance(promise, PredictionRange):
+        yield from _range(promise, kind, where)
     if not isinstance(promise, ArrivesBy):
         return
     if promise.at.tzinfo is not None:
@@ -283,3 +291,13 @@ def _promise(promise: Promise, where: str) -> Iterator[Problem]:
             "Name the zone in timezone.",
         )
     yield from timezone_problems(promise.timezone, f"{where}, timezone")
+
+
+def _range(promise: PredictionRange, kind: Kind, where: str) -> Iterator[Problem]:
+    found = f"low {promise.low:g}, high {promise.high:g}"
+    if kind.answer == "probability" and not 0 <= promise.low < promise.high <= 1:
+        fix = "A prediction is a probability: PredictionRange(0.01, 0.99)."
+        yield problem(where, "0 <= low < high <= 1", found, fix)
+    if kind.answer == "number" and not promise.low < promise.high:
+        fix = "Give bounds in the label's unit; float('inf') leaves one open."
+        yield problem(where, "low < high", found, fix)

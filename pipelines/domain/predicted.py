@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.domain import business_rules
 from pipelines.domain.business_rules import BusinessRule
+from pipelines.domain.expected_value import unusable
 from pipelines.domain.probe import Scorer
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NOT_A_PROBABILITY = "the model's answer is not a number in [0, 1]"
+NOT_A_NUMBER = "the model's answer is not a finite number"
 
 EXACT = 2**53
 """Largest whole number up to which every one is a float64 of its own (IEEE 754)."""
@@ -22,21 +24,31 @@ EXACT = 2**53
 class Predicted:
     """Rows with what the model said, what the rules made of it and which did (null: none).
 
-    ``refused`` are the other rows with their reasons, in order. Together they are the batch.
+    ``value`` is what each row of a ranking is worth, None without one. ``refused`` are the other rows
+    with their reasons, in order. Together they are the batch.
     """
 
     rows: "pa.Table"
     raw: "np.ndarray"
     prediction: "np.ndarray"
     rule: "pa.Array | None"
+    value: "np.ndarray | None"
     refused: "pa.Table"
     reasons: "pa.Array"
 
 
-def predict(rows: "pa.Table", scorer: Scorer, rules: Sequence[BusinessRule]) -> Predicted:
-    """Predict one batch. A row is refused that has an infinite feature or no probability in the end.
+def predict(
+    rows: "pa.Table",
+    scorer: Scorer,
+    rules: Sequence[BusinessRule],
+    *,
+    value: str | None = None,
+) -> Predicted:
+    """Predict one batch. A row is refused that has an infinite feature or no sound answer in the end.
 
-    What a row gets does not depend on which other rows are refused.
+    A sound answer is a probability, or a finite number where the model tells numbers. With a
+    ``value``, the column of what a row is worth, a row without a usable one is refused, too. What a
+    row gets does not depend on which other rows are refused.
     """
     import numpy as np
     import pyarrow as pa
@@ -47,15 +59,21 @@ def predict(rows: "pa.Table", scorer: Scorer, rules: Sequence[BusinessRule]) -> 
         column = rows.column(name)
         _refuse(why, _infinite(column), f"feature {name} is infinite", reasons)
         _refuse(why, _too_large(column), f"feature {name} is beyond 2^53", reasons)
+    worth = None if value is None else _worth(rows, value)
+    if worth is not None:
+        for words, hit in unusable(worth).items():
+            _refuse(why, hit, words.format(value), reasons)
     sound, open_rows = _only(rows, why)
-    raw = scorer.probability(sound)
+    raw = scorer.answers(sound)
+    bounded = scorer.answer == "probability"
     # A comparison with NaN is false.
-    _refuse_open(why, open_rows, ~((raw >= 0) & (raw <= 1)), NOT_A_PROBABILITY, reasons)
+    wrong = ~((raw >= 0) & (raw <= 1)) if bounded else ~np.isfinite(raw)
+    _refuse_open(why, open_rows, wrong, NOT_A_PROBABILITY if bounded else NOT_A_NUMBER, reasons)
     if reasons:
         sound, open_rows, raw = _kept(rows, why, open_rows, raw)
     prediction, rule = raw, None
     if rules:
-        ruled = business_rules.apply(rules, _texts(sound), raw)
+        ruled = business_rules.apply(rules, _texts(sound), raw, bounded=bounded)
         prediction, rule = ruled.prediction, ruled.rule
         for reason in ruled.refused.unique().drop_null().to_pylist():
             hit = np.asarray(ruled.refused.to_pylist(), dtype=object) == reason
@@ -71,9 +89,18 @@ def predict(rows: "pa.Table", scorer: Scorer, rules: Sequence[BusinessRule]) -> 
         raw=raw,
         prediction=prediction,
         rule=rule,
+        value=None if worth is None else worth[open_rows],
         refused=rows.filter(pa.array(lost)) if reasons else rows.slice(0, 0),
         reasons=pa.array(reasons, pa.string()).take(pa.array(why[lost])),
     )
+
+
+def _worth(rows: "pa.Table", name: str) -> "np.ndarray":
+    """Return what each row is worth, NaN where it is missing."""
+    import pyarrow as pa
+
+    found: np.ndarray = rows.column(name).cast(pa.float64()).to_numpy()
+    return found
 
 
 def _infinite(column: "pa.ChunkedArray") -> "np.ndarray | None":

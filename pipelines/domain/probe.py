@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.domain.fused_encoder import FusedModel, fuse
-from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.domain.prediction_kinds import Answer
+from pipelines.domain.training import FeatureColumns, answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,7 @@ def probe_rows(
     model: Any,  # noqa: ANN401 - any estimator
     rows: Sequence["pa.Table"],
     columns: FeatureColumns,
+    answer: Answer = "probability",
 ) -> "pa.Table":
     """Return the probe set: feature columns of rows taken evenly, then rows made up to be odd.
 
@@ -51,7 +53,7 @@ def probe_rows(
     taken = whole.take(pa.array(range(0, whole.num_rows, step), pa.int64()))
     odd = _odd_rows(taken.schema, columns)
     accepted = [
-        row for n in range(odd.num_rows) if _accepts(model, row := odd.slice(n, 1), columns)
+        row for n in range(odd.num_rows) if _accepts(model, row := odd.slice(n, 1), columns, answer)
     ]
     return pa.concat_tables([taken, *accepted]).combine_chunks()
 
@@ -61,13 +63,14 @@ def prove(
     probe: "pa.Table",
     columns: FeatureColumns,
     expected: "np.ndarray",
+    answer: Answer = "probability",
 ) -> Proof:
     """Compare what the pipeline said of the probe set with its fused form, bit by bit."""
     digest = digest_of(expected)
-    fused = fuse(model, columns)
+    fused = fuse(model, columns, answer)
     if fused is None:
         return Proof(digest=digest, scorer="pipeline", reason="not a pipeline that is recognised")
-    if digest_of(fused.positive_probability(probe)) != digest:
+    if digest_of(fused.answers(probe)) != digest:
         return Proof(digest=digest, scorer="pipeline", reason="the fused form predicts otherwise")
     return Proof(digest=digest, scorer="fused", reason="bitwise equal on the probe set")
 
@@ -105,6 +108,7 @@ class Scorer:
     model: Any
     columns: FeatureColumns
     fused: FusedModel | None
+    answer: Answer = "probability"
 
     @property
     def kind(self) -> str:
@@ -116,20 +120,20 @@ class Scorer:
         """Return the features that are best read as dictionary codes."""
         return () if self.fused is None else self.columns.categorical
 
-    def probability(self, rows: "pa.Table") -> "np.ndarray":
-        """Return the probability of the positive class, one per row."""
+    def answers(self, rows: "pa.Table") -> "np.ndarray":
+        """Return the probability of the positive class, or the number, one per row."""
         if self.fused is not None:
-            return self.fused.positive_probability(rows)
-        return positive_probability(self.model, rows, self.columns)
+            return self.fused.answers(rows)
+        return answers(self.model, rows, self.columns, self.answer)
 
 
-def _accepts(model: Any, row: "pa.Table", columns: FeatureColumns) -> bool:  # noqa: ANN401 - any estimator
+def _accepts(model: Any, row: "pa.Table", columns: FeatureColumns, answer: Answer) -> bool:  # noqa: ANN401 - any estimator
     """Tell whether a model has an answer for a row; scikit-learn refuses one with a ValueError."""
     import numpy as np
 
     try:
         with np.errstate(all="ignore"):
-            return bool(np.isfinite(positive_probability(model, row, columns)).all())
+            return bool(np.isfinite(answers(model, row, columns, answer)).all())
     except ValueError:
         return False
 

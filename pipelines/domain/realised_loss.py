@@ -45,7 +45,7 @@ def realised_loss(current: BlockLosses, reference: ModelReference) -> Judged | N
         result=DriftResult(
             test=REALISED,
             outcome="measured" if isinstance(now, Interval) else "not_tested",
-            reason=f"The mean log loss of the last {_told(now, 'labelled')}; that of "
+            reason=f"The mean {reference.loss_words} of the last {_told(now, 'labelled')}; that of "
             f"{_told(before, 'held-out')}.",
             window_blocks=now.blocks,
             reference_blocks=before.blocks,

@@ -23,7 +23,7 @@ class Reason:
     """One feature of one row, its value, its usual value, and what the difference does.
 
     ``effect`` is the row's prediction less its prediction with the usual value: above zero, the
-    value raises the prediction. In units of probability.
+    value raises the prediction. In units of probability, or of a label that has one.
     """
 
     feature: str
@@ -73,7 +73,7 @@ def reasons(
 
     ``reference`` names the features that are tried, with their usual value: the training window's
     median of a number, the most frequent category of a text. ``rows`` holds those columns;
-    ``predict`` returns one probability per row of such a table. Features whose replacement changes
+    ``predict`` returns one probability, or number, per row of such a table. Features whose replacement changes
     less than ``least`` are left out; of equal effects the first in ``reference`` comes first. Deterministic; it
     costs at most rows x (features + 1) predictions, so it is for short lists.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipelines.domain.block_estimate import BlockEstimate, mean_estimate
 from pipelines.domain.examination import CurvePoint, Reproduction, SeedLoss
 from pipelines.domain.metrics import auc, block_means, row_losses
-from pipelines.domain.model_reference import LOSS
-from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.domain.prediction_kinds import BINARY, Kind
+from pipelines.domain.training import FeatureColumns, answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,14 +61,20 @@ class Lesson:
 
 
 def seed_losses(
-    teach: "Teach", training: Lesson, held_out: Lesson, columns: FeatureColumns, *, seed: int
+    teach: "Teach",
+    training: Lesson,
+    held_out: Lesson,
+    columns: FeatureColumns,
+    *,
+    seed: int,
+    kind: Kind = BINARY,
 ) -> tuple[SeedLoss, ...]:
-    """Return the held-out log loss of OTHER_SEEDS models that differ in their seed alone."""
+    """Return the held-out loss of OTHER_SEEDS models that differ in their seed alone."""
     taught = training.thinned(REFIT_ROWS)
     return tuple(
         SeedLoss(
             seed=other,
-            log_loss=_loss(teach(taught.rows, taught.label, other), held_out, columns),
+            loss=_loss(teach(taught.rows, taught.label, other), held_out, columns, kind),
         )
         for other in range(seed + 1, seed + 1 + OTHER_SEEDS)
     )
@@ -82,8 +88,9 @@ def learning_curve(
     *,
     seed: int,
     said: "np.ndarray",
+    kind: Kind = BINARY,
 ) -> tuple[CurvePoint, ...]:
-    """Return the held-out log loss after the latest quarter, half and whole of the training blocks.
+    """Return the held-out loss after the latest quarter, half and whole of the training blocks.
 
     The whole is the challenger itself, which says ``said``. A part whose labels are all the same
     teaches nothing and is left out.
@@ -101,11 +108,13 @@ def learning_curve(
         model = teach(part.rows, part.label, seed)
         found.append(
             CurvePoint(
-                blocks=len(latest), rows=len(part.label), log_loss=_loss(model, held_out, columns)
+                blocks=len(latest),
+                rows=len(part.label),
+                loss=_loss(model, held_out, columns, kind),
             )
         )
-    whole = float(row_losses(LOSS, held_out.label, said).mean())
-    found.append(CurvePoint(blocks=len(names), rows=len(training.label), log_loss=whole))
+    whole = float(row_losses(kind.loss, held_out.label, said).mean())
+    found.append(CurvePoint(blocks=len(names), rows=len(training.label), loss=whole))
     return tuple(found)
 
 
@@ -117,8 +126,9 @@ def shuffled_skill(
     *,
     seed: int,
     baseline: "np.ndarray",
+    kind: Kind = BINARY,
 ) -> tuple[BlockEstimate | None, tuple[float, ...]]:
-    """Return by how much models taught shuffled labels are better than the baseline, in nats.
+    """Return by how much models taught shuffled labels are better than the baseline.
 
     The first is the average over SHUFFLES of them, by block, None below two blocks; then each one's
     mean. An honest model learns what its shuffle resembles by luck, a little less than nothing on
@@ -127,12 +137,12 @@ def shuffled_skill(
     import numpy as np
 
     taught, generator = training.thinned(SHUFFLED_ROWS), np.random.default_rng(seed)
-    usual = row_losses(LOSS, held_out.label, baseline)
+    usual = row_losses(kind.loss, held_out.label, baseline)
     gained = []
     for _ in range(SHUFFLES):
         model = teach(taught.rows, generator.permutation(taught.label), seed)
-        said = positive_probability(model, held_out.rows, columns)
-        gained.append(usual - row_losses(LOSS, held_out.label, said))
+        said = answers(model, held_out.rows, columns, kind.answer)
+        gained.append(usual - row_losses(kind.loss, held_out.label, said))
     _, rows, means = block_means(np.mean(gained, axis=0), held_out.blocks)
     return mean_estimate(means, rows), tuple(float(each.mean()) for each in gained)
 
@@ -145,11 +155,12 @@ def reproduced(
     seed: int,
     probe: "pa.Table",
     expected: "np.ndarray",
+    kind: Kind = BINARY,
 ) -> Reproduction:
     """Fit again on all training rows, and compare the probe predictions bit by bit."""
     import numpy as np
 
-    said = positive_probability(teach(training.rows, training.label, seed), probe, columns)
+    said = answers(teach(training.rows, training.label, seed), probe, columns, kind.answer)
     return Reproduction(
         rows=len(said),
         differing=int((said.view("i8") != expected.view("i8")).sum()),
@@ -157,8 +168,12 @@ def reproduced(
     )
 
 
-def ranked_alone(held_out: Lesson, training: Lesson, columns: FeatureColumns) -> dict[str, float]:
+def ranked_alone(
+    held_out: Lesson, training: Lesson, columns: FeatureColumns, kind: Kind = BINARY
+) -> dict[str, float]:
     """Return each feature's own held-out AUC, folded to at least 0.5.
+
+    Where the label is a number, rows count as positive that are above its median in training.
 
     A number ranks by its value, a missing one before all others; a text by the share of positives
     that it had in training, an unknown one by the share of all.
@@ -167,6 +182,9 @@ def ranked_alone(held_out: Lesson, training: Lesson, columns: FeatureColumns) ->
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    happened, learned = (_positive(one.label, training, kind) for one in (held_out, training))
+    if happened.min() == happened.max() and kind.answer == "number":
+        return {}  # no number of these lies on the other side of the median
     found = {}
     for name in columns.numeric:
         value = held_out.rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -176,15 +194,24 @@ def ranked_alone(held_out: Lesson, training: Lesson, columns: FeatureColumns) ->
     for name in columns.categorical:
         texts = pc.fill_null(training.rows[name], "").to_numpy(zero_copy_only=False)
         levels, code = np.unique(texts.astype(str), return_inverse=True)
-        shares = np.bincount(code, weights=training.label) / np.bincount(code)
+        shares = np.bincount(code, weights=learned) / np.bincount(code)
         share_of = dict(zip(levels.tolist(), shares.tolist(), strict=True))
-        usual = float(training.label.mean())
+        usual = float(learned.mean())
         asked = pc.fill_null(held_out.rows[name], "").to_pylist()
         found[name] = np.asarray([share_of.get(text, usual) for text in asked])
-    ranked = {name: auc(held_out.label, score) for name, score in found.items()}
+    ranked = {name: auc(happened, score) for name, score in found.items()}
     return {name: max(value, 1.0 - value) for name, value in ranked.items()}
 
 
-def _loss(model: Any, held_out: Lesson, columns: FeatureColumns) -> float:  # noqa: ANN401 - any estimator
-    said = positive_probability(model, held_out.rows, columns)
-    return float(row_losses(LOSS, held_out.label, said).mean())
+def _positive(label: "np.ndarray", training: Lesson, kind: Kind) -> "np.ndarray":
+    """Return the label as 0 and 1."""
+    import numpy as np
+
+    if kind.answer == "probability":
+        return label
+    return np.asarray(label > np.median(training.label), dtype=np.int8)
+
+
+def _loss(model: Any, held_out: Lesson, columns: FeatureColumns, kind: Kind) -> float:  # noqa: ANN401 - any estimator
+    said = answers(model, held_out.rows, columns, kind.answer)
+    return float(row_losses(kind.loss, held_out.label, said).mean())

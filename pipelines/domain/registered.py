@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.domain.evidence import Evidence
+from pipelines.domain.reproduction import Reproduced
 from pipelines.domain.search_space import Parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A decision about a version: "evaluated", "approved", "rejected", "promoted" or "undone".
+    """A decision about a version, such as "requested", "approved" or "rolled_back".
 
-    ``sequence`` is its place in the ledger, ``as_of`` ISO 8601 in UTC.
+    The first entry of a move ("promoting", "rolling_back") is none. ``sequence`` is its place in the ledger, ``as_of`` ISO 8601 in UTC.
     """
 
     sequence: int
@@ -27,7 +28,9 @@ class Registered:
 
     Windows are (first, last) ISO dates. ``numeric`` and ``categorical`` are the features, in the
     order of the matrix. ``candidate`` is empty for a version of a release that did not record it;
-    ``evidence`` is None until the gates judged it. ``requirements`` are pinned packages, sorted.
+    ``evidence`` is None until the gates judged it. ``positive_share`` is that of the training rows; where
+    the label is a number it is None, and ``typical`` the baseline's number with its unit. ``requirements`` are pinned packages, sorted.
+    ``reproductions`` are the times it was made again, oldest first.
     """
 
     use_case: str
@@ -41,7 +44,7 @@ class Registered:
     searched: str
     training_window: tuple[str, str]
     held_out_window: tuple[str, str]
-    positive_share: float
+    positive_share: float | None
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     data_versions: Mapping[str, int]
@@ -49,6 +52,8 @@ class Registered:
     requirements: tuple[str, ...]
     evidence: Evidence | None
     decisions: tuple[Answered, ...]
+    reproductions: tuple[Reproduced, ...] = ()
+    typical: str = ""
 
     @property
     def features(self) -> dict[str, str]:

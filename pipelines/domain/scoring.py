@@ -8,10 +8,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from pipelines.domain import plain_values
 from pipelines.domain.digest import digest_of
+from pipelines.domain.slots import SLOT
 from pipelines.errors import LakeError, Problem
-
-SLOT = "champion"
-"""The slot of the predictions that consumers read."""
 
 FIRST = "first"
 """Reason of a window's first generation."""
@@ -120,6 +118,7 @@ class ScorePlan:
     features: str
     windows: tuple[WindowPlan, ...]
     parts: tuple[tuple[Share, ...], ...]
+    slot: str = SLOT
 
     def to_plain(self) -> dict[str, Any]:
         """Return the plan as JSON-ready data."""
@@ -213,10 +212,11 @@ class WindowScored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Every window of a run and the model that scored it."""
+    """Every window of a run, the model that scored it, and what each was ``planned`` from."""
 
     model_version: str
     windows: tuple[WindowScored, ...]
+    planned: tuple[WindowPlan, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -250,11 +250,6 @@ class Scored:
             f"model {self.model_version}: {self.rows:,} predictions for {len(self.windows)} "
             f"scoring times ({counts}){refused}{flag}"
         )
-
-
-def window_name(slot: str, scored_for: datetime) -> str:
-    """Return the name of one slot's window: what a commit replaces, exactly."""
-    return f"{slot}/{scored_for.isoformat()}"
 
 
 def run_key(model_version: str, rows: str, declared: str, *, above: int | None = None) -> str:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.domain.metrics import row_losses
+from pipelines.domain.prediction_kinds import BINARY, KINDS, Answer
 from pipelines.domain.search_space import Parameters
 from pipelines.domain.training import (
+    Baseline,
     Candidate,
     FeatureColumns,
-    PriorRate,
     fit_frame,
-    frame_probability,
+    frame_answers,
 )
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def running_loss(
     loss: str,
 ) -> Iterator[float]:
     """Fit and judge fold after fold; yield the mean loss over all rows judged so far."""
+    answer = answer_judged_by(loss)
     total, rows = 0.0, 0
     for fold in folds:
         model = fit_frame(
@@ -181,18 +183,27 @@ def running_loss(
             parameters=parameters,
             weight=fold.weight,
         )
-        losses = row_losses(loss, fold.happened, frame_probability(model, fold.judged))
+        losses = row_losses(loss, fold.happened, frame_answers(model, fold.judged, answer))
         total, rows = total + float(losses.sum()), rows + len(losses)
         yield total / rows
 
 
-def baseline_loss(folds: Sequence[FoldRows], loss: str) -> float:
-    """Return the mean loss of the rate of each fold's training rows: what any trial should beat."""
+def answer_judged_by(loss: str) -> Answer:
+    """Return what a model must say for a row loss to judge it.
+
+    >>> answer_judged_by("brier"), answer_judged_by("squared_error")
+    ('probability', 'number')
+    """
+    return next((kind.answer for kind in KINDS.values() if loss in kind.losses), BINARY.answer)
+
+
+def baseline_loss(folds: Sequence[FoldRows], loss: str, baseline: str = "prior_rate") -> float:
+    """Return the mean loss of what each fold's training rows make of the baseline of that name."""
     import numpy as np
 
     losses = [
         row_losses(
-            loss, fold.happened, PriorRate(float(fold.label.mean())).predict(len(fold.happened))
+            loss, fold.happened, Baseline.of(baseline, fold.label).predict(len(fold.happened))
         )
         for fold in folds
     ]

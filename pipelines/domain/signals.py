@@ -7,6 +7,7 @@ from pipelines.domain.change_text import change_text
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.incidents import Severity, Signal
 from pipelines.domain.monitored import HARD_RULES, Standing
+from pipelines.domain.reconciliation import Finding
 from pipelines.domain.verdict import Verdict
 
 NO_ALARM = ("BeatsChampion",)
@@ -122,6 +123,80 @@ def of_gates(
     )
 
 
+def of_probation(
+    use_case: str,
+    text: str,
+    *,
+    rolled_back: bool,
+    owner: str,
+    at: datetime,
+    runbook: str,
+) -> Signal:
+    """Return the alarm of a probation that ended in a roll back, which pages, or without an answer.
+
+    It is about what the model does; a run that finds neither any more ends it.
+    """
+    return Signal(
+        use_case=use_case,
+        kind="probation",
+        about=("model",),
+        severity="PAGE" if rolled_back else "WARN",
+        owner=owner,
+        text=text,
+        at=at,
+        runbook=runbook,
+    )
+
+
+def of_reproduction(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
+    """Return the alarm of a champion that was made again and came out otherwise, or not at all."""
+    return Signal(
+        use_case=use_case,
+        kind="reproduction",
+        about=("reproduction",),
+        severity="WARN",
+        owner=owner,
+        text=text,
+        at=at,
+        runbook=runbook,
+    )
+
+
+def reproduction_area(use_case: str) -> str:
+    """Return the area of the proofs that a champion can be made again."""
+    return f"{use_case}/reproduction:reproduction"
+
+
+def of_registry(
+    use_case: str, findings: Iterable[Finding], *, owner: str, at: datetime, runbook: str
+) -> list[Signal]:
+    """Return an alarm for each way in which ledger, registry and files disagree about a champion.
+
+    What stops scoring pages, and is about the runs that fail for it, too.
+    """
+    return [
+        Signal(
+            use_case=use_case,
+            kind="registry",
+            which=finding.what,
+            about=("champion", *((dag(f"{use_case}__score"),) if finding.stops else ())),
+            severity="PAGE" if finding.stops else "WARN",
+            owner=owner,
+            text=f"{finding.problem.where}: expected {finding.problem.expected}; "
+            f"found {finding.problem.found}",
+            details=(finding.problem.fix,),
+            at=at,
+            runbook=runbook,
+        )
+        for finding in findings
+    ]
+
+
+def registry_area(use_case: str) -> str:
+    """Return the area of everything that reconciling finds about a use case's champions."""
+    return f"{use_case}/registry:champion"
+
+
 def of_standing(
     use_case: str,
     standing: Iterable[Standing],
@@ -129,12 +204,13 @@ def of_standing(
     owner: str,
     at: datetime,
     prediction: str = "",
+    loss: str = "log loss",
     runbook: str,
 ) -> list[Signal]:
     """Return an alarm for each that stands about the champion's inputs or its performance.
 
     Its text says in words what changed when it began, its details what the test found.
-    ``prediction`` names the column of what the model says.
+    ``prediction`` names the column of what the model says, ``loss`` how its loss is called.
 
     All about the inputs are one incident, together with the late tables that may explain them; so is
     what the model does worse while they are open.
@@ -152,7 +228,7 @@ def of_standing(
             ),
             severity="PAGE" if alarm.last.level == "PAGE" else "WARN",
             owner=owner,
-            text=f"{change_text(alarm.first, prediction=prediction)}.",
+            text=f"{change_text(alarm.first, prediction=prediction, loss=loss)}.",
             details=(alarm.first.result.reason,),
             at=at,
             since=alarm.since,

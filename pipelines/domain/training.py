@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pipelines.domain.prediction_kinds import Answer, Kind
 from pipelines.domain.search_space import Parameters, Space
 from pipelines.domain.weights import Weights
 from pipelines.domain.windows import ForwardTime, Sliding, Window
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Estimator(Protocol):
-    """What a candidate builds: the scikit-learn protocol of a probabilistic classifier."""
+    """What a candidate builds: the scikit-learn protocol of a probabilistic classifier.
+
+    Where the label is a number it is that of a regressor: ``predict`` in place of ``predict_proba``.
+    """
 
     def fit(self, X: "pd.DataFrame", y: "np.ndarray") -> "Estimator":  # noqa: N803 - sklearn's name
         """Learn from rows and labels."""
@@ -67,15 +71,18 @@ class Training:
     their mean ``loss`` on the days of ``split.validation_days``, by ``tuning_tasks`` tasks at a
     time, until ``cpu_seconds`` (of all trials together) are spent; the best is then fitted on the
     whole window. With 0 trials, or nothing to choose from, nothing is searched.
+
+    ``baseline`` is what everything must beat: the training rows' share of positives, or, where the
+    label is a number, their mean or median. In a ranking the share makes the list of largest values.
     """
 
     start: datetime
     candidates: Sequence[Candidate]
     split: ForwardTime
     window: Window = "expanding"
-    baseline: Literal["prior_rate"] = "prior_rate"
+    baseline: Literal["prior_rate", "mean", "median"] = "prior_rate"
     weights: Weights | None = None
-    loss: Literal["log_loss", "brier"] = "log_loss"
+    loss: Literal["log_loss", "brier", "absolute_error", "squared_error"] = "log_loss"
     trials: int = 20
     cpu_seconds: float = 900.0
     tuning_tasks: int = 1
@@ -129,16 +136,23 @@ AS_DECLARED = Asked()
 
 
 @dataclass(frozen=True, slots=True)
-class PriorRate:
-    """The baseline: every row gets the share of positives in the training window."""
+class Baseline:
+    """The baseline: every row gets the same answer, a probability or a number."""
 
-    rate: float
+    answer: float
 
-    def predict(self, rows: int) -> "np.ndarray":
-        """Return the rate once per row."""
+    @classmethod
+    def of(cls, name: str, label: "np.ndarray") -> "Baseline":
+        """Return the baseline called ``name`` that training labels (0 and 1, or numbers) teach."""
         import numpy as np
 
-        return np.full(rows, self.rate)
+        return cls(float(np.median(label) if name == "median" else label.mean()))
+
+    def predict(self, rows: int) -> "np.ndarray":
+        """Return the answer once per row."""
+        import numpy as np
+
+        return np.full(rows, self.answer)
 
 
 def feature_columns(table: "pa.Table", names: Sequence[str]) -> FeatureColumns:
@@ -179,6 +193,12 @@ def fit(
     weights: Weights | None = None,
 ) -> Any:  # noqa: ANN401 - any library's estimator
     """Fit one candidate. Rows must be in canonical order: some estimators depend on it."""
+    from pipelines.domain.fused_fit import fit_fused  # which asks this module for frames
+
+    weight = weights.weigh(rows) if weights else None
+    model = candidate.build(columns, seed, **(parameters or {}))
+    if fit_fused(model, rows, label, columns, weight):
+        return _on_one_worker(model)
     return fit_frame(
         candidate,
         feature_frame(rows, columns),
@@ -186,7 +206,7 @@ def fit(
         columns,
         seed,
         parameters=parameters or {},
-        weight=weights.weigh(rows) if weights else None,
+        weight=weight,
     )
 
 
@@ -203,12 +223,19 @@ def fit_frame(
     """Fit one candidate on rows that are a ``feature_frame`` already.
 
     ``weight``, one a row, goes to the estimator, or to the last step of a pipeline, as
-    ``sample_weight``; one that takes none raises TypeError or ValueError.
+    ``sample_weight``; one that takes none raises TypeError or ValueError. However many workers fit,
+    one predicts: several of a forest sum in the order in which they end (scikit-learn #10065).
     """
     model = candidate.build(columns, seed, **parameters)
-    if weight is None:
-        return model.fit(frame, label)
-    return model.fit(frame, label, **{_weight_name(model): weight})
+    weights = {} if weight is None else {_weight_name(model): weight}
+    return _on_one_worker(model.fit(frame, label, **weights))
+
+
+def _on_one_worker(fitted: Any) -> Any:  # noqa: ANN401 - as above
+    """Return a fitted model that predicts on one worker, as far as it can be told to."""
+    workers = fitted.get_params() if hasattr(fitted, "get_params") else {}
+    several = [name for name in workers if name.endswith("n_jobs") and workers[name] is not None]
+    return fitted.set_params(**dict.fromkeys(several, 1)) if several else fitted
 
 
 def positive_probability(
@@ -229,6 +256,61 @@ def frame_probability(model: Any, frame: "pd.DataFrame") -> "np.ndarray":  # noq
     import numpy as np
 
     return np.asarray(model.predict_proba(frame)[:, 1], dtype=np.float64)
+
+
+def answers(
+    model: Any,  # noqa: ANN401 - any library's estimator
+    rows: "pa.Table",
+    columns: FeatureColumns,
+    answer: Answer,
+) -> "np.ndarray":
+    """Return what a model says of each row: the probability of the positive class, or the number."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return np.empty(0)
+    return frame_answers(model, feature_frame(rows, columns), answer)
+
+
+def frame_answers(model: Any, frame: "pd.DataFrame", answer: Answer) -> "np.ndarray":  # noqa: ANN401 - as above
+    """Return what a model says of each row of ``feature_frame``, as float64."""
+    import numpy as np
+
+    if answer == "probability":
+        return frame_probability(model, frame)
+    return np.asarray(model.predict(frame), dtype=np.float64).reshape(-1)
+
+
+def refuse_other_answers(training: Training, columns: FeatureColumns, kind: Kind) -> None:
+    """Raise DeclarationError for candidates that build what gives other answers than ``kind``'s.
+
+    Each is built once and not fitted: whether it tells probabilities is seen by ``predict_proba``.
+    One that cannot be built is left to whoever fits it: a trial that fails is an answer.
+    """
+    found = []
+    for candidate in training.candidates:
+        try:
+            model = candidate.build(columns, training.seed)
+        except Exception:  # noqa: BLE001, S112 - told, with its stack, where it is fitted
+            continue
+        tells = hasattr(model, "predict_proba")
+        if tells == (kind.answer == "probability") and (tells or hasattr(model, "predict")):
+            continue
+        is_number = kind.answer == "number"
+        found.append(
+            Problem(
+                where=f"candidate {candidate.name!r}",
+                expected="a regressor, since the label is a number"
+                if is_number
+                else "a classifier with predict_proba, since the label is a condition",
+                found=f"{type(model).__name__} {'with' if tells else 'without'} predict_proba",
+                fix="Build a regressor, or take the unit from the label."
+                if is_number
+                else "Build a classifier that tells probabilities, or give the label a unit.",
+            )
+        )
+    if found:
+        raise DeclarationError(*found)
 
 
 def _weight_name(model: Any) -> str:  # noqa: ANN401 - as above

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pipelines.domain.broken_blocks import known_breaks
 from pipelines.domain.change_point import changed_since
 from pipelines.domain.drift.block_permutation import BlockPermutation
 from pipelines.domain.drift.block_statistics import BlockStatistics
@@ -16,8 +17,8 @@ from pipelines.domain.drift.harm import Harm
 from pipelines.domain.drift.losses import BlockLosses
 from pipelines.domain.drift.references import Reference, frozen, season_matched, trailing
 from pipelines.domain.drift.segment_contrast import SegmentContrast
-from pipelines.domain.drift.severity import Alarm, AlarmBudget, severity_of
-from pipelines.domain.model_reference import LOSS, ModelReference
+from pipelines.domain.drift.severity import Alarm, AlarmBudget, Consequence, severity_of
+from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import QUARTER_DAYS, Judged, Profiled
 from pipelines.domain.monitoring import Monitoring
 
@@ -46,19 +47,26 @@ def judge_inputs(
     """Judge block number ``upto`` of the profiled ones (oldest first): hard rules, day, week.
 
     ``statistics`` are those of all profiled blocks; ``broken`` names blocks that hard rules paged:
-    they are nobody's reference. The day test is left out where the budget cannot pay for it.
+    they are nobody's reference, but that hard rules look at ``known_breaks`` again. The day test is
+    left out where the budget cannot pay for it.
     """
     newest = profiled[upto]
-    rows = [
-        row
-        for row, one in enumerate(profiled[: upto + 1])
-        if one.block not in broken or row == upto
-        if monitoring.reference == "season" or one.block > reference.training_window[1]
-    ]
+    again = known_breaks(
+        broken,
+        upto=newest.block,
+        days=REFERENCE_BLOCKS,
+        alarms_per_quarter=monitoring.alarms_per_quarter,
+    )
     seasons = tuple(one.day.weekday() for one in profiled)
     profiles = tuple(one.profile for one in profiled)
 
-    def evidence(window: int) -> DriftEvidence:
+    def evidence(window: int, left_out: Collection[str] = broken) -> DriftEvidence:
+        rows = [
+            row
+            for row, one in enumerate(profiled[: upto + 1])
+            if one.block not in left_out or row == upto
+            if monitoring.reference == "season" or one.block > reference.training_window[1]
+        ]
         chosen = compared([profiled[row] for row in rows], reference, monitoring, window=window)
         return DriftEvidence(
             reference=tuple(rows[place] for place in chosen.reference),
@@ -76,7 +84,9 @@ def judge_inputs(
     alphas = AlarmBudget(
         alarms_per_quarter=monitoring.alarms_per_quarter, blocks_per_quarter=QUARTER_DAYS
     ).alphas(reference_blocks=number)
-    hard = HardRules().judge(_of_inputs(one_block, reference))
+    hard = HardRules().judge(
+        without_prediction(evidence(1, set(broken) - again) if again else one_block)
+    )
     least = monitoring.minimum_reference_blocks
     found = [_judged("HardRules", hard, newest, reference, newest.scored_for)]
     day = alphas.day_beside(int(hard.figures.get("reference_records", 0)), reference_blocks=number)
@@ -163,7 +173,8 @@ def judge_losses(
     first_of_horizon = (newest // QUARTER_DAYS) * QUARTER_DAYS
     of_horizon = tuple(row for row in known if row >= held_out + first_of_horizon)
     harm = Harm(
-        LOSS,
+        reference.loss,
+        most=reference.most_loss,
         tolerance=monitoring.tolerance,
         delta=alphas.delta,
         horizon=QUARTER_DAYS,
@@ -198,12 +209,15 @@ def judge_losses(
     return found
 
 
-def _of_inputs(evidence: DriftEvidence, reference: ModelReference) -> DriftEvidence:
+def without_prediction(evidence: DriftEvidence) -> DriftEvidence:
     """Return what hard rules look at: features. What a model says was never promised to be the same.
 
     Its prediction is the last column of the edges, so it is cut off at the end of every count.
+    Without edges there is nothing to cut.
     """
-    features = reference.edges.columns[:-1]
+    if evidence.edges is None:
+        return evidence
+    features = evidence.edges.columns[:-1]
     edges = ReferenceEdges(features)
     chosen = {*evidence.reference, *evidence.current}
     profiles = tuple(
@@ -226,7 +240,12 @@ def _permutations(alpha: float) -> int:
 
 
 def _alarm(result: DriftResult, reference: ModelReference) -> Alarm | None:
-    return severity_of(result, importance=reference.importance, prediction=reference.prediction)
+    return severity_of(
+        result,
+        importance=reference.importance,
+        prediction=reference.prediction,
+        consequence=Consequence(loss_floor=reference.loss_floor),
+    )
 
 
 def _judged(

@@ -31,7 +31,8 @@ class Watched:
     ``judged`` holds the newest answer of every test, ``standing`` the alarms that have not ended,
     worst first. ``labelled_until`` is the scoring time of the newest block with enough final labels.
     ``assumes`` says in a clause when p-values are exact, ``needed_blocks`` how many blocks a
-    comparison needs, ``prediction`` names the column of what the model says. ``why_not`` says in a
+    comparison needs, ``prediction`` names the column of what the model says, ``loss`` how its loss is
+    called. ``why_not`` says in a
     sentence why nothing could be judged at all; else it is empty.
     """
 
@@ -45,6 +46,7 @@ class Watched:
     assumes: str = ""
     needed_blocks: int = MINIMUM_BLOCKS
     prediction: str = ""
+    loss: str = "log loss"
     why_not: str = ""
 
     @classmethod
@@ -185,14 +187,15 @@ def _fact(watched: Watched) -> tuple[str, ...]:
         if fact.subject == "model"
         else "It is too little, or in columns too unimportant, to matter to the model"
     )
-    told = change_text(fact, prediction=watched.prediction)
+    told = change_text(fact, prediction=watched.prediction, loss=watched.loss)
     return f"INFO: {told}. {why}.", _hurts(watched), NOTHING
 
 
 def _alarm(watched: Watched) -> tuple[str, ...]:
     worst = watched.standing[0]
     since = f" since {worst.since:%Y-%m-%d %H:%M} UTC" if worst.since else ""
-    what = f"{watched.level}{since}: {change_text(worst.last, prediction=watched.prediction)}."
+    told = change_text(worst.last, prediction=watched.prediction, loss=watched.loss)
+    what = f"{watched.level}{since}: {told}."
     last = worst.last.block
     if worst.last.subject == "inputs" and last != watched.newest_block:
         what += f" It was last seen in block {last}."
@@ -220,10 +223,10 @@ def _hurts(watched: Watched, *, since: datetime | None = None) -> str:
     beyond = known["mean"] > known.get("held_out", math.inf) + tolerated
     if beyond and not harm.fires:
         told = "The model may do harm, but that is not certain yet"
-    return f"{told}: up to block {harm.block} {_figures(realised, tolerated)}."
+    return f"{told}: up to block {harm.block} {_figures(realised, tolerated, watched.loss)}."
 
 
-def _figures(realised: Judged, tolerated: float) -> str:
+def _figures(realised: Judged, tolerated: float, loss: str) -> str:
     """Return the mean loss of the newest labelled blocks beside that of the held-out ones."""
     known, number = realised.result.figures, realised.result.window_blocks
     bounds = (
@@ -233,7 +236,7 @@ def _figures(realised: Judged, tolerated: float) -> str:
     )
     held_out = f", of held-out ones {known['held_out']:.3g}" if "held_out" in known else ""
     return (
-        f"the mean log loss of the last {number} labelled blocks is {known['mean']:.3g} ({bounds})"
+        f"the mean {loss} of the last {number} labelled blocks is {known['mean']:.3g} ({bounds})"
         f"{held_out}, and {tolerated:.3g} more is tolerated"
     )
 

@@ -84,6 +84,7 @@ def deliver(
             key=tuple(parts.features.entity.key),
             label=parts.label.name,
             features=feature_digest(parts.features, parts.label),
+            kind=parts.label.kind,
         ),
     )
     _refuse_unknown_columns(chosen)
@@ -128,6 +129,7 @@ def _refuse_unknown_columns(chosen: _Chosen) -> None:
         scoring.outputs,
         key=subject.key,
         label=subject.label,
+        kind=subject.kind,
         described=delta_tables.schema(folder),
         where=f"use case {subject.use_case!r}, scoring",
     )

@@ -6,29 +6,34 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import (
+    answer_tags,
     code_archive,
     decisions,
     footprint,
     mlflow_registry,
+    model_rows,
     probe,
     search_record,
 )
+from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models.decisions import Decision, Recorded
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.models.model_rows import ModelRows
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
-from pipelines.domain.evidence import Evidence, build_blocks, build_metrics
+from pipelines.domain.evidence import Evidence
+from pipelines.domain.evidence_figures import build_blocks, build_metrics
 from pipelines.domain.examination import Examination
 from pipelines.domain.examine import FOOTPRINT, LEAKAGE, REPRODUCTION, Subject, examine
+from pipelines.domain.expected_value import Ranked
 from pipelines.domain.features import AS_OF
 from pipelines.domain.gates.no_worse_on_segment import NoWorseOnSegment
 from pipelines.domain.metrics import Interval
+from pipelines.domain.outputs import ranked_list
 from pipelines.domain.probe import Scorer
 from pipelines.domain.refits import Lesson
-from pipelines.domain.training import PriorRate, fit, positive_probability
+from pipelines.domain.training import answers, fit
 from pipelines.domain.verdict import promotable
 from pipelines.errors import CodeChanged, DeclarationError, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -96,7 +101,7 @@ class _Judged:
     champion: ModelVersion | None
     held_out: Lesson
     model: Any
-    probabilities: "Mapping[str, np.ndarray]"
+    predictions: "Mapping[str, np.ndarray]"
 
     @classmethod
     def of(cls, use_case: UseCase, parts: TrainedUseCase, rows: ModelRows) -> "_Judged":
@@ -105,16 +110,15 @@ class _Judged:
         held_out = rows.lesson(rows.held_out(challenger))
         _refuse_unknown_segments(use_case, held_out.rows)
         model = mlflow_registry.load(settings, use_case.name, challenger)
-        rate = float(challenger.tags["headframe.training_rate"])
-        probabilities = {
+        predictions = {
             "challenger": _predict(model, challenger, held_out.rows),
-            "baseline": PriorRate(rate).predict(len(held_out.label)),
+            "baseline": answer_tags.baseline(challenger).predict(len(held_out.label)),
         }
         if standing is not None:
             seen = rows.held_out(standing.model)
             _refuse_other_rows(parts, held_out.rows, seen)
             before = mlflow_registry.load(settings, use_case.name, standing.model)
-            probabilities["champion"] = _predict(before, standing.model, seen)
+            predictions["champion"] = _predict(before, standing.model, seen)
         return cls(
             use_case=use_case,
             parts=parts,
@@ -122,13 +126,15 @@ class _Judged:
             champion=standing.model if standing else None,
             held_out=held_out,
             model=model,
-            probabilities=probabilities,
+            predictions=predictions,
         )
 
     def evidence(self) -> Evidence:
         """Return the evidence, without verdicts."""
         challenger, held_out = self.rows.challenger, self.held_out
         first, last = json.loads(challenger.tags["headframe.training_window"])
+        label = self.parts.label
+        kind, ranked = label.kind, self.ranked
         return Evidence(
             use_case=self.use_case.name,
             as_of=challenger.tags["headframe.as_of"],
@@ -137,14 +143,29 @@ class _Judged:
             training_window=(first, last),
             held_out_window=(min(held_out.blocks), max(held_out.blocks)),
             rows=len(held_out.label),
-            positives=int(held_out.label.sum()),
-            metrics=build_metrics(held_out.label, self.probabilities, held_out.blocks),
-            blocks=build_blocks(held_out.label, self.probabilities, held_out.blocks),
+            positives=int(held_out.label.sum()) if kind.answer == "probability" else 0,
+            metrics=build_metrics(
+                held_out.label, self.predictions, held_out.blocks, kind=kind, ranked=ranked
+            ),
+            blocks=build_blocks(
+                held_out.label, self.predictions, held_out.blocks, kind=kind, ranked=ranked
+            ),
             data_versions=json.loads(challenger.tags["headframe.data_versions"]),
             declaration_digest=challenger.tags["headframe.declaration"],
             code_digest=challenger.tags["headframe.code"],
             examination=self.examination(),
+            kind=kind.name,
+            unit=label.unit or (label.value.unit if label.value else ""),
+            listed=ranked.listed if ranked else None,
         )
+
+    @property
+    def ranked(self) -> Ranked | None:
+        """What the lists of a ranking are judged with; None where none is declared."""
+        label, listed = self.parts.label, ranked_list(self.parts.scoring.outputs)
+        if label.value is None or listed is None:
+            return None
+        return model_rows.ranked(self.held_out.rows, label.value, listed)
 
     def examination(self) -> Examination:
         """Look at what gates and approvers want to know."""
@@ -152,14 +173,20 @@ class _Judged:
         needs = {need for gate in self.use_case.gates for need in getattr(gate, "needs", ())}
         columns = probe.feature_columns(rows.challenger)
         subject = Subject(
-            model=Scorer(model=self.model, columns=columns, fused=None),
+            model=Scorer(
+                model=self.model,
+                columns=columns,
+                fused=None,
+                answer=answer_tags.answer(rows.challenger),
+            ),
             columns=columns,
             champion_columns=probe.feature_columns(self.champion) if self.champion else None,
             training=rows.lesson(rows.training()),
             held_out=self.held_out,
-            probabilities=self.probabilities,
+            predictions=self.predictions,
             teach=self._teach,
             seed=self.parts.training.seed,
+            kind=self.parts.label.kind,
         )
         return examine(
             subject,
@@ -231,7 +258,7 @@ def _refuse_other_rows(parts: TrainedUseCase, rows: "pa.Table", seen: "pa.Table"
 
 
 def _predict(model: Any, version: ModelVersion, rows: "pa.Table") -> "np.ndarray":  # noqa: ANN401 - any estimator
-    return positive_probability(model, rows, probe.feature_columns(version))
+    return answers(model, rows, probe.feature_columns(version), answer_tags.answer(version))
 
 
 def _frozen(use_case: UseCase, settings: Settings, challenger: ModelVersion) -> Evaluated | None:

@@ -10,7 +10,7 @@ from pipelines.adapters.delta import delta_tables, leftovers, table_upkeep
 from pipelines.adapters.delta.leftovers import Leftover
 from pipelines.adapters.delta.table_upkeep import Compacted
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.models import data_pins
+from pipelines.adapters.models import data_pins, study_journals
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder
@@ -35,6 +35,9 @@ class Retention:
 
     log_days: int | None = None
     """Log entries that no kept version needs; None keeps all: they are the record of stage runs."""
+
+    study_days: int = 30
+    """Journals of searches whose candidate is registered: the run keeps their trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +91,14 @@ class Maintained:
 
     tables: tuple[TableMaintained, ...]
     orphans: tuple[Leftover, ...]
+    studies: Removed
     notes: tuple[str, ...]
     dry_run: bool
 
     @property
     def removed_bytes(self) -> int:
         """Bytes of everything that was removed."""
-        return sum(table.removed_bytes for table in self.tables)
+        return sum(table.removed_bytes for table in self.tables) + self.studies.bytes
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -107,6 +111,11 @@ class Maintained:
         """Return the report: a line per table and orphan, and the sum."""
         lines = ["Dry run: nothing was changed."] if self.dry_run else []
         lines += [table.describe() for table in self.tables]
+        if self.studies.files:
+            lines.append(
+                f"studies: {self.studies.files:,} files ({self.studies.bytes:,} bytes) of searches "
+                "that came to a candidate removed"
+            )
         lines += self.notes
         lines += [f"no table's: {found.path}, {found.bytes:,} bytes" for found in self.orphans]
         lines.append(
@@ -147,6 +156,12 @@ def maintain(
     return Maintained(
         tables=tuple(tables),
         orphans=_orphans(settings.lake, paths.values()),
+        studies=_removed(
+            study_journals.ended(
+                settings, before=(now - timedelta(days=kept.study_days)).timestamp()
+            ),
+            dry_run=dry_run,
+        ),
         notes=() if isinstance(settings.lake, Path) else (NOT_IN_A_STORE,),
         dry_run=dry_run,
     )

@@ -21,8 +21,9 @@ from pipelines.domain.drift.block_statistics import statistics_of
 from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.model_reference import ModelReference
-from pipelines.domain.monitored import HARD_RULES, Judged, Profiled
+from pipelines.domain.monitored import HARD_RULES, Judged, Profiled, answers_after
 from pipelines.domain.monitoring_report import watched_of
+from pipelines.domain.outputs import ranked_list
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.sql_text import delta_moment
@@ -96,8 +97,12 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
         key=tuple(entity.key),
         blocks=_blocks(predictions, parts.scoring.timezone),
         minimum_labels=use_case.monitoring.minimum_labels,
+        kind=parts.label.kind,
+        listed=ranked_list(parts.scoring.outputs),
     )
-    performance_store.keep(settings, use_case.name, blocks, as_of=as_of, run=run)
+    performance_store.keep(
+        settings, use_case.name, blocks, as_of=as_of, run=run, kind=parts.label.kind
+    )
     watched = _watch(use_case, settings, tables, states, blocks, as_of=as_of, run=run)
     feed = _feed(use_case, settings, as_of)
     return Monitored(
@@ -132,7 +137,7 @@ def _watch(
     parts = TrainedUseCase.of(use_case)
     watching = champion_profiles.watch(settings, champion, parts, monitoring)
     reference = champion_profiles.reference_of(watching, tables, run=run)
-    profiled = champion_profiles.up_to_date(watching, reference, as_of=as_of, run=run)
+    profiled = champion_profiles.up_to_date(watching, tables, reference, as_of=as_of, run=run)
     served = [place for place, one in enumerate(profiled) if one.published]
     if not served:
         return without(
@@ -142,17 +147,18 @@ def _watch(
     times = [profiled[place].scored_for for place in served]
     first = max(0, (len(times) - 1) // QUARTER * QUARTER - QUARTER)
     losses = champion_profiles.losses_since(watching, reference, times[first:], states)
-    before = monitoring_ledger.read(settings, name, model_version=reference.model_version)
+    version = reference.model_version
+    known = monitoring_ledger.by_model(settings, name)
+    before = known.get(version, [])
     fresh = [
         *_judge_new(use_case, profiled, reference, before),
         *judge_losses(losses, times[first:], reference, monitoring),
     ]
     if (realised := realised_loss(losses, reference)) is not None:
         fresh.append(realised)
-    version = reference.model_version
     monitoring_ledger.keep(settings, name, version, fresh, as_of=as_of, run=run)
-    judged = monitoring_ledger.read(settings, name, model_version=version)
-    every = monitoring_ledger.read(settings, name)
+    known[version] = judged = answers_after(before, fresh)
+    every = [one for of_model in known.values() for one in of_model]
     return watched_of(
         judged, every, profiled, blocks=blocks, model=reference, monitoring=monitoring
     )

@@ -47,5 +47,5 @@ def profile_reference(
     tables = known.load(settings, use_case.name, parts.features, parts.label)
     watching = champion_profiles.watch(settings, champion, parts, use_case.monitoring)
     reference = champion_profiles.reference_of(watching, tables, run=run)
-    profiled = champion_profiles.up_to_date(watching, reference, as_of=as_of, run=run)
+    profiled = champion_profiles.up_to_date(watching, tables, reference, as_of=as_of, run=run)
     return Referenced(reference=reference, blocks=len(profiled))

@@ -2,31 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.models import champion, decisions, mlflow_registry
+from pipelines.adapters.models import (
+    approvals,
+    champion,
+    champion_moves,
+    decisions,
+    mlflow_registry,
+    probations,
+)
 from pipelines.adapters.models.decisions import Decision, Recorded
 from pipelines.adapters.models.mlflow_registry import ModelVersion
-from pipelines.adapters.platform.users import read_users
 from pipelines.adapters.settings import Settings
+from pipelines.domain.approval import Approval, problems
 from pipelines.domain.evidence import Evidence
+from pipelines.domain.succession import Succession
 from pipelines.domain.verdict import promotable
 from pipelines.errors import Problem, PromotionRefused
 from pipelines.use_case import UseCase
 
 GATES = "gates"
 """Actor of a promotion that needs no person (tier "scheduled")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
-    """A person's answer to one evidence digest."""
-
-    actor: str
-    answer: Literal["approved", "rejected"]
-    evidence_digest: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,50 +57,57 @@ def promote(
     *,
     version: str,
     as_of: datetime,
-    approval: Approval | None = None,
+    now: datetime | None = None,
 ) -> Promoted:
     """Make a candidate the champion, once.
 
     Raises PromotionRefused, and writes nothing that makes it champion, unless its frozen evidence
     lets it through, compared it with the present champion and, in tier "governed", an approver
-    other than the requester said yes to exactly that evidence. A promotion that was cut off is
+    other than the requester said yes to exactly that evidence: Airflow is asked, and the answer must
+    not have expired at ``now`` (UTC, as Airflow's clock has it; ``as_of`` where left out). A promotion that was cut off is
     finished by running this again.
     """
     judged = _find_judged(use_case, settings, version)
     _refuse_failed_gates(judged)
-    promoted = [d for d in champion.steps(settings, use_case.name) if d.kind == "promoted"]
-    standing = promoted[-1] if promoted else None
-    if standing is not None and standing.version == version:
-        mlflow_registry.publish_champion(settings, use_case.name, judged.challenger)
-        # Only after another version's promotion that was cut off: this one stands again.
-        _append_step(judged, "promoted", standing.actor, as_of)
+    told = champion.told_of(settings, use_case.name)
+    if told.champion is not None and told.champion.version == version:
+        _stand_again(judged, told)
         return Promoted(version=version, changed=False)
-    _refuse_other_champion(judged, standing.version if standing else None)
-    approver = _approver(judged, approval, as_of)
-    _append_step(judged, "promoting", approver, as_of)
-    failpoint("promote.between_ledger_and_alias")
-    mlflow_registry.publish_champion(settings, use_case.name, judged.challenger)
-    failpoint("promote.between_alias_and_ledger")
-    _append_step(judged, "promoted", approver, as_of)
+    _refuse_succession(judged, told)
+    approver = _approver(judged, as_of, now or as_of)
+    first = _decision(judged, "promoting", approver, as_of)
+    probations.declare(settings, first, use_case.probation_rule)
+    begun = champion_moves.begin(settings, first, lambda now: _refuse_succession(judged, now))
+    champion_moves.finish(settings, begun, judged.challenger)
     return Promoted(version=version, changed=True)
 
 
 def record_answer(
-    use_case: UseCase, settings: Settings, *, version: str, approval: Approval, as_of: datetime
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    version: str,
+    approval: Approval,
+    as_of: datetime,
+    asked_for_by: str,
 ) -> None:
-    """Write a person's answer to the ledger, once. Raises PromotionRefused unless it may count."""
+    """Write a person's answer to the ledger, once. Raises PromotionRefused unless it may count.
+
+    ``asked_for_by`` is who started the run that asked; empty for one that started itself.
+    """
     judged = _find_judged(use_case, settings, version)
-    _check_answer(judged, approval)
-    answer = _decision(judged, approval.answer, approval.actor, as_of, approval.reason)
-
-    def decide(so_far: list[Recorded]) -> Decision | None:
-        """Append unless this person's last answer to this evidence is the same and the newest."""
-        answers = _answers(judged, so_far)
-        last = answers[-1] if answers else None
-        same = last is not None and (last.kind, last.actor) == (answer.kind, answer.actor)
-        return None if same else answer
-
-    decisions.append(settings, decide)
+    held = approvals.terms(
+        settings,
+        judged.challenger,
+        use_case=use_case.name,
+        role=use_case.roles.approver,
+        expires=use_case.approval_expires,
+        evidence_digest=judged.evidence.digest,
+        asked_for_by=[asked_for_by],
+    )
+    if found := problems(f"approval of {judged.where}", approval, held):
+        raise PromotionRefused(*found)
+    _append_answer(judged, approval, as_of)
 
 
 def _find_judged(use_case: UseCase, settings: Settings, version: str) -> _Judged:
@@ -152,14 +155,36 @@ def _refuse_failed_gates(judged: _Judged) -> None:
     )
 
 
-def _refuse_other_champion(judged: _Judged, standing: str | None) -> None:
-    """Raise PromotionRefused when the champion changed after the gates compared with it."""
-    compared = judged.evidence.champion
-    if compared != standing:
+def _stand_again(judged: _Judged, told: Succession) -> None:
+    """Put the alias back on the standing champion; a promotion of another that was cut off ends."""
+    settings, name = judged.settings, judged.use_case.name
+    if told.unfinished is None:
+        champion_moves.republish(settings, name, told)
+        return
+    champion_moves.refuse_roll_back_under_way(told)
+    reason = f"version {judged.challenger.version}, the champion, was promoted again"
+    champion_moves.undo(settings, told.unfinished, actor=GATES, reason=reason)
+
+
+def _refuse_succession(judged: _Judged, told: Succession) -> None:
+    """Raise PromotionRefused unless the champions so far are those that the gates knew of."""
+    compared, standing = judged.evidence.champion, told.champion
+    present = standing.version if standing else None
+    if (decision := told.withdrawn.get(judged.challenger.version)) is not None:
         raise PromotionRefused(
             Problem(
                 where=judged.where,
-                expected=f"evidence against the present champion, {_named(standing)}",
+                expected="evidence from after it was rolled back from",
+                found=f"only what it was promoted on before {decision.actor} rolled back: "
+                f"{decision.reason.rstrip('.')}",
+                fix="Train again: a new version is judged anew.",
+            )
+        )
+    if compared != present:
+        raise PromotionRefused(
+            Problem(
+                where=judged.where,
+                expected=f"evidence against the present champion, {_named(present)}",
                 found=f"evidence against {_named(compared)}",
                 fix="The champion changed after the evaluation: train and evaluate again.",
             )
@@ -170,82 +195,41 @@ def _named(version: str | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
-def _approver(judged: _Judged, approval: Approval | None, as_of: datetime) -> str:
+def _approver(judged: _Judged, as_of: datetime, now: datetime) -> str:
     """Return who answers for this promotion, after writing their approval to the ledger."""
-    use_case, settings = judged.use_case, judged.settings
+    use_case = judged.use_case
     if use_case.tier != "governed":
         return GATES
-    if approval is not None:
-        version = judged.challenger.version
-        record_answer(use_case, settings, version=version, approval=approval, as_of=as_of)
-    answers = _answers(judged, decisions.read_all(settings, use_case.name))
-    if not answers or answers[-1].kind != "approved":
-        raise PromotionRefused(
-            Problem(
-                where=judged.where,
-                expected=f"an approval by a user with role {use_case.roles.approver!r}",
-                found=f"a rejection by {answers[-1].actor}" if answers else "no answer yet",
-                fix="Ask an approver, or train again.",
-            )
-        )
-    return answers[-1].actor
+    # What the ledger says of an answer is a copy: Airflow took it, from somebody who had logged in.
+    approval = approvals.in_force(
+        judged.settings,
+        judged.challenger,
+        use_case=use_case.name,
+        role=use_case.roles.approver,
+        expires=use_case.approval_expires,
+        evidence_digest=judged.evidence.digest,
+        now=now,
+    )
+    _append_answer(judged, approval, as_of)
+    return approval.actor
 
 
-def _answers(judged: _Judged, entries: list[Recorded]) -> list[Decision]:
-    """Return the answers to exactly this candidate's evidence, in order."""
-    return [
-        entry.decision
-        for entry in entries
-        if entry.decision.kind in ("approved", "rejected")
-        and entry.decision.use_case == judged.use_case.name
-        and entry.decision.version == judged.challenger.version
-        and entry.decision.evidence_digest == judged.evidence.digest
-    ]
-
-
-def _check_answer(judged: _Judged, approval: Approval) -> None:
-    where = f"approval of {judged.where}"
-    requester = judged.challenger.tags["headframe.requester"]
-    role, users_file = judged.use_case.roles.approver, judged.settings.users_file
-    approvers = [user.name for user in read_users(users_file) if role in user.roles]
-    problems = []
-    if approval.actor not in approvers:
-        expected = f"a user with role {role!r} ({', '.join(approvers) or 'none'})"
-        fix = f"Give the role in {users_file.name}, or ask one who has it."
-        problems.append(Problem(where=where, expected=expected, found=approval.actor, fix=fix))
-    if approval.actor == requester:
-        problems.append(
-            Problem(
-                where=where,
-                expected=f"someone other than {requester}, who asked for the training",
-                found=approval.actor,
-                fix="A second person decides: ask another approver.",
-            )
-        )
-    if approval.evidence_digest != judged.evidence.digest:
-        problems.append(
-            Problem(
-                where=where,
-                expected=f"an answer to the evidence {judged.evidence.digest[:12]}",
-                found=f"an answer to {approval.evidence_digest[:12]}",
-                fix="Look at the present evidence and answer again.",
-            )
-        )
-    if problems:
-        raise PromotionRefused(*problems)
-
-
-def _append_step(
-    judged: _Judged, kind: Literal["promoting", "promoted"], actor: str, as_of: datetime
-) -> None:
-    step = _decision(judged, kind, actor, as_of)
+def _append_answer(judged: _Judged, approval: Approval, as_of: datetime) -> None:
+    answer = _decision(judged, approval.answer, approval.actor, as_of, approval.reason)
 
     def decide(so_far: list[Recorded]) -> Decision | None:
-        """Append unless the use case's last step already says the same."""
-        mine = [entry.decision for entry in so_far if entry.decision.use_case == step.use_case]
-        last = next((d for d in reversed(mine) if d.kind in champion.STEPS), None)
-        same = last is not None and (last.kind, last.version) == (step.kind, step.version)
-        return None if same else step
+        """Append unless this person's last answer to this evidence is the same and the newest."""
+        answers = [
+            entry.decision
+            for entry in so_far
+            if entry.decision.kind in ("approved", "rejected")
+            and entry.decision.use_case == answer.use_case
+            and entry.decision.version == answer.version
+            and entry.decision.evidence_digest == answer.evidence_digest
+        ]
+        last = answers[-1] if answers else None
+        same = last is not None and (last.kind, last.actor) == (answer.kind, answer.actor)
+        return None if same else answer
 
     decisions.append(judged.settings, decide)
 

@@ -15,6 +15,7 @@ from pipelines.adapters.platform import incident_ledger
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.domain.incidents import Incident
+from pipelines.domain.metrics import METRICS
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import Profiled
 from pipelines.domain.monitoring_report import (
@@ -97,13 +98,10 @@ def page_name(as_of: datetime) -> str:
 def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> MonitoringReport:
     """Return what the page says, as values."""
     parts = TrainedUseCase.of(use_case)
-    name, monitoring = use_case.name, use_case.monitoring
+    name, monitoring, kind = use_case.name, use_case.monitoring, parts.label.kind
     last_block = block_name(as_of, parts.scoring.timezone)
-    promoted = [
-        step
-        for step in champions.steps(settings, name)
-        if step.kind == "promoted" and step.as_of <= as_of
-    ]
+    reigns = champions.told_of(settings, name).reigns
+    promoted = [began for reign in reigns if (began := reign.began.decision).as_of <= as_of]
     blocks = [one for one in _performance(settings, name) if one.block <= last_block]
     references = profile_store.references(settings, name)
     model = references.get(promoted[-1].version) if promoted else None
@@ -120,12 +118,12 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
         why_not = _why_not(promoted, model, as_of)
         watched = Watched.without(why_not, alarms_per_quarter=monitoring.alarms_per_quarter)
     else:
-        every = [one for one in monitoring_ledger.read(settings, name) if one.block <= last_block]
-        judged = [
-            one
-            for one in monitoring_ledger.read(settings, name, model_version=model.model_version)
-            if one.block <= last_block
-        ]
+        known = {
+            version: [one for one in judged if one.block <= last_block]
+            for version, judged in monitoring_ledger.by_model(settings, name).items()
+        }
+        every = [one for judged in known.values() for one in judged]
+        judged = known.get(model.model_version, [])
         watched = watched_of(
             judged, every, profiled, blocks=blocks, model=model, monitoring=monitoring
         )
@@ -142,6 +140,8 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
         segments=segments,
         incidents=_open_incidents(settings, name),
         provenance=made,
+        loss=METRICS[kind.loss].words,
+        unit=parts.label.unit or METRICS[kind.loss].unit,
     )
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import (
@@ -15,6 +14,7 @@ from pipelines.adapters.models import (
     prediction_store,
     standing_rows,
     window_plans,
+    window_publisher,
 )
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
@@ -22,28 +22,23 @@ from pipelines.adapters.threads import one_thread
 from pipelines.domain import promises
 from pipelines.domain.features import feature_digest
 from pipelines.domain.scoring import (
-    SLOT,
     Account,
     Asked,
     LateWindow,
-    Outcome,
     Scored,
     ScoredPart,
-    ScoredShare,
     ScorePlan,
     Share,
-    WindowPlan,
     WindowScored,
     account,
     deal,
 )
+from pipelines.domain.slots import SLOT
 from pipelines.domain.windows import scoring_blocks
 from pipelines.errors import CodeChanged, CommitLost, NotEnoughData, PlanOvertaken, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipelines.domain.features import KnownTables
 
 __all__ = [
@@ -139,6 +134,7 @@ def score_part(use_case: UseCase, settings: Settings, plan: ScorePlan, part: int
                 scorer=scorer,
                 rules=parts.scoring.rules,
                 promises=parts.scoring.promises,
+                value=parts.label.value,
             )
             for share in plan.parts[part]
         )
@@ -159,13 +155,16 @@ def publish(
     failpoint("score.after_parts")
     accounts = [_checked(declared, plan, number, parts) for number in range(len(plan.windows))]
     key, promised = declared.features.entity.key, declared.scoring.promises
+    valued = declared.label.value is not None
     for name, found in standing_rows.judged(settings, plan, parts, key, promised).items():
         _check(declared, name, [found.broken], rows=found.rows, which=" that stand")
     windows = tuple(
-        _publish_window(declared, settings, plan, number, shares=_shares(parts, number), made=made)
+        window_publisher.publish(
+            settings, plan, number, key=key, parts=parts, made=made, valued=valued
+        )
         for number, made in enumerate(accounts)
     )
-    return Scored(model_version=plan.model_version, windows=windows)
+    return Scored(model_version=plan.model_version, windows=windows, planned=plan.windows)
 
 
 def champion_version(use_case: UseCase, settings: Settings) -> str:
@@ -194,7 +193,7 @@ def _checked(
 ) -> Account:
     """Return the account of a window; raises where rows were lost or promises are broken."""
     made = account(plan, number, parts)
-    broken = [share.broken for share in _shares(parts, number)]
+    broken = [share.broken for share in window_publisher.shares(parts, number)]
     _check(declared, plan.windows[number].window, broken, rows=made.scored)
     return made
 
@@ -215,96 +214,6 @@ def _check(
         consumers=[output.consumer for output in declared.scoring.outputs],
         which=which,
     )
-
-
-def _shares(parts: Sequence[ScoredPart], number: int) -> list[ScoredShare]:
-    return [share for part in parts for share in part.shares if share.window == number]
-
-
-def _publish_window(
-    declared: TrainedUseCase,
-    settings: Settings,
-    plan: ScorePlan,
-    number: int,
-    *,
-    shares: Sequence[ScoredShare],
-    made: Account,
-) -> WindowScored:
-    window = plan.windows[number]
-    if window.outcome != "score" or prediction_store.is_published(settings, plan.use_case, window):
-        return _as_it_stands(settings, plan, number)
-    key = _key_fields(declared, settings, plan)
-    files = [file for share in shares for file in share.files]
-    carried = standing_rows.carried(settings, plan, window, key=key, made=shares)
-    commit = prediction_store.publish(
-        settings,
-        plan.use_case,
-        window,
-        files=[*files, *carried.files],
-        refused=[*(file for share in shares for file in share.refused_files), *carried.refused],
-        key=key,
-        metadata={
-            "stage": "score",
-            "run": plan.run,
-            "scored_for": window.scored_for.isoformat(),
-            "as_of": window.as_of.isoformat(),
-            "until": window.until.isoformat(),
-            "rows": made.scored + carried.rows,
-            "carried": carried.rows,
-            "carried_refused": carried.refused_rows,
-            "law": made.law,
-            "refused": dict(made.refused),
-            "model_version": plan.model_version,
-            "declaration": plan.declaration,
-            "features": plan.features,
-            "feature_version": window.feature_version,
-            "stale": list(window.stale),
-            "tables": dict(window.tables),
-        },
-    )
-    if not commit.written:
-        return _as_it_stands(settings, plan, number)
-    return WindowScored(
-        scored_for=window.scored_for,
-        as_of=window.as_of,
-        window=window.window,
-        run_key=window.run_key,
-        rows=made.scored + carried.rows,
-        carried=carried.rows,
-        refused=made.refused,
-        outcome=_outcome(window, made.scored),
-        stale=window.stale,
-        version=commit.version,
-    )
-
-
-def _outcome(window: WindowPlan, rows: int) -> Outcome:
-    if window.number:
-        return "replaced"
-    return "written" if rows else "no_rows"
-
-
-def _as_it_stands(settings: Settings, plan: ScorePlan, number: int) -> WindowScored:
-    """Return a window that this run has nothing to do for."""
-    window = plan.windows[number]
-    found = prediction_store.current(settings, plan.use_case, window.window)
-    return WindowScored(
-        scored_for=window.scored_for,
-        as_of=window.as_of,
-        window=window.window,
-        run_key=found.run_key if found else "",
-        rows=found.rows if found else 0,
-        carried=0,
-        refused={},
-        outcome="unchanged" if found else "no_rows",
-        stale=window.stale,
-        version=delta_tables.version(lake.predictions(settings, plan.use_case)),
-    )
-
-
-def _key_fields(declared: TrainedUseCase, settings: Settings, plan: ScorePlan) -> "list[pa.Field]":
-    schema = delta_tables.schema(lake.features(settings, plan.use_case, plan.features))
-    return [schema.field(name) for name in declared.features.entity.key]
 
 
 def _stale(parts: TrainedUseCase, tables: "KnownTables", as_of: datetime) -> tuple[str, ...]:

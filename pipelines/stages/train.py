@@ -8,15 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables as delta
 from pipelines.adapters.models import (
     challengers,
     code_archive,
-    known,
     mlflow_registry,
     search_record,
     studies,
+    training_requests,
     training_rows,
     trials,
 )
@@ -46,12 +44,12 @@ Told = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """A registered candidate: its version and run, and the windows it was made from."""
+    """A registered candidate: its version and run, and the windows and labels it was made from."""
 
     version: str
     run_id: str
     rows: int
-    positives: int
+    labels: str
     training_window: tuple[str, str]
     held_out_window: tuple[str, str]
     searched: str = ""
@@ -60,7 +58,7 @@ class Trained:
         """Return one line for the log and the terminal, and one about the search if there was one."""
         line = (
             f"candidate {self.version}: {self.rows:,} labelled rows of "
-            f"{' to '.join(self.training_window)}, {self.positives / self.rows:.1%} positive; "
+            f"{' to '.join(self.training_window)}, {self.labels}; "
             f"held out {' to '.join(self.held_out_window)}"
         )
         return f"{line}\n{self.searched}" if self.searched else line
@@ -221,9 +219,12 @@ class _Work:
     def train_key(self, candidate: Candidate, parameters: Parameters) -> str:
         """Return what identifies a model: where parameters were found, they are part of it."""
         declaration, code, as_of, held_out = self._facts
-        rows = rows_digest(self.chosen.rows)
         found = [dict(parameters)] if self.plan is not None else []
-        return digest_of([rows, declaration, code, candidate.name, as_of, held_out, *found])
+        return digest_of([self._rows, declaration, code, candidate.name, as_of, held_out, *found])
+
+    @cached_property
+    def _rows(self) -> str:
+        return rows_digest(self.chosen.rows)
 
     @cached_property
     def folds(self) -> tuple[FoldRows, ...]:
@@ -241,7 +242,7 @@ class _Work:
         return Searched(
             plan=study.plan,
             trials=study.trials(),
-            baseline=baseline_loss(self.folds, self.training.loss),
+            baseline=baseline_loss(self.folds, self.training.loss, self.training.baseline),
             loss=self.training.loss,
         )
 
@@ -250,7 +251,7 @@ class _Work:
         chosen, training, zone = self.chosen, self.training, self.parts.scoring.timezone
         lines = [
             f"{chosen.rows.num_rows:,} labelled rows of {' to '.join(chosen.window(zone))} "
-            f"({len(chosen.split.training)} blocks, {chosen.label.mean():.1%} positive), "
+            f"({len(chosen.split.training)} blocks, {self.parts.label.told(chosen.label)}), "
             f"{len(chosen.columns.all)} features; held out {' to '.join(chosen.held_out_window(zone))}",
             f"candidates: {', '.join(one.name for one in training.candidates)}",
         ]
@@ -294,17 +295,21 @@ def _finish(
                     work.use_case.name,
                     chosen=work.chosen,
                     training=work.training,
+                    label=work.parts.label,
                     choice=challengers.Choice(candidate, parameters, searched),
                     timezone=work.parts.scoring.timezone,
                     train_key=train_key,
                     tags=_tags(work, run, requester),
                 )
+    training_requests.record(
+        work.settings, found, run=run, by=requester, reason=work.asked.reason, as_of=work.as_of
+    )
     chosen, zone = work.chosen, work.parts.scoring.timezone
     return Trained(
         version=found.version,
         run_id=found.run_id,
         rows=chosen.rows.num_rows,
-        positives=int(chosen.label.sum()),
+        labels=work.parts.label.told(chosen.label),
         training_window=chosen.window(zone),
         held_out_window=chosen.held_out_window(zone),
         searched=found.tags.get(search_record.SEARCHED, ""),
@@ -331,16 +336,12 @@ def _end_search(work: _Work, told: Told) -> Searched:
 
 def _tags(work: _Work, run: str, requester: str) -> dict[str, str]:
     """Return what a model version says of the training that it came of."""
-    parts, settings, name = work.parts, work.settings, work.use_case.name
-    versions = known.silver_versions(settings, name, parts.features)
-    described = lake.features(settings, name, work.chosen.features)
-    versions[f"gold.features.{name}"] = delta.version(described)
     return {
         "headframe.run": run,
         "headframe.requester": requester,
         "headframe.as_of": work.as_of.isoformat(),
         "headframe.code": work.code,
         "headframe.declaration": work.use_case.digest(),
-        "headframe.data_versions": json.dumps(versions),
+        "headframe.data_versions": json.dumps(work.chosen.versions),
         **({"headframe.reason": work.asked.reason} if work.asked.reason else {}),
     }

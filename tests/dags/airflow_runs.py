@@ -25,20 +25,23 @@ class Ended:
 class Answer:
     """What is answered to a run's question once it is asked, and then what was asked.
 
-    ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer
-    "expire" is that of Airflow's scheduler when the time is up; "lost" fails the try, which
-    Airflow then repeats.
+    ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer "expire" is that of Airflow's scheduler when the time is up. With
+    ``lost`` the answer is taken and the try fails all the same, which Airflow then repeats.
+    ``form`` is filled in beside the reason.
     """
 
-    chosen: Literal["Approve", "Reject", "expire", "lost"]
+    chosen: Literal["Approve", "Reject", "expire", "nothing"]
     user: str = "approver"
     reason: str = ""
     try_first: tuple[str, ...] = ()
     meanwhile: Callable[[], None] | None = None
+    lost: bool = False
+    form: dict[str, str] = field(default_factory=dict)
     subject: str = ""
     body: str = ""
     asked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    failed: BaseException | None = None
 
 
 def read_dags(folder: Path) -> Any:  # noqa: ANN401 - Airflow is untyped here
@@ -71,6 +74,8 @@ def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | Non
     over.set()
     if answer:
         thread.join()
+        if answer.failed is not None:
+            raise answer.failed
     tasks = ended.get_task_instances()
     return Ended(
         run_id=ended.run_id,
@@ -101,11 +106,11 @@ def _answer(dag_id: str, answer: Answer, over: threading.Event) -> None:
 
     try:
         _wait_and_respond(dag_id, answer, over)
-    except BaseException:
+    except BaseException as error:  # noqa: BLE001 - raised again where the run is waited for
+        answer.failed = error
         with create_session() as session:
             mine = TaskInstance.dag_id == dag_id
             session.execute(update(TaskInstance).where(mine).values(state="failed"))
-        raise
 
 
 def _wait_and_respond(dag_id: str, answer: Answer, over: threading.Event) -> None:
@@ -114,13 +119,20 @@ def _wait_and_respond(dag_id: str, answer: Answer, over: threading.Event) -> Non
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    asking = (TaskInstance.dag_id == dag_id) & (TaskInstance.state == "awaiting_input")
+    waits = (TaskInstance.dag_id == dag_id) & (TaskInstance.state == "awaiting_input")
+    asking = select(HITLDetail).join(TaskInstance).where(waits)
     while not over.wait(0.2):
         with create_session() as session:
-            question = session.scalar(select(HITLDetail).join(TaskInstance).where(asking))
-            if question is not None:
+            asked = session.scalar(asking) is not None
+        if not asked:
+            continue
+        if answer.meanwhile:
+            answer.meanwhile()
+        # Read again: SQLite lets nobody write on what was read before another wrote.
+        with create_session() as session:
+            if (question := session.scalar(asking)) is not None:
                 _respond(session, question, answer)
-                return
+        return
 
 
 def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN401 - Airflow is untyped here
@@ -133,20 +145,23 @@ def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN4
     from airflow.triggers.base import TriggerEvent
     from fastapi import HTTPException
 
-    if answer.meanwhile:
-        answer.meanwhile()
     answer.subject, answer.body = question.subject, question.body
     answer.asked = [user["id"] for user in question.assignees]
+    if answer.chosen == "nothing":
+        return
     if answer.chosen == "expire":
         expired = TriggerEvent({"error": "timed out", "error_type": "timeout"})
         handle_event_submit(expired, task_instance=question.task_instance, session=session)
         return
-    if answer.chosen == "lost":
-        question.task_instance.handle_failure(error="state mismatch", session=session)
-        return
     create_auth_manager()
+    fixed = {
+        name: part["schema"]["const"]
+        for name, part in question.params.items()
+        if "const" in part["schema"]
+    }
     said = UpdateHITLDetailPayload(
-        chosen_options=[answer.chosen], params_input={"why": answer.reason}
+        chosen_options=[answer.chosen],
+        params_input={**fixed, "why": answer.reason, **answer.form},
     )
     for name in (*answer.try_first, answer.user):
         try:
@@ -160,6 +175,40 @@ def _respond(session: Any, question: Any, answer: Answer) -> None:  # noqa: ANN4
             )
         except HTTPException as error:
             answer.refused.append(f"{name}: {error.status_code}")
+    if answer.lost:
+        question.task_instance.handle_failure(error="state mismatch", session=session)
+
+
+def set_by_hand(dag_id: str, task_id: str, *, state: str, returned: dict[str, Any]) -> None:
+    """End a waiting task with a state and a return value, as whoever may edit the run can."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    mine = (TaskInstance.dag_id == dag_id) & (TaskInstance.task_id == task_id)
+    waits = TaskInstance.state == "awaiting_input"
+    with create_session() as session:
+        task = session.scalars(select(TaskInstance).where(mine, waits)).one()
+        XComModel.set(
+            "return_value",
+            returned,
+            dag_id=dag_id,
+            task_id=task_id,
+            run_id=task.run_id,
+            session=session,
+        )
+        task.set_state(state, session=session)
+
+
+def forget_questions() -> None:
+    """Take every question and answer out of Airflow: homes that are copies have equal evidence."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(HITLDetail))
 
 
 def events(asset: str) -> list[dict[str, Any]]:

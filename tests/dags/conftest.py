@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.adapters.models import code_archive
+from pipelines.adapters.platform.airflow_home import LOCK_SECONDS
 from pipelines.adapters.settings import Settings
+from tests.dags.airflow_server import serving
+from tests.empty_databases import place_airflow
 from tests.goldens import REWRITE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -21,6 +24,9 @@ SETTINGS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "j" * 64,
     "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": (
+        "dag_test:user,approver:user,second:user,operator:op,headframe:viewer"
+    ),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
     "AIRFLOW__OPENLINEAGE__DISABLED": "True",
     "HEADFRAME_EXPECTATIONS": str(REPOSITORY / "expectations"),
@@ -64,18 +70,41 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.setenv(name, value)
         patch.setenv("AIRFLOW_HOME", str(root))
         patch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
-        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{root}/airflow.db")
+        patch.setenv(
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(root / "passwords.json")
+        )
+        # As in a home: several threads write, and a loaded machine is slow to let the next one.
+        database = f"sqlite:///{root}/airflow.db?timeout={LOCK_SECONDS}"
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", database)
         patch.setenv("HEADFRAME_DAGS", str(dags))
         patch.setenv("HEADFRAME_HOME", str(root / "home"))
         # Someone who edits the library while tests run would change the code under a run.
         patch.setattr(code_archive, "PACKAGE", root / "no_library")
-        from airflow.utils import db
-
-        db.initdb()
         yield dags
-        import mlflow
 
-        mlflow.set_tracking_uri(None)
+
+@pytest.fixture(scope="module", autouse=True)
+def empty_airflow(dags_folder: Path) -> Iterator[None]:
+    """Begin every file without what another one declared, registered or ran."""
+    for file in dags_folder.glob("*.py"):
+        if file.name != "troubles.py":
+            file.unlink()
+    shutil.rmtree(dags_folder.parent / "home", ignore_errors=True)
+    place_airflow(dags_folder.parent / "airflow.db")
+    yield
+    import mlflow
+
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="module")
+def airflow_api(dags_folder: Path) -> Iterator[None]:
+    """Serve Airflow's own API to every task, as governed use cases need it."""
+    root = dags_folder.parent
+    with serving(root) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADFRAME_AIRFLOW", address)
+        patch.setenv("HEADFRAME_AIRFLOW_PASSWORD_FILE", str(root / "password"))
+        yield
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 """Approve: who is asked, what they see, and what each answer does."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from pipelines.adapters.models import decisions
+from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
-from pipelines.stages.promote import Approval, record_answer
-from pipelines.use_case import load
+from pipelines.domain.approval import Person, Terms
+from pipelines.errors import PromotionRefused
 from tests import machines
-from tests.dags.airflow_runs import Answer, run
+from tests.airflow_fake import airflow_of
+from tests.dags.airflow_runs import Answer, forget_questions, run, set_by_hand
 from tests.dags.conftest import use_home
 from tests.dags.test_links import link
 from tests.machines import Variant
@@ -25,8 +28,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ready(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def ready(
+    airflow_api: None, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
     """Return a home in which everything of the governed machines was taken in."""
+    forget_questions()
     copied = machines.copy_template(template, tmp_path)
     settings = use_home(copied.home, monkeypatch)
     machines.declare(settings, GOVERNED)
@@ -35,7 +41,7 @@ def ready(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
 
 def decided(settings: Settings) -> list[tuple[str, str, str]]:
     found = [entry.decision for entry in decisions.read_all(settings)]
-    return [(d.kind, d.actor, d.reason) for d in found if d.kind != "evaluated"]
+    return [(d.kind, d.actor, d.reason) for d in found if d.kind not in ("requested", "evaluated")]
 
 
 def test_a_rejection_fails_the_run_and_is_in_the_ledger(ready: Settings) -> None:
@@ -73,6 +79,7 @@ def test_an_approver_sees_the_evidence(ready: Settings, monkeypatch: pytest.Monk
         "- **passed** BeatsBaseline: ",
         judged["evidence_digest"],
         judged["run_id"],
+        "Asked: approver. Without an answer within 7 days the champion stays.",
     ):
         assert part in answer.body
     assert ended.state == "success"
@@ -98,25 +105,52 @@ def test_nobody_is_asked_when_only_the_requester_may_approve(ready: Settings) ->
     assert decided(ready) == []
 
 
-def test_an_answer_outlives_a_try_that_airflow_took_for_dead(ready: Settings) -> None:
-    def approve() -> None:
-        evaluated = decisions.read_all(ready)[-1].decision
-        record_answer(
-            load(ready.dags / "machines.py"),
-            ready,
-            version="1",
-            as_of=evaluated.as_of,
-            approval=Approval(
-                actor="approver",
-                answer="approved",
-                evidence_digest=evaluated.evidence_digest,
-                reason="better",
-            ),
-        )
-
-    ended = run(TRAIN, conf=CONF, answer=Answer("lost", meanwhile=approve))
+def test_an_answer_outlives_a_try_that_airflow_took_for_dead(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked twice, and nobody is told twice; that telling failed is shown, and stops nothing."""
+    monkeypatch.setenv("HEADFRAME_NOTIFY", "nonsense")
+    answer = Answer("Approve", reason="better", lost=True)
+    ended = run(TRAIN, conf=CONF, answer=answer)
     assert (ended.state, ended.tries["approve"]) == ("success", 2)
-    assert [kind for kind, _, _ in decided(ready)] == ["approved", "promoting", "promoted"]
+    assert decided(ready) == [
+        ("approved", "approver", "better"),
+        ("promoting", "approver", ""),
+        ("promoted", "approver", ""),
+    ]
+    told, failed = notifications.recent(ready, 10)
+    assert (told.title, failed.title) == ("Promote machines version 1?", notifications.NOT_SENT)
+    run_id = quote(ended.run_id, safe="")
+    page = f"http://airflow.test/dags/{TRAIN}/runs/{run_id}/tasks/approve/required_actions"
+    assert f"\nAnswer: {page}\n" in told.body
+    assert "**They were not told.** HEADFRAME_NOTIFY is no URL" in answer.body
+
+
+def test_a_form_that_names_other_evidence_is_no_answer(ready: Settings) -> None:
+    ended = run(TRAIN, conf=CONF, answer=Answer("Approve", form={"evidence": "0" * 64}))
+    assert ended.tasks["approve"] == "failed"
+    assert "found an answer to 000000000000" in ended.reasons["approve"]
+    assert decided(ready) == []
+
+
+def test_a_forged_return_value_of_approve_promotes_nothing(ready: Settings) -> None:
+    """The task is set to success by hand, with the return value that an approval has."""
+
+    def forge() -> None:
+        judged = decisions.read_all(ready)[-1].decision
+        answer = {
+            "actor": "approver",
+            "answer": "approved",
+            "evidence_digest": judged.evidence_digest,
+            "reason": "forged",
+        }
+        set_by_hand("machines__train", "approve", state="success", returned=answer)
+
+    ended = run(TRAIN, conf=CONF, answer=Answer("nothing", meanwhile=forge))
+    assert (ended.tasks["approve"], ended.tasks["promote"]) == ("success", "failed")
+    assert ended.returned["approve"]["reason"] == "forged"
+    assert "found no answer yet in Airflow" in ended.reasons["promote"]
+    assert decided(ready) == []
 
 
 def test_an_approval_of_code_that_changed_since_promotes_nothing(ready: Settings) -> None:
@@ -151,3 +185,49 @@ def test_without_an_approval_the_gates_alone_promote(ready: Settings) -> None:
     ended = run(TRAIN, conf=CONF)
     assert ended.tasks == dict.fromkeys(("train", "evaluate", "promote", "reference"), "success")
     assert [kind for kind, _, _ in decided(ready)] == ["promoting", "promoted"]
+
+
+def test_where_everybody_is_administrator_nobody_is_asked(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+    ended = run(TRAIN, conf=CONF)
+    assert ended.tasks["approve"] == "failed"
+    assert "whoever reaches Airflow is an administrator" in ended.reasons["approve"]
+    assert decided(ready) == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "found"),
+    [
+        ("a" * 64, "approver", ""),
+        ("b" * 64, "approver", "found the one that this run asked before, which shows other"),
+        ("a" * 64, "gone", "found none who still has the role"),
+    ],
+)
+def test_a_cleared_task_asks_what_airflow_kept_or_nothing(
+    shown: str, asked: str, found: str, tmp_path: Path
+) -> None:
+    """Airflow keeps text and people of a question when its task is cleared."""
+    from pipelines.dag_factory.approve import Approve
+
+    settings = Settings(home=tmp_path, airflow="", airflow_password_file=None)
+    use_case = machines.declare(machines.settings_in(tmp_path), GOVERNED)
+    approver = Person(id="approver", name="approver")
+    terms = Terms(
+        role="approver",
+        holders=(approver, Person(id="new", name="new")),
+        roles_in="users.toml",
+        requesters=frozenset({"dag_test"}),
+        evidence_digest="a" * 64,
+        expires=use_case.approval_expires,
+    )
+    approve = Approve(task_id="approve", use_case=use_case)
+    with airflow_of(settings) as airflow:
+        airflow.answered(shown, by=asked, run_id="run_1")
+        if not found:
+            assert approve._asked(settings, {"run_id": "run_1"}, terms) == (approver,)
+            assert len(approve._asked(settings, {"run_id": "run_2"}, terms)) == 2
+            return
+        with pytest.raises(PromotionRefused, match=found):
+            approve._asked(settings, {"run_id": "run_1"}, terms)

@@ -18,6 +18,7 @@ from pipelines.domain.incidents import Incident
 from pipelines.use_case import UseCase, load
 from tests import parcels
 from tests.dags import airflow_runs, simulated_runs
+from tests.empty_databases import place_mlflow
 from tests.machines import MLFLOW_PATHS
 from tests.parcels import PARCELS, TODAY, TRAINED, Change, Row, Variant, at
 
@@ -69,8 +70,6 @@ class Expected:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, dags_folder: Path) -> Path:
     """Return a home to copy: trained on day 50, scored, judged and quiet until the day before TODAY."""
-    from mlflow import MlflowClient
-
     folder = tmp_path_factory.mktemp("parcels")
     settings = parcels.settings_in(folder)
     use_case = parcels.declare(settings)
@@ -78,8 +77,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, dags_folder: Path) -> Pat
         parcels.land_plan(settings, day)
     for day in range(TODAY - 1):
         parcels.land_outcome(settings, day)
-    (settings.root / "mlflow").mkdir(parents=True)
-    MlflowClient(settings.mlflow_uri).search_experiments(max_results=1)
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         use(settings, patch)
         assert simulated_runs.run(use_case, "ingest", at(TODAY - 1, 7)) == "success"

@@ -13,6 +13,7 @@ from pipelines.adapters.settings import Settings
 from tests import machines
 from tests.dags.airflow_runs import Ended, events, run, unpause, waiting_dags
 from tests.dags.conftest import use_home
+from tests.empty_databases import place_mlflow
 from tests.machines import at
 
 WINDOW = "2026-02-20T04:00:00+00:00"
@@ -45,7 +46,7 @@ def story(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def _story(settings: Settings) -> Story:
     machines.deliver(settings)
     machines.take_in(machines.declare(settings), settings)
-    (settings.root / "mlflow").mkdir()
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     assert run("machines__train", conf={"as_of": at(50).isoformat()}).state == "success"
     unpause("machines__score")
     two_days = {"as_of": at(49, 0).isoformat(), "until": at(51, 0).isoformat()}

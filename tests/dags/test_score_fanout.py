@@ -20,6 +20,7 @@ from pipelines.use_case import BusinessRule, TrainedUseCase, UseCase
 from tests import machines
 from tests.dags.airflow_runs import Ended, events, read_dags, run
 from tests.dags.conftest import use_home
+from tests.empty_databases import place_mlflow
 from tests.machines import Variant, at
 
 DAG_ID = "machines__score"
@@ -78,7 +79,7 @@ def prepared(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         machines.deliver(settings)
         use_case = machines.declare(settings, WHOLE)
         machines.take_in(use_case, settings)
-        (settings.root / "mlflow").mkdir()
+        place_mlflow(settings.root / "mlflow" / "mlflow.db")
         assert run("machines__train", conf={"as_of": at(50).isoformat()}).state == "success"
         home = Home(settings, {}, Ended("", "", {}, {}, {}, {}))
         ended = run(DAG_ID, conf=WEEK)

@@ -14,6 +14,7 @@ from pipelines.stages import train as stage
 from tests import machines, searches
 from tests.dags.airflow_runs import Ended, read_dags, run
 from tests.dags.conftest import use_home
+from tests.empty_databases import place_mlflow
 from tests.machines import at
 
 DAG_ID = "machines__train"
@@ -25,7 +26,7 @@ def prepared(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         settings = use_home(tmp_path_factory.mktemp("machines") / "home", patch)
         machines.deliver(settings)
         machines.take_in(machines.declare(settings), settings)
-        (settings.root / "mlflow").mkdir()
+        place_mlflow(settings.root / "mlflow" / "mlflow.db")
         yield settings
     (dags_folder / "machines.py").unlink()
 

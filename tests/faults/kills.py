@@ -10,8 +10,10 @@ from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from tests import shop
+from tests.faults.forked import processes
 
 ROOT = Path(__file__).parent.parent.parent
+LONGEST_SECONDS = 300
 
 INGEST = """
 import sys
@@ -113,9 +115,27 @@ def run(
     at_call: tuple[str, str] | None = None,
 ) -> tuple[int, str]:
     """Run to the end, and return the exit status (negative: the signal) and what went wrong."""
-    process = start(home, days, script=script, failpoint=failpoint, at_call=at_call)
-    _, errors = process.communicate(timeout=300)
-    return process.returncode, errors
+    if at_call:
+        process = start(home, days, script=script, failpoint=failpoint, at_call=at_call)
+        _, errors = process.communicate(timeout=LONGEST_SECONDS)
+        return process.returncode, errors
+    told = home.root / "errors"
+    forked = processes().Process(target=_run, args=(home, days, script, failpoint, told))
+    forked.start()
+    forked.join(LONGEST_SECONDS)
+    if forked.exitcode is None:
+        forked.kill()
+        forked.join()
+    assert forked.exitcode is not None
+    return forked.exitcode, told.read_text()
+
+
+def _run(home: Settings, days: int, script: str, failpoint: str, told: Path) -> None:
+    told.parent.mkdir(parents=True, exist_ok=True)
+    os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.environ |= {ARMED: failpoint, REACHED: str(home.root / "reached")}
+    sys.argv = ["-c", str(home.home), str(days)]
+    exec(compile(script, "script", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own script
 
 
 def run_whole(home: Settings, days: int, *, script: str = INGEST) -> None:

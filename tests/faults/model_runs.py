@@ -1,12 +1,10 @@
 """Model runs: stages on the machines in processes of their own, to be killed and run again."""
 
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,25 +12,28 @@ from mlflow import MlflowClient
 
 from pipelines.adapters import failpoints, lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import code_archive, decisions
+from pipelines.adapters.models import (
+    champion_alias,
+    code_archive,
+    decisions,
+    mlflow_registry,
+    rollbacks,
+)
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
-from pipelines.stages.promote import Approval, promote
+from pipelines.domain.decision import Anchor
+from pipelines.domain.features import feature_digest
+from pipelines.stages.promote import promote
+from pipelines.stages.reconcile import reconcile
 from pipelines.stages.score import score
 from pipelines.stages.train import train
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import TrainedUseCase, UseCase, load
 from tests import machines
+from tests.airflow_fake import airflow_of
+from tests.faults.forked import processes
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext
     from multiprocessing.process import BaseProcess
-
-PRELOADED = (
-    *("deltalake", "duckdb", "mlflow", "mlflow.sklearn", "pandas", "pyarrow.compute"),
-    *("sklearn.compose", "sklearn.linear_model", "sklearn.preprocessing", "skops.io"),
-    "mlflow.store.tracking.sqlalchemy_store",
-)
-"""Imported, never used, by the process that every run forks from: a run then starts at once."""
 
 Work: TypeAlias = Callable[[UseCase, Settings], None]
 
@@ -74,16 +75,9 @@ def run_work(folder: Path, work: Work, kill_at: str = "") -> Ended:
 def start_work(folder: Path, work: Work, kill_at: str = "") -> "BaseProcess":
     """Start work on a home in a process of its own. ``work`` is a function of a module."""
     counter = folder / "reached.txt"
-    process = _processes().Process(target=_child, args=(folder, work, kill_at, counter))
+    process = processes().Process(target=_child, args=(folder, work, kill_at, counter))
     process.start()
     return process
-
-
-@cache
-def _processes() -> "ForkServerContext":
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    return context
 
 
 def _child(folder: Path, work: Work, kill_at: str, counter: Path) -> None:
@@ -108,19 +102,38 @@ def _train(use_case: UseCase, settings: Settings) -> None:
 
 def _promote(use_case: UseCase, settings: Settings) -> None:
     judged = [e.decision for e in decisions.read_all(settings) if e.decision.kind == "evaluated"]
-    approval = Approval(
-        actor="ann",
-        answer="approved",
-        evidence_digest=judged[-1].evidence_digest,
-        reason="looked at it",
+    with airflow_of(settings) as airflow:
+        airflow.answered(judged[-1].evidence_digest, at=machines.at(50))
+        promote(use_case, settings, version=judged[-1].version, as_of=machines.at(50))
+
+
+def _roll_back(use_case: UseCase, settings: Settings) -> None:
+    parts = TrainedUseCase.of(use_case)
+    asked = rollbacks.Asked(
+        use_case=use_case.name,
+        actor="olga",
+        reason="it harms",
+        as_of=machines.at(55),
+        features=feature_digest(parts.features, parts.label),
+        away_from="2",
     )
-    promote(
-        use_case,
-        settings,
-        version=judged[-1].version,
-        as_of=machines.at(50),
-        approval=approval if use_case.tier == "governed" else None,
-    )
+    rollbacks.roll_back(settings, asked)
+
+
+def _reconcile(use_case: UseCase, settings: Settings) -> None:
+    as_of = machines.at(56)
+    reconcile(use_case.name, settings, actor="olga", as_of=as_of, extent="repair")
+
+
+def _move_naively(use_case: UseCase, settings: Settings) -> None:
+    """Move the alias, then write the ledger, as a promotion without a first entry would."""
+    model = mlflow_registry.candidate(settings, use_case.name, "2")
+    last = decisions.read_all(settings)[-1]
+    anchor = Anchor(last.sequence, last.digest)
+    champion_alias.publish(settings, use_case.name, model, anchor, verb="naive")
+    failpoints.failpoint("naive.between_alias_and_ledger")
+    promoted = replace(last.decision, kind="promoted", version="2")
+    decisions.append(settings, lambda _: promoted)
 
 
 def _score(use_case: UseCase, settings: Settings) -> None:
@@ -140,6 +153,9 @@ def _score_naively(use_case: UseCase, settings: Settings) -> None:
 STAGES: dict[str, Work] = {
     "train": _train,
     "promote": _promote,
+    "rollback": _roll_back,
+    "reconcile": _reconcile,
+    "move_naively": _move_naively,
     "score": _score,
     "score_naively": _score_naively,
 }

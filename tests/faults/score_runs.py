@@ -145,9 +145,7 @@ def scored_naively(use_case: UseCase, settings: Settings) -> None:
             continue
         moment = f"as_of = timestamp '{at(day, 4):%Y-%m-%d %H:%M:%S}Z'"
         rows = delta_tables.read(table, where=f"{moment} and pressure < 1")
-        made = rows.select(["day", "machine"]).append_column(
-            "prediction", [scorer.probability(rows)]
-        )
+        made = rows.select(["day", "machine"]).append_column("prediction", [scorer.answers(rows)])
         write_deltalake(str(lake.predictions(settings, use_case.name)), made, mode="append")
         failpoint("score.after_predictions")
         with done.open("a") as file:

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,17 +19,13 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
 from pipelines.stages.deliver import deliver
 from tests import postgres, predicted
+from tests.faults.forked import processes
 from tests.postgres import Server
 from tests.predicted import FIRST, NAME, Row
-
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext
 
 pytestmark = pytest.mark.needs_postgres
 
 LONGEST_SECONDS = 60
-PRELOADED = ["deltalake", "duckdb", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "psycopg2"]
-
 COLUMNS = ("ward", "bed", "p_missed", "generation")
 OUTPUTS: dict[str, Output] = {
     "json": TopN(999, name="json", consumer="x", by="p_missed", columns=COLUMNS, reasons=0),
@@ -79,7 +73,7 @@ def run(settings: Settings, server: Server, name: str, kill_at: str = "") -> tup
     reached = settings.root / "reached"
     reached.unlink(missing_ok=True)
     arguments = (settings.root, server.url, name, kill_at, reached)
-    process = _processes().Process(target=_child, args=arguments)
+    process = processes().Process(target=_child, args=arguments)
     process.start()
     process.join(LONGEST_SECONDS)
     if process.is_alive():
@@ -87,13 +81,6 @@ def run(settings: Settings, server: Server, name: str, kill_at: str = "") -> tup
         process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0, reached.read_text().split() if reached.exists() else []
-
-
-@cache
-def _processes() -> "ForkServerContext":
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
 
 
 def _child(folder: Path, url: str, name: str, kill_at: str, reached: Path) -> None:

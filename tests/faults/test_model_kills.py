@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import champion, decisions
+from pipelines.adapters.models import champion, champion_findings, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved
 from pipelines.stages.evaluate import evaluate
@@ -30,11 +30,35 @@ KILLS = {
         "promote.between_ledger_and_alias",
         "promote.between_alias_and_ledger",
     ),
+    "rollback": (
+        "rollback.between_ledger_and_alias",
+        "rollback.between_copy_and_alias",
+        "rollback.between_alias_and_ledger",
+    ),
+    "reconcile_alias": (
+        "reconcile.between_look_and_act",
+        "republish.between_copy_and_alias",
+        "reconcile.between_act_and_look",
+    ),
+    "reconcile_promotion": (
+        "promote.between_ledger_and_alias",
+        "promote.between_copy_and_alias",
+        "promote.between_alias_and_ledger",
+    ),
+    "reconcile_champion": ("reconcile.between_look_and_act", "reconcile.between_act_and_look"),
     "score": ("score.between_history_and_predictions", "score.after_predictions"),
 }
 """Where a run starts -> the failpoints that kill it."""
 
-STAGE = {"promote_governed": "promote"}
+STAGE = {
+    "promote_governed": "promote",
+    "reconcile_alias": "reconcile",
+    "reconcile_promotion": "reconcile",
+    "reconcile_champion": "reconcile",
+}
+
+ONE_AFTER_ANOTHER = ("rollback", "reconcile_alias", "reconcile_promotion", "reconcile_champion")
+"""Starts whose stage is killed at each place in turn, in one home; each place alone is a proof."""
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +71,18 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         promotable = machines.build_promoted(ingested, folder / "promote")
         governed = _judged_governed(ingested, folder / "promote_governed")
         replaceable = _scored_by_the_champion_before(promotable, folder / "score")
+        replaced = _replaced(promotable, folder / "rollback")
+        astray = _with_the_alias_moved(replaced, folder / "reconcile_alias")
+        cut_off = _with_the_promotion_cut_off(promotable, folder / "reconcile_promotion")
+        unsound = _with_the_champion_deleted(replaced, folder / "reconcile_champion")
     return {
         "train": ingested,
         "promote": promotable,
         "promote_governed": governed,
+        "rollback": replaced,
+        "reconcile_alias": astray,
+        "reconcile_promotion": cut_off,
+        "reconcile_champion": unsound,
         "score": replaceable,
     }
 
@@ -73,6 +105,30 @@ def _scored_by_the_champion_before(template: Path, folder: Path) -> Path:
     return folder
 
 
+def _replaced(template: Path, folder: Path) -> Path:
+    settings = machines.copy_template(template, folder)
+    promote(load(settings.dags / "machines.py"), settings, version="2", as_of=machines.at(50))
+    return folder
+
+
+def _with_the_alias_moved(template: Path, folder: Path) -> Path:
+    client = MlflowClient(machines.copy_template(template, folder).mlflow_uri)
+    client.set_registered_model_alias("machines", "champion", "1")
+    return folder
+
+
+def _with_the_promotion_cut_off(template: Path, folder: Path) -> Path:
+    machines.copy_template(template, folder)
+    assert run(folder, "promote", kill_at="promote.between_ledger_and_alias").killed
+    return folder
+
+
+def _with_the_champion_deleted(template: Path, folder: Path) -> Path:
+    client = MlflowClient(machines.copy_template(template, folder).mlflow_uri)
+    client.delete_model_version("machines-candidates", "2")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def clean(starts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the state after one undisturbed run of each stage, in a process like the others."""
@@ -85,7 +141,11 @@ def clean(starts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return states
 
 
-CASES = [(start, place) for start, places in KILLS.items() for place in places]
+CASES = [
+    pytest.param(start, place, marks=[pytest.mark.prove] if start in ONE_AFTER_ANOTHER else [])
+    for start, places in KILLS.items()
+    for place in places
+]
 
 
 @pytest.mark.parametrize(("start", "place"), CASES)
@@ -101,6 +161,19 @@ def test_a_killed_stage_run_again_leaves_what_one_clean_run_leaves(
     assert state(settings) == clean[start]
     assert run(tmp_path, stage) == Ended(0, ())
     assert state(settings) == clean[start], "a third run changes nothing"
+
+
+@pytest.mark.parametrize("start", ONE_AFTER_ANOTHER)
+def test_a_stage_killed_at_each_place_in_turn_leaves_what_one_clean_run_leaves(
+    start: str, starts: dict[str, Path], clean: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = machines.copy_template(starts[start], tmp_path)
+    for place in KILLS[start]:
+        assert run(tmp_path, STAGE.get(start, start), kill_at=place).reached == (place,)
+    assert run(tmp_path, STAGE.get(start, start)) == Ended(0, ()), (
+        tmp_path / "log.txt"
+    ).read_text()
+    assert state(settings) == clean[start]
 
 
 def test_a_run_that_logged_a_model_and_was_killed_is_marked_so(
@@ -131,6 +204,39 @@ def test_between_two_champions_nothing_is_scored(
     with pytest.raises(ChampionUnresolved):
         score(use_case, settings, since=machines.at(47, 0), until=machines.at(50, 0), run="test")
     assert not delta_tables.exists(lake.predictions(settings, "machines"))
+
+
+BOTH = [("promote", place, "2") for place in KILLS["promote"]] + [
+    ("rollback", place, "1") for place in KILLS["rollback"]
+]
+
+
+@pytest.mark.parametrize(("start", "place", "version"), [BOTH[1], *BOTH[4:]])
+def test_after_a_kill_anywhere_in_a_move_reconciling_ends_it(
+    start: str, place: str, version: str, starts: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = machines.copy_template(starts[start], tmp_path)
+    assert run(tmp_path, start, kill_at=place).reached == (place,)
+    assert disagreements(settings) == ["unfinished"]
+    assert run(tmp_path, "reconcile") == Ended(0, ())
+    assert disagreements(settings) == []
+    found = champion.resolve(settings, "machines")
+    assert found is not None
+    assert found.model.version == version
+
+
+def disagreements(settings: Settings) -> list[str]:
+    """Return what ledger, alias and artifacts do not agree on."""
+    return [finding.what for finding in champion_findings.look(settings, "machines")]
+
+
+def test_control_a_promotion_that_begins_with_the_alias_is_seen_to_disagree(
+    starts: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = machines.copy_template(starts["promote"], tmp_path)
+    place = "naive.between_alias_and_ledger"
+    assert run(tmp_path, "move_naively", kill_at=place).reached == (place,)
+    assert disagreements(settings) == ["alias"]
 
 
 def generations(settings: Settings) -> list[tuple[str, str, int]]:
@@ -164,6 +270,7 @@ def test_the_ledger_is_whole_after_kills_at_every_step_of_a_promotion(
     assert run(tmp_path, "promote") == Ended(0, ())
     kinds = [(e.decision.kind, e.decision.actor) for e in decisions.read_all(settings)]
     assert kinds == [
+        ("requested", "sam"),
         ("evaluated", "gates"),
         ("approved", "ann"),
         ("promoting", "ann"),

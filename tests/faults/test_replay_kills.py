@@ -135,8 +135,15 @@ SILVER, QUARANTINE = "silver/shop/orders/_delta_log", "quarantine/shop/orders/_d
 
 
 @pytest.mark.needs_strace
-@pytest.mark.parametrize("zone", [lake.silver, lake.quarantine])
-@pytest.mark.parametrize("call", ["linkat", "unlink"])
+@pytest.mark.parametrize(
+    ("zone", "call"),
+    [
+        (lake.silver, "unlink"),
+        (lake.quarantine, "linkat"),
+        pytest.param(lake.silver, "linkat", marks=pytest.mark.prove),
+        pytest.param(lake.quarantine, "unlink", marks=pytest.mark.prove),
+    ],
+)
 def test_a_kill_inside_a_commit_changes_nothing_in_the_end(
     home: Settings, script: str, clean: Rows, zone: object, call: str
 ) -> None:

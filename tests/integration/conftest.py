@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
+from pipelines.stages.promote import promote
 from pipelines.use_case import UseCase, load
 from tests import machines
 
@@ -23,6 +24,16 @@ def promoted_template(machines_template: Path, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_archive, "PACKAGE", machines_template / "no_library")
         return machines.build_promoted(machines_template, tmp_path_factory.mktemp("promoted"))
+
+
+@pytest.fixture(scope="session")
+def replaced_template(promoted_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home in which version 2 replaced version 1 as champion; olga operates it."""
+    folder = tmp_path_factory.mktemp("replaced")
+    settings = machines.copy_template(promoted_template, folder)
+    settings.users_file.write_text('[users]\nolga = ["operator"]\nsam = ["data_scientist"]\n')
+    promote(load(settings.dags / "machines.py"), settings, version="2", as_of=machines.at(50))
+    return folder
 
 
 @pytest.fixture
@@ -51,4 +62,13 @@ def promoted(
 ) -> tuple[UseCase, Settings]:
     """Return a fresh copy in which 1 is the champion and 2 may replace it."""
     settings = machines.copy_template(promoted_template, tmp_path / "promoted")
+    return load(settings.dags / f"{machines.NAME}.py"), settings
+
+
+@pytest.fixture
+def replaced(
+    replaced_template: Path, tmp_path: Path, stable_code: None
+) -> tuple[UseCase, Settings]:
+    """Return a fresh copy in which 2 is the champion and 1 was before."""
+    settings = machines.copy_template(replaced_template, tmp_path / "replaced")
     return load(settings.dags / f"{machines.NAME}.py"), settings

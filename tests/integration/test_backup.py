@@ -57,6 +57,8 @@ def home(tmp_path: Path, registry: Path) -> Iterator[Settings]:
     (airflow / "logs" / "task.log").write_text("long")
     (found.root / "run").mkdir()
     (found.root / "run" / "platform.json").write_text("{}")
+    (found.root / "environments" / "0a").mkdir(parents=True)
+    (found.root / "environments" / "0a" / "pyvenv.cfg").write_text("home = /usr")
     found.users_file.write_text("[users]\n")
     yield found
     import mlflow
@@ -108,6 +110,7 @@ def test_a_copy_holds_landing_databases_and_secrets_with_their_modes(
         "airflow", "backup.json", "lake", "landing", "mlflow", "users.toml",
     ]  # fmt: skip
     assert not (copy / "airflow" / "logs").exists()
+    assert not (copy / "environments").exists()
     told = json.loads((copy / "backup.json").read_text())
     assert told["tables"]["silver.shop.orders"] == {
         "version": 3, "rows": 3, "files": 3, "pinned": [],

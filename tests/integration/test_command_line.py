@@ -3,14 +3,17 @@
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
 from pipelines.cli import app, terminal
 from tests import machines
+from tests.airflow_fake import airflow_of
 from tests.goldens import assert_golden
 
 Headframe = Callable[..., Result]
@@ -214,11 +217,19 @@ def test_every_stage_runs_by_hand(empty: Settings, stable_code: None) -> None:
         in headframe("run", "evaluate", "machines", "--version", "1").stdout
     )
     promote = ("run", "promote", "machines", "--version", "1", *now)
-    empty.users_file.write_text('[users]\nann = ["approver"]\n')
-    assert "no answer yet" in headframe(*promote, status=1).stderr
-    assert "found bob" in headframe(*promote, "--approved-by", "bob", status=1).stderr
-    assert "champion is version 1" in headframe(*promote, "--approved-by", "ann").stdout
-    assert "champion is version 1 (already)" in headframe(*promote).stdout
+    empty.users_file.write_text('[users]\nann = ["approver"]\nsam = ["data_scientist"]\n')
+    assert "found no ports" in headframe(*promote, status=1).stderr, "Airflow keeps the answers"
+    judged = decisions.evaluation(empty, "machines", "1")
+    assert judged is not None
+    with airflow_of(empty) as airflow:
+        assert "no answer yet in Airflow" in headframe(*promote, status=1).stderr
+        airflow.answered(judged.evidence_digest, at=datetime.now(UTC))
+        assert "champion is version 1" in headframe(*promote).stdout
+        assert "champion is version 1 (already)" in headframe(*promote).stdout
+    assert "found eve" in headframe("accept", "machines", "--user", "eve", status=1).stderr
+    accept = ("accept", "machines", "--user", "sam", "--reason", "read it")
+    assert "sam stands for the declaration" in headframe(*accept).stdout
+    assert "(already)" in headframe(*accept).stdout
     score = ("run", "score", "machines")
     assert (
         "40 predictions for 1 scoring times (1 written)"

@@ -433,7 +433,7 @@ def test_a_table_is_read_at_a_version_by_column_and_by_condition(tmp_path: Path)
     assert delta_tables.version(table) == 2
     with pytest.raises(LakeError, match="expected version 9; found") as caught:
         delta_tables.read(table, at_version=9)
-    assert str(caught.value).endswith("that `headframe history` lists, or restore the folder.")
+    assert str(caught.value).endswith("that the table still has, or restore the folder.")
 
 
 @pytest.mark.parametrize("found", [{"headframe.format": "3"}, {}])

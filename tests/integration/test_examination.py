@@ -83,7 +83,7 @@ def test_a_sound_challenger_is_examined_from_every_side(promoted: tuple[UseCase,
     ]
     assert seen.importance["load"] + seen.importance["squared"] > 0.9
     assert [point.blocks for point in seen.learning_curve] == [6, 13, 26]
-    assert len({seed.log_loss for seed in seen.seeds}) == 1  # its solver draws nothing
+    assert len({seed.loss for seed in seen.seeds}) == 1  # its solver draws nothing
     assert seen.leakage is not None
     assert (seen.leakage.described, seen.leakage.differing) == (80, 0)
     assert seen.leakage.alone["load"] > 0.9 > seen.leakage.alone["past_rate"]

@@ -1,7 +1,6 @@
 """Train, evaluate, promote, score and monitor on the machines, each of them twice as once."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import code_archive, decisions
+from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.errors import (
@@ -22,7 +21,7 @@ from pipelines.errors import (
 )
 from pipelines.stages.evaluate import Evaluated, evaluate
 from pipelines.stages.monitor import monitor
-from pipelines.stages.promote import Approval, promote, record_answer
+from pipelines.stages.promote import promote
 from pipelines.stages.score import champion_version, score
 from pipelines.stages.train import Trained, train
 from pipelines.use_case import Column, Files, Table, UseCase, load
@@ -31,7 +30,6 @@ from tests.goldens import assert_golden
 from tests.machines import Variant, at
 
 AS_OF = at(50)
-GOVERNED = Variant(tier="governed")
 
 Home = tuple[UseCase, Settings]
 
@@ -144,8 +142,8 @@ def test_evaluating_twice_makes_one_decision_with_one_digest(machines_settings: 
     assert first.promotable
     assert again == first
     assert again.evidence.digest == first.evidence.digest
-    assert kinds(machines_settings) == [("evaluated", "1", "gates")]
-    (entry,) = decisions.read_all(machines_settings)
+    assert kinds(machines_settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
+    entry = decisions.read_all(machines_settings)[-1]
     assert entry.decision.evidence_digest == first.evidence.digest
     assert [v.outcome for v in first.evidence.verdicts] == ["passed", "not_applicable"]
 
@@ -162,7 +160,7 @@ def test_code_that_changed_after_training_is_refused_but_frozen_evidence_stands(
     assert changed.digest() == use_case.digest()
     with pytest.raises(CodeChanged, match="expected the code it was trained with"):
         evaluate(changed, machines_settings, version="1")
-    assert kinds(machines_settings) == []
+    assert kinds(machines_settings) == [("requested", "1", "sam")]
     path.write_text(before)
     evaluated = evaluate(use_case, machines_settings, version="1")
     path.write_text(before + "# changed again\n")
@@ -186,7 +184,7 @@ def test_a_failed_gate_stops_the_promotion(machines_settings: Settings) -> None:
     with pytest.raises(PromotionRefused) as caught:
         promote(use_case, machines_settings, version="1", as_of=AS_OF)
     assert_golden("stages/promote_gate", str(caught.value))
-    assert kinds(machines_settings) == [("evaluated", "1", "gates")]
+    assert kinds(machines_settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
 
 
 def test_a_candidate_that_was_not_evaluated_is_not_promoted(machines_settings: Settings) -> None:
@@ -223,6 +221,7 @@ def test_a_promotion_by_the_gates_needs_nobody_and_happens_once(
     again = promote(use_case, machines_settings, version="1", as_of=AS_OF)
     assert (first.changed, again.changed) == (True, False)
     assert kinds(machines_settings) == [
+        ("requested", "1", "sam"),
         ("evaluated", "1", "gates"),
         ("promoting", "1", "gates"),
         ("promoted", "1", "gates"),
@@ -241,129 +240,6 @@ def test_a_candidate_judged_against_another_champion_is_not_promoted(promoted: H
         promote(third, settings, version="3", as_of=AS_OF)
     assert_golden("stages/promote_other_champion", str(caught.value))
     assert kinds(settings) == before
-
-
-USERS = """
-[users]
-ann = ["approver"]
-sam = ["approver", "data_scientist"]
-bob = ["operator"]
-"""
-
-
-def answer(actor: str, digest: str, kind: str = "approved") -> Approval:
-    assert kind in ("approved", "rejected")
-    return Approval(
-        actor=actor,
-        answer="approved" if kind == "approved" else "rejected",
-        evidence_digest=digest,
-        reason="looked at it",
-    )
-
-
-@pytest.fixture(scope="module")
-def governed_template(machines_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home in which candidate 1 of a governed use case passed the gates."""
-    folder = tmp_path_factory.mktemp("governed")
-    settings = machines.copy_template(machines_template, folder)
-    settings.users_file.write_text(USERS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code_archive, "PACKAGE", folder / "no_library")
-        judged(settings, GOVERNED)
-    return folder
-
-
-@pytest.fixture
-def governed(governed_template: Path, tmp_path: Path, stable_code: None) -> Home:
-    settings = machines.copy_template(governed_template, tmp_path / "governed")
-    return load(settings.dags / "machines.py"), settings
-
-
-def digest_of_candidate(settings: Settings) -> str:
-    (entry,) = decisions.read_all(settings)
-    return entry.decision.evidence_digest
-
-
-@pytest.mark.parametrize(
-    ("name", "actor", "kind"),
-    [
-        ("no_answer", None, "approved"),
-        ("wrong_role", "bob", "approved"),
-        ("stranger", "eve", "approved"),
-        ("requester", "sam", "approved"),
-        ("other_evidence", "ann", "approved"),
-        ("rejected", "ann", "rejected"),
-    ],
-)
-def test_without_a_yes_that_counts_nothing_becomes_champion(
-    name: str, actor: str | None, kind: str, governed: Home
-) -> None:
-    use_case, machines_settings = governed
-    digest = digest_of_candidate(machines_settings)
-    said = "0" * 64 if name == "other_evidence" else digest
-    approval = answer(actor, said, kind) if actor else None
-    with pytest.raises(PromotionRefused) as caught:
-        promote(use_case, machines_settings, version="1", as_of=AS_OF, approval=approval)
-    assert_golden(f"stages/approval_{name}", str(caught.value).replace(digest[:12], "<digest>"))
-    written = [kind for kind, _, _ in kinds(machines_settings)]
-    assert written == (["evaluated", "rejected"] if name == "rejected" else ["evaluated"])
-    with pytest.raises(ChampionUnresolved, match="no candidate was promoted yet"):
-        champion_version(use_case, machines_settings)
-
-
-def test_an_approval_makes_the_champion_and_is_written_once(governed: Home) -> None:
-    use_case, machines_settings = governed
-    digest = digest_of_candidate(machines_settings)
-    for _ in range(2):
-        promote(
-            use_case,
-            machines_settings,
-            version="1",
-            as_of=AS_OF,
-            approval=answer("ann", digest),
-        )
-    assert kinds(machines_settings) == [
-        ("evaluated", "1", "gates"),
-        ("approved", "1", "ann"),
-        ("promoting", "1", "ann"),
-        ("promoted", "1", "ann"),
-    ]
-    assert champion_version(use_case, machines_settings) == "1"
-
-
-def test_an_answer_may_be_recorded_first_and_the_last_one_counts(governed: Home) -> None:
-    use_case, machines_settings = governed
-    digest = digest_of_candidate(machines_settings)
-    for kind in ("approved", "approved", "rejected"):
-        record_answer(
-            use_case,
-            machines_settings,
-            version="1",
-            approval=answer("ann", digest, kind),
-            as_of=AS_OF,
-        )
-    with pytest.raises(PromotionRefused, match="a rejection by ann"):
-        promote(use_case, machines_settings, version="1", as_of=AS_OF)
-    record_answer(
-        use_case, machines_settings, version="1", approval=answer("ann", digest), as_of=AS_OF
-    )
-    assert promote(use_case, machines_settings, version="1", as_of=AS_OF).changed
-    assert [kind for kind, _, _ in kinds(machines_settings)] == [
-        "evaluated", "approved", "rejected", "approved", "promoting", "promoted",
-    ]  # fmt: skip
-
-
-def test_an_approval_does_not_carry_a_failed_gate(machines_settings: Settings) -> None:
-    machines_settings.users_file.write_text(USERS)
-    use_case, found = judged(machines_settings, Variant(tier="governed", margin=0.6))
-    with pytest.raises(PromotionRefused, match="gate BeatsBaseline"):
-        promote(
-            use_case,
-            machines_settings,
-            version="1",
-            as_of=AS_OF,
-            approval=answer("ann", found.evidence.digest),
-        )
 
 
 def test_without_a_champion_nothing_is_scored(machines_settings: Settings) -> None:

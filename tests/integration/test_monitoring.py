@@ -25,6 +25,7 @@ from pipelines.stages.score import score
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase, load
 from tests import parcels
+from tests.empty_databases import place_mlflow
 from tests.machines import MLFLOW_PATHS
 from tests.parcels import PARCELS, TODAY, TRAINED, at
 
@@ -36,16 +37,13 @@ Home = tuple[UseCase, Settings]
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home to copy: trained on day 50, scored until TODAY, never monitored."""
-    from mlflow import MlflowClient
-
     folder = tmp_path_factory.mktemp("parcels")
     settings = parcels.settings_in(folder)
     use_case = parcels.declare(settings)
     for day in range(TODAY + 2):
         parcels.land_plan(settings, day)
         parcels.land_outcome(settings, day)
-    (settings.root / "mlflow").mkdir(parents=True)
-    MlflowClient(settings.mlflow_uri).search_experiments(max_results=1)
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     ingest(use_case, settings, as_of=at(TODAY + 3), run="test")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_archive, "PACKAGE", folder / "no_library")

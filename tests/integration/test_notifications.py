@@ -1,10 +1,12 @@
 """Notifications: the file has every message, and a service that fails harms nobody."""
 
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -109,3 +111,50 @@ def test_the_last_messages_come_oldest_first_and_broken_lines_are_left_out(tmp_p
     with (settings.root / "notifications.log").open("a") as file:
         file.write('{"at": "2026-01-01T00:00')
     assert [message.title for message in recent(settings, 2)] == ["message 3", "message 4"]
+
+
+class MailServer(socketserver.StreamRequestHandler):
+    """A ten-line mail server: it keeps for whom mail is."""
+
+    recipients: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        for line in iter(self.rfile.readline, b""):
+            word = line.split()[0].upper()
+            if word == b"RCPT":
+                self.recipients.append(line.decode().split("<")[1].split(">")[0])
+            if word == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                while self.rfile.readline() != b".\r\n":
+                    pass
+            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 fine\r\n")
+            if word == b"QUIT":
+                return
+
+
+def test_mail_goes_to_whom_it_concerns(tmp_path: Path) -> None:
+    MailServer.recipients.clear()
+    with socketserver.TCPServer(("127.0.0.1", 0), MailServer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        port = server.server_address[1]
+        url = f"mailto://127.0.0.1:{port}?from=us@example.com&to=team@example.com&mode=insecure"
+        settings = settings_for(tmp_path, url)
+        assert notify(settings, "Approve?", "see", to=["ann@example.com", "bob@example.com"]) == ""
+        assert sorted(MailServer.recipients) == ["ann@example.com", "bob@example.com"]
+        assert notify(settings, "Drift", "moved") == ""
+        server.shutdown()
+        thread.join()
+    assert MailServer.recipients[2:] == ["team@example.com"], "nobody named: as the URL says"
+
+
+def test_what_was_not_sent_is_told_to_the_caller(tmp_path: Path) -> None:
+    assert notify(settings_for(tmp_path, "hunter2"), "Drift", "moved") == NO_URL
+
+
+def test_another_service_than_mail_keeps_its_address(tmp_path: Path, receiver: Receiver) -> None:
+    settings = settings_for(tmp_path, f"json://127.0.0.1:{receiver.server_port}/")
+    assert notify(settings, "Approve?", "see", to=["ann@example.com"]) == ""
+    assert [got["title"] for got in receiver.received] == ["Approve?"]
+    assert "ann@example.com" not in str(receiver.received)

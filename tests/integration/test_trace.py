@@ -259,7 +259,9 @@ def test_a_trace_goes_from_the_prediction_to_the_landed_row(home: Home, traced: 
     assert model.training_window == ("2026-01-01", "2026-01-26")
     assert model.data_versions["silver.machines.outcome"] == 1
     assert [gate.outcome for gate in found.gates] == ["passed", "not_applicable"]
-    assert [d.kind for d in found.decisions] == ["evaluated", "promoting", "promoted"]
+    assert [d.kind for d in found.decisions] == [
+        "requested", "evaluated", "promoting", "promoted",
+    ]  # fmt: skip
     assert found.recorded == {"plan": 1, "outcome": 1}
     assert found.feature_row is not None
     assert found.feature_row.features["load"] == 0.9999

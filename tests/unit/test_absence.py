@@ -1,6 +1,5 @@
 """Absence: the lake without some landed rows is the lake that never had them."""
 
-import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -92,32 +91,66 @@ def left(found: Sequence[Row], name: str, absent: set[Landed]) -> list[tuple[int
     ]
 
 
-@given(sold=rows, returned=rows, absent=taken_away, order=st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=30)
-def test_a_cut_without_rows_is_a_cut_of_a_lake_that_never_had_them(
-    sold: list[Row], returned: list[Row], absent: set[Landed], order: random.Random
+# Out of order, so that a cut shows what an earlier one of a later time left behind.
+cuts = st.permutations(range(8))
+
+
+def assert_cut_as_if_never_landed(
+    sold: list[Row], returned: list[Row], absent: set[Landed], times: Sequence[int]
 ) -> None:
     whole = known_of(numbered(sold), numbered(returned))
     never = known_of(left(sold, "orders", absent), left(returned, "returns", absent))
-    times = list(range(8))
-    order.shuffle(times)
     for as_of in times:
         whole.cut(hour(as_of), without=absent)
         never.cut(hour(as_of))
         assert shown(whole) == shown(never)
 
 
-@given(sold=rows, returned=rows)
-@settings(deadline=None, max_examples=15)
-def test_a_file_that_is_not_seen_changes_nothing(sold: list[Row], returned: list[Row]) -> None:
+def assert_unseen_changes_nothing(
+    sold: list[Row], returned: list[Row], times: Sequence[int]
+) -> None:
     known = known_of(numbered(sold), numbered(returned))
     files = {Landed(table=t, sha256=s) for t in ("orders", "returns") for s in SHAS}
-    for as_of in range(8):
+    for as_of in times:
         known.cut(hour(as_of))
         before = shown(known)
         for landed in files - known.seen_at(hour(as_of)):
             known.cut(hour(as_of), without=[landed])
             assert shown(known) == before
+
+
+@given(sold=rows, returned=rows, absent=taken_away, times=cuts)
+@settings(deadline=None, max_examples=25)
+def test_a_cut_without_rows_is_a_cut_of_a_lake_that_never_had_them(
+    sold: list[Row], returned: list[Row], absent: set[Landed], times: list[int]
+) -> None:
+    assert_cut_as_if_never_landed(sold, returned, absent, times[:2])
+
+
+@pytest.mark.prove
+@given(sold=rows, returned=rows, absent=taken_away, times=cuts)
+@settings(deadline=None, max_examples=500)
+def test_any_cut_without_rows_is_a_cut_of_a_lake_that_never_had_them(
+    sold: list[Row], returned: list[Row], absent: set[Landed], times: list[int]
+) -> None:
+    assert_cut_as_if_never_landed(sold, returned, absent, times)
+
+
+@given(sold=rows, returned=rows, times=cuts)
+@settings(deadline=None, max_examples=20)
+def test_a_file_that_is_not_seen_changes_nothing(
+    sold: list[Row], returned: list[Row], times: list[int]
+) -> None:
+    assert_unseen_changes_nothing(sold, returned, times[:1])
+
+
+@pytest.mark.prove
+@given(sold=rows, returned=rows, times=cuts)
+@settings(deadline=None, max_examples=300)
+def test_a_file_that_is_not_seen_ever_changes_nothing(
+    sold: list[Row], returned: list[Row], times: list[int]
+) -> None:
+    assert_unseen_changes_nothing(sold, returned, times)
 
 
 def test_taking_nothing_away_again_shows_everything() -> None:

@@ -60,6 +60,31 @@ def test_an_edited_users_file_is_kept_and_a_new_user_gets_a_password(settings: S
     assert {name: after[name] for name in before} == before
 
 
+def test_the_platform_has_a_user_of_its_own_who_may_only_look(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    assert len(airflow_home.password(settings, "headframe")) >= 16
+    users = airflow_home.environment(settings, PORTS)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == (
+        "engineer:op,scientist:user,approver:user,operator:op,admin:admin,headframe:viewer"
+    )
+
+
+def test_the_password_of_the_platform_may_be_in_a_file(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    elsewhere = settings.model_copy(update={"airflow_password_file": file})
+    with pytest.raises(SettingsError, match=r"HEADFRAME_AIRFLOW_PASSWORD_FILE.*FileNotFoundError"):
+        airflow_home.password(elsewhere, "headframe")
+    file.write_text("told to nobody\n")
+    assert airflow_home.password(elsewhere, "headframe") == "told to nobody"
+    assert airflow_home.password(elsewhere, "operator") == ""
+
+
+def test_users_may_give_an_address_for_mail(tmp_path: Path) -> None:
+    file = tmp_path / "users.toml"
+    file.write_text('[users]\nann = []\nbob = []\n[mail]\nann = "ann@example.com"\n')
+    assert [user.mail for user in read_users(file)] == ["ann@example.com", ""]
+
+
 def test_all_problems_of_the_users_file_are_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "users.toml"
     file.write_text(
@@ -69,6 +94,8 @@ def test_all_problems_of_the_users_file_are_told_at_once(tmp_path: Path) -> None
         'bob = "approver"\n'
         '"a:b" = []\n'
         'cleo = ["approver", "king"]\n'
+        "headframe = []\n"
+        '[mail]\nann = "ann at example"\ndan = "dan@example.com"\n'
     )
     with pytest.raises(SettingsError) as caught:
         read_users(file)
@@ -81,6 +108,9 @@ def test_all_problems_of_the_users_file_are_told_at_once(tmp_path: Path) -> None
         ("[users] bob", "'approver'"),
         ("[users] a:b", "'a:b'"),
         ("[users] cleo", "'king'"),
+        ("[users] headframe", "the platform's own user"),
+        ("[mail] ann", "something else"),
+        ("[mail] dan", "'dan'"),
     ]
     assert caught.value.problems[1].fix == "Did you mean 'data_scientist'?"
 

@@ -11,7 +11,8 @@ from scipy.stats import poisson
 from pipelines.domain.drift.block_profile import scan
 from pipelines.domain.drift.column_edges import ReferenceEdges, edges_of
 from pipelines.domain.drift.drift_result import DriftEvidence, DriftResult
-from pipelines.domain.drift.hard_rules import UNITS, HardRules
+from pipelines.domain.drift.hard_rules import HardRules
+from pipelines.domain.drift.unit_changes import UNITS
 
 ROWS = 400
 
@@ -84,6 +85,24 @@ def test_a_shift_that_is_no_unit_is_not_called_one(factor: float) -> None:
     assert ("height", "units") not in told(result)
 
 
+def test_a_foggy_day_is_not_one_in_another_unit() -> None:
+    """Ten miles can be seen on most days, and less in fog: as if told in another unit."""
+    rng = np.random.default_rng(58)
+
+    def seen(clear: float, middle: float) -> pa.Table:
+        miles = np.clip(rng.normal(middle, 1.5, ROWS), 0.0, 10.0)
+        miles[rng.random(ROWS) < clear] = 10.0
+        return pa.table({"miles": miles})
+
+    usual = [seen(rng.uniform(0.7, 1.0), rng.uniform(5.0, 9.0)) for _ in range(40)]
+    edges = edges_of(pa.concat_tables(usual), columns=["miles"])
+    # Its mean and spread are near those of kilometres in miles, and a sixth of it sees ten.
+    assert told(judged(seen(0.15, 5.0), usual, edges)) == []
+    clear = np.asarray(seen(0.8, 7.0)["miles"])
+    in_miles = pa.table({"miles": clear / 1.609344})
+    assert told(judged(in_miles, usual, edges)) == [("miles", "units")]
+
+
 def test_values_never_seen_are_told_from_two_percent_on() -> None:
     rows = block(np.random.default_rng(45))
     for share, outcome in ((0.01, "quiet"), (0.03, "drifted")):
@@ -106,7 +125,49 @@ def test_a_jump_of_what_is_missing_is_told_against_the_usual_share() -> None:
     usual = [gappy(0.6) for _ in range(30)]
     assert judged(gappy(0.6), usual).outcome == "quiet"
     assert told(judged(gappy(0.9), usual)) == [("income", "missing")]
-    assert told(judged(gappy(0.6))) == [("income", "missing")]
+    assert told(judged(gappy(0.6), usual[:0])) == [("income", "missing")]
+
+
+def with_gaps(rows: pa.Table, share: float) -> pa.Table:
+    gone = int(share * ROWS)
+    return with_column(rows, "income", [None] * gone + rows["income"].to_pylist()[gone:])
+
+
+@pytest.mark.parametrize(
+    ("share", "before", "expected"),
+    [
+        (0.03, QUIET, [("income", "gaps")]),  # none ever was missing
+        (0.01, QUIET, []),  # too few to matter
+        (0.03, QUIET[:28], [("income", "gaps")]),  # four weeks are enough to say "never"
+        (0.03, QUIET[:27], []),
+        (0.03, [*QUIET, with_gaps(QUIET[0], 0.01)], []),  # some were: a jump must be one
+        (0.03, [*QUIET, with_gaps(QUIET[0], 0.0025)], []),
+        (0.9, [with_gaps(rows, 0.1) for rows in QUIET], [("income", "missing")]),
+        (0.9, QUIET, [("income", "gaps")]),  # told once
+    ],
+)
+def test_a_value_missing_where_none_ever_was_is_told_like_one_never_seen(
+    share: float, before: list[pa.Table], expected: list[tuple[str, str]]
+) -> None:
+    result = judged(with_gaps(block(np.random.default_rng(56)), share), before)
+    assert told(result) == expected
+    assert (result.outcome == "drifted") == bool(expected)
+    if ("income", "gaps") in expected:
+        assert (
+            f"{100 * share:.3g} % of income are missing, and hardly any ever were" in result.reason
+        )
+
+
+def test_gaps_of_one_block_hide_neither_another_unit_nor_a_value_never_seen() -> None:
+    rows = block(np.random.default_rng(57))
+    new = rows["origin"].to_pylist()
+    new[: ROWS // 20] = ["ZZZ"] * (ROWS // 20)
+    before = [*QUIET, with_gaps(QUIET[0], 0.5)]
+    assert judged(with_column(rows, "origin", new), before).outcome == "drifted"
+    beyond = rows["income"].to_pylist()
+    beyond[: ROWS // 10] = [-1.0] * (ROWS // 10)
+    # It is graver than numbers beyond the range: one block of all is told.
+    assert judged(with_column(rows, "income", beyond), before).outcome == "quiet"
 
 
 def test_numbers_beyond_the_reference_are_told() -> None:
@@ -140,7 +201,7 @@ def test_one_block_of_all_is_told_the_one_that_breaks_the_gravest_rule() -> None
     converted = block(rng, 2.54)
     gone = with_column(block(rng), "income", [None] * ROWS)
     result = judged(gone, [*QUIET, converted])
-    assert (result.outcome, told(result)) == ("quiet", [("income", "missing")])
+    assert (result.outcome, told(result)) == ("quiet", [("income", "gaps")])
     assert "The reference holds a block that is as bad" in result.reason
     assert result.figures["reference_records"] == 1.0
     assert ("height", "units") in told(judged(converted, [*QUIET, gone]))
@@ -153,7 +214,7 @@ def test_of_two_that_break_one_kind_of_rule_the_one_farther_beyond_the_others_is
         rows, "income", [None] * (ROWS // 2) + rows["income"].to_pylist()[ROWS // 2 :]
     )
     gone = with_column(block(rng), "origin", [None] * ROWS)
-    assert told(judged(gone, [*QUIET, half])) == [("origin", "missing")]
+    assert told(judged(gone, [*QUIET, half])) == [("origin", "gaps")]
     assert judged(gone, [*QUIET, half]).outcome == "drifted"
     assert judged(half, [*QUIET, gone]).outcome == "quiet"
 

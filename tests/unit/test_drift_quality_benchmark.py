@@ -1,7 +1,9 @@
 """The arithmetic of the drift benchmark: orders, injections, distances, limits, bands and controls."""
 
+from collections import Counter
 from collections.abc import Iterator
 from math import inf, log
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from benchmarks.drift_quality import FULL, answers, tasks
 from benchmarks.drift_quality_bands import (
     beaten,
     binomial_band,
@@ -57,6 +60,7 @@ from benchmarks.drift_quality_injections import (
     variance,
 )
 from benchmarks.drift_quality_joint import Reconstruction, area, log_loss
+from benchmarks.drift_quality_kept import Kept
 from benchmarks.drift_quality_ours import Judged, Ours, reference_of
 from benchmarks.drift_quality_peers import Measured, chunks, deviations, peers, trailing
 from benchmarks.drift_quality_readings import Readings, Shipped, recalibrated, windows_with_alarm
@@ -139,6 +143,34 @@ def test_blocks_keep_their_days_in_order_and_shuffled_days_do_not() -> None:
 def test_too_many_monitored_days_are_refused() -> None:
     with pytest.raises(ValueError, match="160 and 200 days of only 267"):
         order(SHUFFLED, REPORTED, 1, monitored=200)
+
+
+def test_half_a_run_is_half_of_every_kind_and_part() -> None:
+    whole = tasks(FULL)
+    assert len(set(whole)) == len(whole)
+    of_all = Counter((task.kind, task.part) for task in whole)
+    half = Counter((task.kind, task.part) for task in whole[: len(whole) // 2])
+    assert {
+        key: abs(2 * half[key] - number) <= 2 for key, number in of_all.items()
+    } == dict.fromkeys(of_all, True)
+
+
+def test_what_was_kept_is_told_again_and_not_run_again(tmp_path: Path) -> None:
+    # There are too few tuning days to run an order of them, and nothing blames miles.
+    task = Task(kind=SHUFFLED, split=TUNING, seed=1, part="quiet")
+    told = Told(task=task, readings={}, ours={None: (Judged("WARN", "miles", ("Harm",)),)})
+    kept = Kept(folder=tmp_path)
+    kept.put(told)
+    assert list(answers([task], Kept(folder=tmp_path), workers=1)) == [told]
+
+
+def test_what_other_code_said_is_not_found(tmp_path: Path) -> None:
+    task = Task(kind=SHUFFLED, split=TUNING, seed=1, part="quiet")
+    kept = Kept(folder=tmp_path)
+    kept.put(Told(task=task, readings={}, ours={}))
+    (file,) = tmp_path.iterdir()
+    file.rename(tmp_path / file.name.replace(kept.digest, "0" * len(kept.digest)))
+    assert kept.get(task) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.domain.block_estimate import BlockEstimate
-from pipelines.domain.evidence import BlockLoss, Evidence, build_blocks, build_metrics
+from pipelines.domain.evidence import BlockLoss, Evidence
+from pipelines.domain.evidence_figures import build_blocks, build_metrics
 from pipelines.domain.examination import (
     ChampionDifference,
     CurvePoint,
@@ -22,6 +23,7 @@ from pipelines.domain.examination import (
     SeedLoss,
     SegmentDifference,
 )
+from pipelines.domain.expected_value import RankedList
 from pipelines.domain.metrics import Interval, TooFewBlocks
 from pipelines.domain.verdict import OUTCOMES, Outcome, Verdict, promotable
 from pipelines.errors import HeadframeError
@@ -80,8 +82,8 @@ EXAMINED = replace(
             bins=(ReliabilityBin(rows=3, predicted=0.2, observed=1 / 3),),
         ),
         importance={"load": 1.0},
-        learning_curve=(CurvePoint(blocks=7, rows=90, log_loss=0.5),),
-        seeds=(SeedLoss(seed=8, log_loss=0.4),),
+        learning_curve=(CurvePoint(blocks=7, rows=90, loss=0.5),),
+        seeds=(SeedLoss(seed=8, loss=0.4),),
         leakage=Leakage(
             shuffled=ESTIMATE, shuffles=(0.1,), alone={"load": 0.7}, described=3, differing=0
         ),
@@ -119,6 +121,27 @@ def test_evidence_that_an_older_release_froze_keeps_its_digest() -> None:
     # The digest that the release before the examination gave to this very evidence.
     assert EVIDENCE.digest == "a241be0e77aef3dd4c818c6af7222f36c46eccd6b4493175bce4fbea9a89c02f"
     assert json.loads(EVIDENCE.to_json())["format"] == 1
+    # And the one that the release before other kinds of prediction gave to an examined one.
+    assert EXAMINED.digest == "b58e0624456489da3722bf5ee27159fa8885f597d82f9157466218283f41d6f7"
+    assert json.loads(EXAMINED.to_json())["format"] == 2
+
+
+def test_evidence_of_another_kind_says_which_and_reads_back_equal() -> None:
+    listed = RankedList(count=10, per=("region",))
+    ranking = replace(EXAMINED, kind="ranking", unit="USD", listed=listed)
+    number = replace(EXAMINED, kind="regression", unit="minutes", positives=0)
+    for evidence in (ranking, number, replace(EVIDENCE, kind="ranking", unit="USD")):
+        plain = json.loads(evidence.to_json())
+        assert plain["format"] == 3
+        assert Evidence.from_json(evidence.to_json()) == evidence
+    assert json.loads(number.to_json())["examination"]["seeds"] == [{"seed": 8, "loss": 0.4}]
+    assert len({one.digest for one in (EXAMINED, ranking, number)}) == 3
+    assert number.metric("squared_error").unit == "squared minutes"
+    assert (number.loss.name, ranking.loss.name) == ("absolute_error", "log_loss")
+    with pytest.raises(HeadframeError, match="kind"):
+        replace(EVIDENCE, kind="nonsense")  # type: ignore[arg-type]
+    with pytest.raises(HeadframeError, match="format"):
+        Evidence.from_json(number.to_json().replace('"kind":"regression"', '"kind":"binary"'))
 
 
 def test_the_json_is_canonical() -> None:
@@ -226,7 +249,7 @@ def test_a_loss_that_is_not_finite_is_refused() -> None:
     ],
 )
 def test_what_is_no_evidence_is_refused_by_name(text: str) -> None:
-    with pytest.raises(HeadframeError, match="expected evidence in format 1 or 2"):
+    with pytest.raises(HeadframeError, match="expected evidence in format 1, 2 or 3"):
         Evidence.from_json(text)
 
 
@@ -259,7 +282,7 @@ def test_the_four_outcomes() -> None:
 def test_blocks_hold_rows_and_mean_losses_of_every_role() -> None:
     blocks = build_blocks(
         label=[1, 0, 1],
-        probabilities={"challenger": [0.5, 0.5, 1.0], "baseline": [0.5, 0.5, 0.5]},
+        predictions={"challenger": [0.5, 0.5, 1.0], "baseline": [0.5, 0.5, 0.5]},
         blocks=["2013-05-03", "2013-05-02", "2013-05-03"],
     )
     assert [(block.block, block.rows) for block in blocks] == [("2013-05-02", 1), ("2013-05-03", 2)]

@@ -12,8 +12,8 @@ from tests.examined import evidence_with
 EXAMINED = evidence_with(
     importance={"age": 0.25, "load": 0.7, "family": 0.05},
     learning_curve=(
-        CurvePoint(blocks=14, rows=900, log_loss=0.52),
-        CurvePoint(blocks=55, rows=3_600, log_loss=0.5),
+        CurvePoint(blocks=14, rows=900, loss=0.52),
+        CurvePoint(blocks=55, rows=3_600, loss=0.5),
     ),
     difference=ChampionDifference(
         improvements={}, moved=0.0123, features_added=("wind",), features_removed=("age",)

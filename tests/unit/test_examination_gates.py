@@ -121,7 +121,7 @@ def test_calibration_is_judged_by_its_upper_bound(error: float, blocks: int, out
     ],
 )
 def test_seeds_may_change_little(losses: list[float], outcome: str) -> None:
-    seeds = tuple(SeedLoss(seed=at, log_loss=loss) for at, loss in enumerate(losses))
+    seeds = tuple(SeedLoss(seed=at, loss=loss) for at, loss in enumerate(losses))
     verdict = StableAcrossSeeds(0.01).judge(evidence_with(seeds=seeds))
     assert verdict.outcome == outcome
     if losses[-1] == 0.509:

@@ -9,14 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.fused_encoder import PREDICT_ROWS, FusedModel, fuse
-from pipelines.domain.training import Estimator, FeatureColumns, feature_frame, positive_probability
+from pipelines.domain.probe import Scorer, digest_of, probe_rows, prove
+from pipelines.domain.training import (
+    Estimator,
+    FeatureColumns,
+    answers,
+    feature_frame,
+    positive_probability,
+)
 
 COLUMNS = FeatureColumns(numeric=("load", "count", "is_new"), categorical=("carrier", "origin"))
 SCHEMA = pa.schema(
@@ -127,7 +138,7 @@ def test_fused_predictions_are_those_of_the_pipeline_bit_by_bit(
             if name in COLUMNS.categorical:
                 read = read.set_column(number, name, as_codes(read[name], order))
     expected = positive_probability(model, rows, COLUMNS)
-    assert fused.positive_probability(read).tobytes() == expected.tobytes()
+    assert fused.answers(read).tobytes() == expected.tobytes()
     if rows.num_rows:
         # Trees may not tell two numbers apart, so the matrix is compared too.
         matrix = model[0].transform(feature_frame(rows, COLUMNS))
@@ -168,7 +179,7 @@ def test_trees_see_the_codes_that_their_own_encoder_would_give_them(
     model, fused = trees_of_categories(unknown)
     rows = pa.table([list(c) for c in zip(*drawn, strict=True)] or [[]] * 5, schema=SCHEMA)
     expected = positive_probability(model, rows, COLUMNS)
-    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    assert fused.answers(rows).tobytes() == expected.tobytes()
     if rows.num_rows:
         given_to_trees = model[0].transform(feature_frame(rows, COLUMNS))
         seen = model[1]._preprocessor.transform(given_to_trees)
@@ -184,7 +195,7 @@ def test_trees_see_their_categories_first() -> None:
     assert features == ["origin", "carrier", "load", "count", "is_new"]
     rows = known_rows()
     expected = positive_probability(model, rows, COLUMNS)
-    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    assert fused.answers(rows).tobytes() == expected.tobytes()
 
 
 def test_trees_to_which_a_number_is_a_category_encode_it_themselves() -> None:
@@ -194,14 +205,14 @@ def test_trees_to_which_a_number_is_a_category_encode_it_themselves() -> None:
     assert fused.estimator._preprocessor is not None
     rows = known_rows()
     expected = positive_probability(model, rows, COLUMNS)
-    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    assert fused.answers(rows).tobytes() == expected.tobytes()
 
 
 def test_rows_beyond_one_matrix_are_predicted_as_those_within_it() -> None:
     model, fused = trees()
     rows = pa.concat_tables([known_rows(PREDICT_ROWS), known_rows(1_000)])
     expected = positive_probability(model, rows, COLUMNS)
-    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    assert fused.answers(rows).tobytes() == expected.tobytes()
 
 
 NUMBERS = FeatureColumns(numeric=COLUMNS.numeric, categorical=())
@@ -242,7 +253,7 @@ def test_a_recognised_model_is_fused(model: Estimator, columns: FeatureColumns) 
     fused = fuse(done, columns)
     assert fused is not None
     expected = positive_probability(done, rows, columns)
-    assert fused.positive_probability(rows).tobytes() == expected.tobytes()
+    assert fused.answers(rows).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -300,3 +311,50 @@ def test_a_model_it_would_have_to_guess_about_is_not_fused(
 
 def test_an_estimator_alone_with_text_features_is_not_fused() -> None:
     assert fuse(LogisticRegression(), COLUMNS) is None
+
+
+REGRESSORS: dict[str, Any] = {
+    "trees": HistGradientBoostingRegressor(max_iter=8, random_state=7, min_samples_leaf=5),
+    "trees of the median": HistGradientBoostingRegressor(
+        loss="absolute_error", max_iter=8, random_state=7, min_samples_leaf=5
+    ),
+    "trees with categories of their own": HistGradientBoostingRegressor(
+        max_iter=8, random_state=7, min_samples_leaf=5, categorical_features=[0, 1]
+    ),
+    "a forest": RandomForestRegressor(n_estimators=5, random_state=7),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_a_fused_regressor_gives_the_numbers_of_its_pipeline_bit_by_bit(name: str) -> None:
+    rows = known_rows(PREDICT_ROWS + 100)
+    minutes = 60.0 * known_rows()["load"].fill_null(0.5).to_numpy() + np.arange(400) / 7
+    model: Any = encoding(REGRESSORS[name], unknown_value=np.nan)
+    with one_thread():
+        model.fit(feature_frame(known_rows(), COLUMNS), minutes)
+        fused = fuse(model, COLUMNS, "number")
+        assert fused is not None
+        expected = answers(model, rows, COLUMNS, "number")
+        assert fused.answers(rows).tobytes() == expected.tobytes()
+        # In batches, as a window is streamed.
+        parts = [fused.answers(rows.slice(at, 1_000)) for at in range(0, rows.num_rows, 1_000)]
+        assert np.concatenate(parts).tobytes() == expected.tobytes()
+        probe = probe_rows(model, [rows.slice(0, 300)], COLUMNS, "number")
+        said = answers(model, probe, COLUMNS, "number")
+        proof = prove(model, probe, COLUMNS, said, "number")
+    assert (proof.scorer, proof.digest) == ("fused", digest_of(said))
+    assert expected.std() > 1.0
+    scorer = Scorer(model=model, columns=COLUMNS, fused=fused, answer="number")
+    assert scorer.dictionaries == COLUMNS.categorical
+
+
+def test_a_model_tells_numbers_or_probabilities_and_is_fused_for_what_it_tells() -> None:
+    columns = FeatureColumns(numeric=("load",), categorical=())
+    rows = known_rows().select(["load"])
+    frame = feature_frame(rows, columns).fillna(0.0)
+    line = LinearRegression().fit(frame, 2.0 * frame["load"] + 1.0)
+    assert fuse(line, columns) is None  # it has no probability to tell
+    fused = fuse(line, columns, "number")
+    assert fused is not None
+    sound = rows.set_column(0, "load", rows["load"].fill_null(0.0))
+    assert fused.answers(sound).tobytes() == line.predict(frame).tobytes()

@@ -138,7 +138,8 @@ def test_arguments_are_checked_all_at_once() -> None:
         "confidence 95 is not strictly between 0.5 and 1; write 95 % as 0.95",
     )
     assert BeatsChampion("auc").problems() == (
-        "metric 'auc' is no mean over rows; use one of log_loss, brier",
+        "metric 'auc' is no loss of a block; use one of log_loss, brier, missed_value, "
+        "absolute_error, squared_error",
     )
     assert BeatsChampion("brier", confidence=0.99).problems() == ()
 

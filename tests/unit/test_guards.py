@@ -1,6 +1,7 @@
 """Guards on how the code is kept: small modules, one line that says what each owns."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,17 @@ FORBIDDEN = ("manager", "handler", "helper", "utils", "misc", "processor", "comm
 """Parts of names that say nothing."""
 
 
+@cache
+def parsed(text: str) -> ast.Module:
+    """Return the tree of a module's text, which every guard reads."""
+    return ast.parse(text)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_and_says_in_one_line_what_it_owns(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= LONGEST
-    first_line = (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)[0]
+    first_line = (ast.get_docstring(parsed(text)) or "").split("\n", 1)[0]
     assert first_line.endswith(".") or first_line.endswith("?") or ":" in first_line
 
 
@@ -28,7 +35,7 @@ def test_a_module_is_short_and_says_in_one_line_what_it_owns(path: Path) -> None
 def test_no_name_of_ours_says_nothing(path: Path) -> None:
     names = {
         node.name.lower()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     } | {path.stem}
     assert not {name for name in names if set(name.strip("_").split("_")) & set(FORBIDDEN)}
@@ -75,10 +82,11 @@ WRITERS = {
 """Name in delta-rs that writes to a table -> the only modules that may use it."""
 
 
+@cache
 def names_in(text: str) -> set[str]:
     """Return the libraries that a module imports, anywhere in it, and every name it uses."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):

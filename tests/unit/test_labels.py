@@ -1,5 +1,6 @@
 """Label states against an oracle with hindsight, under delays, corrections and repeats."""
 
+import dataclasses
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -267,3 +268,29 @@ def shuffled(rows: list[Row], order: random.Random) -> list[Row]:
     mixed = list(rows)
     order.shuffle(mixed)
     return mixed
+
+
+def test_a_label_with_a_unit_is_the_number_and_what_is_not_finite_is_not_known() -> None:
+    share = dataclasses.replace(
+        PAID, name="share", rule="case amount when 0 then 'nan'::double else 12 / amount end",
+        unit="twelfths",
+    )  # fmt: skip
+    scheduled = [Row(name, 0, "s", 1) for name in ("bad", "gone", "half", "odd")]
+    billed = [
+        Row("half", 2, "b", 24), Row("bad", 2, "b", 0), Row("gone", 2, "b", None),
+        Row("odd", 2, "b", 0), Row("odd", 5, "c", 4),
+    ]  # fmt: skip
+    versions = {"visits": table_of(visits, scheduled), "bills": table_of(bills, billed)}
+    known = KnownTables(versions, [visits, bills], share)
+    known.prepare_labels(visits)
+    assert known.label_type == "DOUBLE"
+    found = known.label_states(visits, hour(FINAL_AFTER + 2))
+    assert {row["visit"]: (row["state"], row["value"]) for row in found.to_pylist()} == {
+        "bad": ("unlabelled", None),
+        "gone": ("unlabelled", None),
+        "half": ("final", 0.5),
+        "odd": ("final", 3.0),
+    }
+    assert found.schema.field("value").type == pa.float64()
+    rows = pa.table({"visit": ["odd", "half", "bad"]})
+    assert labelled(rows, found, ("visit",))["label"].to_pylist() == [3.0, 0.5]

@@ -188,7 +188,7 @@ def test_what_is_no_forecast_is_refused_by_row_number() -> None:
 def test_wrong_arguments_name_what_was_meant() -> None:
     with pytest.raises(DeclarationError, match="did you mean 'log_loss'"):
         row_losses("logloss", [1], [0.5])
-    with pytest.raises(DeclarationError, match="'auc' is no mean over rows"):
+    with pytest.raises(DeclarationError, match="'auc' is no loss of a block"):
         row_losses("auc", [1], [0.5])
     with pytest.raises(DeclarationError, match="strictly between 0 and 1"):
         mean_interval([0.1], ["a"], confidence=95)
@@ -199,6 +199,10 @@ def test_every_metric_states_its_direction() -> None:
         "log_loss": "lower",
         "brier": "lower",
         "auc": "higher",
+        "missed_value": "lower",
+        "captured_value": "higher",
+        "absolute_error": "lower",
+        "squared_error": "lower",
     }
 
 

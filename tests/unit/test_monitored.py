@@ -14,7 +14,14 @@ from pipelines.domain.drift.estimates import Calibration
 from pipelines.domain.drift.losses import losses_of
 from pipelines.domain.drift.severity import Alarm, Level
 from pipelines.domain.model_reference import ModelReference, importances
-from pipelines.domain.monitored import Judged, Standing, episodes, spent, standing
+from pipelines.domain.monitored import (
+    Judged,
+    Standing,
+    answers_after,
+    episodes,
+    spent,
+    standing,
+)
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.signals import of_standing, watched_areas
 
@@ -64,6 +71,17 @@ def test_what_fires_again_within_a_week_is_one_episode(
     days = [judged(day, "WARN" if day in fired else None) for day in range(15)]
     found = [((a.first.day - FIRST).days, (a.last.day - FIRST).days) for a in episodes(days)]
     assert found == expected
+
+
+def test_a_fresh_answer_takes_the_place_of_that_of_its_block_and_test() -> None:
+    before = [judged(1), judged(2, "WARN"), judged(2, name="HardRules")]
+    fresh = [judged(2), judged(3, "PAGE", name="HardRules")]
+    assert [(one.day.day, one.name, one.level) for one in answers_after(before, fresh)] == [
+        (2, WEEK, "none"),
+        (3, WEEK, "none"),
+        (3, "HardRules", "none"),
+        (4, "HardRules", "PAGE"),
+    ]
 
 
 def test_what_is_merely_real_is_no_episode() -> None:
@@ -140,7 +158,7 @@ def test_a_statistic_that_is_unknown_counts_as_usual() -> None:
 class OfMiles:
     """A model that looks at miles alone."""
 
-    def probability(self, rows: pa.Table) -> np.ndarray:
+    def answers(self, rows: pa.Table) -> np.ndarray:
         shares: np.ndarray = np.clip(rows["miles"].to_numpy() / 100, 0.01, 0.99)
         return shares
 

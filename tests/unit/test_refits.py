@@ -79,7 +79,7 @@ def test_other_seeds_are_taught_the_same_rows_and_labels() -> None:
     assert [taught[:2] for taught in school.lessons] == [(480, 8), (480, 9), (480, 10), (480, 11)]
     assert all(taught[2] == TRAINING.label.tolist() for taught in school.lessons)
     # 9 and 7 leave the same remainder by 3, so ByLoad makes equal models of 8 and 11.
-    assert found[0].log_loss == found[3].log_loss != found[1].log_loss
+    assert found[0].loss == found[3].loss != found[1].loss
 
 
 def test_the_curve_learns_from_the_latest_days_and_ends_with_the_challenger() -> None:
@@ -90,7 +90,7 @@ def test_the_curve_learns_from_the_latest_days_and_ends_with_the_challenger() ->
     assert [(each.blocks, each.rows) for each in found] == [(6, 120), (12, 240), (24, 480)]
     assert school.lessons[0][2] == TRAINING.label[-120:].tolist()
     assert isinstance(found[-1], CurvePoint)
-    assert found[-1].log_loss == pytest.approx(0.33, abs=0.05)
+    assert found[-1].loss == pytest.approx(0.33, abs=0.05)
 
 
 def test_a_part_of_one_class_teaches_nothing() -> None:

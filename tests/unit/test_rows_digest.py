@@ -35,6 +35,12 @@ def test_chunks_and_slices_do_not_matter() -> None:
     assert rows_digest(parts) == rows_digest(padded) == rows_digest(whole)
 
 
+@pytest.mark.parametrize("none_missing", [["a", "bb", "ccc", "e", "d"], ["", "ä", "", "e", "ff"]])
+def test_the_texts_around_a_part_do_not_matter(none_missing: list[str]) -> None:
+    part = pa.table({"t": pa.array(none_missing * 3)}).slice(5, 5)
+    assert rows_digest(part) == rows_digest(pa.table({"t": pa.array(none_missing)}))
+
+
 @pytest.mark.parametrize(
     "other", [[1.0, 0.0], [1.0, float("nan")], [None, 1.0], [1.0], [1.0, None, None]]
 )

@@ -26,6 +26,7 @@ from pipelines.use_case import (
     Label,
     Monitoring,
     PredictionRange,
+    Probation,
     Query,
     Recent,
     Retraining,
@@ -35,6 +36,7 @@ from pipelines.use_case import (
     Table,
     Training,
     UseCase,
+    Value,
     features,
     load,
     load_all,
@@ -209,6 +211,14 @@ WRONG: dict[str, UseCase] = {
         ),
         monitoring=Monitoring(minimum_labels=0, volume_drop=50),
     ),
+    "probation": changed(
+        probation=Probation(
+            blocks=6, look_every=3, confidence=95, tolerance=-0.1, loss="squared_error"
+        )
+    ),
+    "probation_of_no_champion": UseCase(
+        name="returns", owner="shop", tables=[orders], probation=Probation()
+    ),
     "gates": changed(
         gates=[
             BeatsBaseline("logloss", margin=0.01),
@@ -270,6 +280,7 @@ CHANGES: dict[str, UseCase] = {
     "features": changed(features=other_features),
     "label rule": changed(label=dataclasses.replace(LABEL, rule="amount >= 0")),
     "label final": changed(label=dataclasses.replace(LABEL, final_after=timedelta(days=31))),
+    "label unit": changed(label=dataclasses.replace(LABEL, rule="amount", unit="USD")),
     "training seed": changed(training=dataclasses.replace(TRAINING, seed=8)),
     "training start": changed(
         training=dataclasses.replace(TRAINING, start=datetime(2026, 1, 2, tzinfo=UTC))
@@ -303,6 +314,8 @@ CHANGES: dict[str, UseCase] = {
     "promise": changed(scoring=dataclasses.replace(SCORING, promises=[PredictionRange(0, 0.9)])),
     "monitoring": changed(monitoring=Monitoring(minimum_labels=31)),
     "retraining": changed(retraining=Retraining(schedule="@weekly")),
+    "probation": changed(probation=Probation(blocks=28)),
+    "no probation": changed(probation=Probation(blocks=0)),
     "approval": changed(approval_expires=timedelta(days=6)),
     "end": changed(ends_before="2027-01-01"),
 }
@@ -338,6 +351,7 @@ IN_A_ROW: dict[str, UseCase] = {
     "due in a zone": entity(arrives_by=time(20), arrives_timezone="America/New_York"),
     "due every": entity(arrives_every=timedelta(hours=12)),
     "grace": entity(grace=timedelta(hours=7)),
+    "value": changed(label=dataclasses.replace(LABEL, value=Value("amount", "USD"))),
     "rule": ruled(),
     "rule's name": ruled(name="other"),
     "rule's condition": ruled(when="raw_prediction > 0.5"),
@@ -378,6 +392,17 @@ def test_every_field_of_a_use_case_is_among_the_changes_above() -> None:
         if getattr(use_case, field.name) != getattr(SOUND, field.name)
     }
     assert touched == {field.name for field in dataclasses.fields(UseCase)}
+
+
+def test_a_use_case_that_says_nothing_of_probation_has_what_its_tier_has() -> None:
+    usual = Probation(blocks=14, look_every=7, confidence=0.95, tolerance=0.0, loss="log_loss")
+    assert SOUND.probation_rule == usual
+    assert changed(tier="scheduled").probation_rule is None
+    assert changed(tier="scheduled", probation=Probation()).probation_rule == usual
+    assert changed(probation=Probation(blocks=0)).probation_rule is None
+    brier = changed(probation=Probation(blocks=28, loss="brier")).probation_rule
+    assert brier is not None
+    assert (brier.looks, brier.loss) == ((7, 14, 21, 28), "brier")
 
 
 def test_formatting_and_order_of_the_file_leave_the_digest(tmp_path: Path) -> None:

@@ -294,3 +294,13 @@ def test_what_is_about_the_model_is_told_of_labelled_blocks(
 ) -> None:
     answer = said(SEGMENTS, "drifted", "WARN", shift)
     assert change_text(answer) == f"{told} (last 7 labelled blocks, compared with 91 earlier ones)"
+
+
+def test_losses_of_numbers_are_called_what_they_are() -> None:
+    minutes = "absolute error in minutes"
+    rose, off = (
+        change_text(said(SEGMENTS, "drifted", "WARN", shift), loss=minutes)
+        for shift in (("", "loss", "up"), ("", "calibration", "down"))
+    )
+    assert rose.startswith("the mean absolute error in minutes is 0.094 higher")
+    assert off.startswith("the outcome is by 0.094 lower than predicted")

@@ -69,7 +69,7 @@ def opened_if_exists(table: Folder, at_version: int | None = None) -> "DeltaTabl
         return None
     except DeltaError as error:
         wanted = "a log that can be read" if at_version is None else f"version {at_version}"
-        fix = "Ask for a version that `headframe history` lists, or restore the folder."
+        fix = "Ask for a version that the table still has, or restore the folder."
         raise LakeError(problem(table, wanted, str(error).split("\n", 1)[0], fix)) from error
     found = handle.metadata().configuration.get("headframe.format")
     if found not in (FORMAT, PARTITIONED):

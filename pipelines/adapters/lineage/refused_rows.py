@@ -76,7 +76,7 @@ def _told(
 def _model(settings: Settings, use_case: str, version: str) -> dict[str, str]:
     """Return what a prediction would have said of its model: what the ledger says of the version."""
     try:
-        found = champion.pinned(settings, use_case, version)
+        found = champion.once(settings, use_case, version)
     except ChampionUnresolved:
         return UNKNOWN  # which the model's trail then reports
     return {

@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.models import code_archive, mlflow_registry, probe, search_record
+from pipelines.adapters.models import (
+    answer_tags,
+    code_archive,
+    mlflow_registry,
+    probe,
+    recipes,
+    search_record,
+)
 from pipelines.adapters.models.training_rows import TrainingRows
 from pipelines.adapters.settings import Settings
+from pipelines.domain.labels import Label
 from pipelines.domain.probe import probe_rows
 from pipelines.domain.search import Searched
 from pipelines.domain.search_space import Parameters
-from pipelines.domain.training import Candidate, Training, feature_frame, fit
+from pipelines.domain.training import Baseline, Candidate, Training, feature_frame, fit
+from pipelines.errors import CodeChanged, Problem
 
 if TYPE_CHECKING:
     from pipelines.adapters.models.mlflow_registry import ModelVersion
@@ -34,6 +43,7 @@ def register(
     *,
     chosen: TrainingRows,
     training: Training,
+    label: Label,
     choice: Choice,
     timezone: str,
     train_key: str,
@@ -41,7 +51,8 @@ def register(
 ) -> "ModelVersion":
     """Fit, and log the model with all that rebuilds and judges it, once per ``train_key``.
 
-    Raises PromotionRefused when the model holds types that are not trusted.
+    Raises PromotionRefused when the model holds types that are not trusted, CodeChanged when the
+    code is no more the one that ``tags`` name.
     """
     columns = chosen.columns
     model = fit(
@@ -53,13 +64,15 @@ def register(
         parameters=choice.parameters,
         weights=training.weights,
     )
-    rate = float(chosen.label.mean())
-    probed = probe_rows(model, [chosen.rows, chosen.held_out], columns)
+    baseline = Baseline.of(training.baseline, chosen.label)
+    probed = probe_rows(model, [chosen.rows, chosen.held_out], columns, label.kind.answer)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         archive = folder / "code.tar.gz"
-        code_archive.archive(settings, use_case, archive)
-        proof = probe.write(model, probed, columns, folder)
+        files = code_archive.archive(settings, use_case, archive)
+        _refuse_other_code(use_case, files, tags["headframe.code"])
+        recipe = recipes.made(chosen.rows, files=files, seed=training.seed)
+        proof = probe.write(model, probed, columns, folder, label.kind.answer)
         probe.write_reference(chosen.rows, columns, folder)
         return mlflow_registry.log_candidate(
             settings,
@@ -67,6 +80,7 @@ def register(
             model,
             train_key=train_key,
             example=feature_frame(chosen.rows.slice(0, 20), columns),
+            answer=label.kind.answer,
             params={
                 **choice.parameters,
                 "candidate": choice.candidate.name,
@@ -74,22 +88,41 @@ def register(
                 "rows": chosen.rows.num_rows,
                 "features": len(columns.all),
             },
-            metrics={"training_rate": rate, **search_record.metrics(choice.searched)},
+            metrics={
+                **answer_tags.metrics(label.kind.answer, baseline),
+                **search_record.metrics(choice.searched),
+            },
             tags={
                 **tags,
                 **search_record.tags(choice.candidate.name, choice.parameters, choice.searched),
                 "headframe.use_case": use_case,
                 "headframe.training_window": json.dumps(chosen.window(timezone)),
                 "headframe.held_out": json.dumps([t.isoformat() for t in chosen.split.held_out]),
-                "headframe.training_rate": repr(rate),
+                **answer_tags.tags(label.kind.answer, baseline, label.unit),
                 "headframe.features": chosen.features,
                 "headframe.numeric": json.dumps(columns.numeric),
                 "headframe.categorical": json.dumps(columns.categorical),
                 **probe.tags(proof),
+                **recipes.tags(recipe),
             },
             files={
                 "code": archive,
                 **probe.files(folder),
+                **recipes.write(recipe, chosen.rows, folder),
                 **search_record.write(choice.searched, folder),
             },
+        )
+
+
+def _refuse_other_code(use_case: str, files: Mapping[str, str], began_with: str) -> None:
+    """Raise CodeChanged unless what was archived is the code that the training began with."""
+    found = code_archive.digest_of_files(files)
+    if found != began_with:
+        raise CodeChanged(
+            Problem(
+                where=f"training of {use_case}",
+                expected=f"the code it began with ({began_with[:12]})",
+                found=f"code {found[:12]}",
+                fix="The use case or the library changed in between: train again.",
+            )
         )

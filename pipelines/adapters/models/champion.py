@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 
-from pipelines.adapters.models import decisions, mlflow_registry, probe
+from pipelines.adapters.models import champion_alias, decisions, mlflow_registry, probe
+from pipelines.adapters.models.champion_alias import Copy
 from pipelines.adapters.models.decisions import Decision
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
+from pipelines.domain.decision import rewritten
 from pipelines.domain.probe import Scorer
+from pipelines.domain.succession import Succession, succession
 from pipelines.errors import ChampionUnresolved, Problem
-
-STEPS = ("promoting", "promoted", "undone")
-"""Kinds of decision that move the champion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Champion:
-    """The model in production: its candidate version and the decision that put it there."""
+    """The model in production: its candidate version and the decision that put it there.
+
+    ``promoted`` is of kind "promoted", or "rolled_back" where a roll back led to this version.
+    """
 
     model: ModelVersion
     promoted: Decision
@@ -25,36 +28,36 @@ def resolve(settings: Settings, use_case: str) -> Champion | None:
     """Return the champion, or None when none was ever promoted.
 
     The ledger is the truth. Raises ChampionUnresolved when the alias or the artifact's recorded
-    digest says otherwise, or when the last promotion did not finish.
+    digest says otherwise, when the last move did not finish, and when the champion is frozen;
+    LakeError when the ledger is not the one that was published with the alias.
     """
-    moves = steps(settings, use_case)
-    alias_run = mlflow_registry.champion_run_id(settings, use_case)
-    if not moves:
-        if alias_run is not None:
+    # The alias first: what it shows of the ledger is then in what is read of it, whoever appends.
+    alias = champion_alias.standing(settings, use_case)
+    entries = decisions.read_all(settings)
+    told = succession(entry for entry in entries if entry.decision.use_case == use_case)
+    published = [alias.anchor] if alias is not None and alias.anchor is not None else []
+    if (found := rewritten(entries, published)) is not None:
+        raise decisions.broken(found)
+    if told.champion is None and told.unfinished is None:
+        if alias is not None:
             raise _unresolved(
                 use_case,
                 expected="no champion alias: none was promoted",
                 found="an alias set by hand",
-                fix=f"Delete the alias {mlflow_registry.CHAMPION!r} of {use_case} in MLflow.",
+                fix=f"`headframe reconcile {use_case} --repair` takes it away.",
             )
         return None
-    repeat = (
-        f"Nothing is scored until they agree: `headframe run promote {use_case} --version "
-        f"{moves[-1].version}` finishes or repeats the ledger's last promotion."
-    )
-    if moves[-1].kind == "promoting":
-        expected = f"the promotion of version {moves[-1].version} to be finished"
-        raise _unresolved(use_case, expected=expected, found="one that was cut off", fix=repeat)
-    promoted = [decision for decision in moves if decision.kind == "promoted"]
-    if not promoted:
+    _refuse_unusable(use_case, told)
+    if told.champion is None:
         return None
-    champion = _verified(settings, promoted[-1])
-    if champion.model.run_id != alias_run:
+    champion = _verified(settings, told.champion)
+    if alias is None or not alias.is_of(use_case, champion.model):
         raise _unresolved(
             use_case,
             expected=f"the champion alias on version {champion.model.version}, as the ledger says",
-            found="an alias on another version, moved by hand" if alias_run else "no alias",
-            fix=repeat,
+            found=elsewhere(alias, champion.model),
+            fix=f"Nothing is scored until they agree: `headframe reconcile {use_case} --repair` "
+            "moves the alias back.",
         )
     return champion
 
@@ -62,21 +65,36 @@ def resolve(settings: Settings, use_case: str) -> Champion | None:
 def pinned(settings: Settings, use_case: str, version: str) -> Champion:
     """Return a version that was the champion when a run began, as the ledger knows it.
 
+    Raises ChampionUnresolved for a version that was never promoted, was rolled back from since, or
+    is frozen.
+    """
+    told = told_of(settings, use_case)
+    if (decision := told.withdrawn.get(version)) is not None:
+        raise _unresolved(
+            use_case,
+            expected="a version that was not rolled back from",
+            found=f"version {version}, rolled back from by {decision.actor}: {decision.reason}",
+            fix="Start the run anew: it scores with the present champion.",
+        )
+    if told.frozen is not None and told.frozen.version == version:
+        _refuse_unusable(use_case, told)
+    return once(settings, use_case, version)
+
+
+def once(settings: Settings, use_case: str, version: str) -> Champion:
+    """Return a version that is or was the champion, to look at and not to score with.
+
     Raises ChampionUnresolved for a version that was never promoted.
     """
-    promoted = [
-        decision
-        for decision in steps(settings, use_case)
-        if decision.kind == "promoted" and decision.version == version
-    ]
-    if not promoted:
+    reign = told_of(settings, use_case).reign_of(version)
+    if reign is None:
         raise _unresolved(
             use_case,
             expected="a version that was promoted",
             found=f"version {version}, which never was",
             fix="Score with the champion, or promote that version first.",
         )
-    return _verified(settings, promoted[-1])
+    return _verified(settings, reign.began.decision)
 
 
 def to_score_with(
@@ -111,10 +129,9 @@ def to_score_with(
     return champion
 
 
-def steps(settings: Settings, use_case: str) -> list[Decision]:
-    """Return the decisions that moved the champion, in order."""
-    entries = decisions.read_all(settings, use_case)
-    return [entry.decision for entry in entries if entry.decision.kind in STEPS]
+def told_of(settings: Settings, use_case: str) -> Succession:
+    """Return what the ledger says of a use case's champions."""
+    return succession(decisions.read_all(settings, use_case))
 
 
 def scorer(settings: Settings, use_case: str, champion: Champion) -> Scorer:
@@ -127,17 +144,53 @@ def scorer(settings: Settings, use_case: str, champion: Champion) -> Scorer:
     return probe.scorer(settings, use_case, champion.model, model)
 
 
+def other_artifact(model: ModelVersion, promoted: Decision) -> ChampionUnresolved:
+    """Return the error of a version whose digest in MLflow is not the one that was decided on."""
+    return _unresolved(
+        promoted.use_case,
+        expected=f"the artifact that was promoted, digest {promoted.artifact_sha256[:12]}",
+        found=f"digest {model.artifact_sha256[:12] or 'none'} on version {model.version} in MLflow",
+        fix="Restore the version's tag, or roll back: "
+        f"`headframe rollback {promoted.use_case} --reason ...`.",
+    )
+
+
+def elsewhere(alias: Copy | None, wanted: ModelVersion) -> str:
+    """Return, in words, where an alias is that is not on the wanted version."""
+    if alias is None:
+        return "no alias"
+    if alias.run_id == wanted.run_id:
+        return "an alias on a copy that names other files"
+    return "an alias on another version, moved by hand"
+
+
 def _verified(settings: Settings, promoted: Decision) -> Champion:
     """Return the promoted version; its recorded digest must be the one that was promoted."""
     model = mlflow_registry.candidate(settings, promoted.use_case, promoted.version)
     if model.artifact_sha256 != promoted.artifact_sha256:
-        raise _unresolved(
-            promoted.use_case,
-            expected=f"the artifact that was promoted, digest {promoted.artifact_sha256[:12]}",
-            found=f"digest {model.artifact_sha256[:12]} on version {model.version} in MLflow",
-            fix="Restore the version's tag, or train and promote another version.",
-        )
+        raise other_artifact(model, promoted)
     return Champion(model=model, promoted=promoted)
+
+
+def _refuse_unusable(use_case: str, told: Succession) -> None:
+    """Raise ChampionUnresolved for a move that was cut off, or a champion that is frozen."""
+    if (cut := told.unfinished) is not None:
+        move = "promotion of" if cut.kind == "promoting" else "roll back to"
+        raise _unresolved(
+            use_case,
+            expected=f"the {move} version {cut.version} to be finished",
+            found="one that was cut off",
+            fix="Nothing is scored until it is: clear its task, or let "
+            f"`headframe reconcile {use_case} --repair` finish it.",
+        )
+    if (frozen := told.frozen) is not None:
+        raise _unresolved(
+            use_case,
+            expected="a champion that is what was promoted",
+            found=f"version {frozen.version}, frozen by {frozen.actor}: {frozen.reason}",
+            fix=f"Restore what is named and run `headframe reconcile {use_case} --repair`, or "
+            f"`headframe rollback {use_case} --reason ...`.",
+        )
 
 
 def _unresolved(use_case: str, *, expected: str, found: str, fix: str) -> ChampionUnresolved:

@@ -7,18 +7,18 @@ from datetime import datetime, time
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.adapters.models import profile_store
+from pipelines.adapters.models import expected_losses, profile_store
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.models.champion_rows import SCORED_FOR, STALE, ChampionRows, by_block
 from pipelines.adapters.settings import Settings
 from pipelines.domain.drift.block_profile import scan
 from pipelines.domain.drift.column_edges import edges_of
-from pipelines.domain.drift.estimates import Calibration, calibrated, estimate_classes
+from pipelines.domain.drift.estimates import Calibration, calibrated
 from pipelines.domain.drift.losses import BlockLosses, losses_of
 from pipelines.domain.features import FeatureView, KnownTables
 from pipelines.domain.labels import Label, labelled
+from pipelines.domain.metrics import METRICS
 from pipelines.domain.model_reference import (
-    LOSS,
     RANKED,
     ModelReference,
     importances,
@@ -26,11 +26,15 @@ from pipelines.domain.model_reference import (
 )
 from pipelines.domain.monitored import Profiled
 from pipelines.domain.monitoring import Monitoring
+from pipelines.domain.outputs import prediction_column
+from pipelines.domain.prediction_kinds import Kind
 from pipelines.domain.training import Training
 from pipelines.errors import DeclarationError, NotEnoughData, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipelines.adapters.models.expected_losses import Expect
 
 
 class ScoringTimes(Protocol):
@@ -65,6 +69,12 @@ class Watching:
     monitoring: Monitoring
     since: datetime
     seed: int
+    label: Label
+
+    @property
+    def kind(self) -> Kind:
+        """Return the kind of prediction."""
+        return self.label.kind
 
 
 def watch(
@@ -76,12 +86,18 @@ def watch(
         use_case=parts.name,
         view=parts.features,
         champion=champion,
-        prediction=f"p_{parts.label.name}",
+        prediction=prediction_column(parts.label.name, parts.label.kind),
         at=parts.scoring.at,
         timezone=parts.scoring.timezone,
     )
     training = parts.training
-    return Watching(rows=rows, monitoring=monitoring, since=training.start, seed=training.seed)
+    return Watching(
+        rows=rows,
+        monitoring=monitoring,
+        since=training.start,
+        seed=training.seed,
+        label=parts.label,
+    )
 
 
 def reference_of(watching: Watching, tables: KnownTables, *, run: str) -> ModelReference:
@@ -101,11 +117,17 @@ def reference_of(watching: Watching, tables: KnownTables, *, run: str) -> ModelR
 
 
 def up_to_date(
-    watching: Watching, reference: ModelReference, *, as_of: datetime, run: str
+    watching: Watching,
+    tables: KnownTables,
+    reference: ModelReference,
+    *,
+    as_of: datetime,
+    run: str,
 ) -> list[Profiled]:
     """Return the profiles of every described block up to ``as_of``, oldest first.
 
-    Only blocks that have none, or were described or scored anew since, are read: what the model
+    What is expected of a block of numbers is estimated by a model of their errors on the held-out
+    rows (direct loss estimation), with the labels in ``tables`` that were known at the training. Only blocks that have none, or were described or scored anew since, are read: what the model
     published as it is, and others with what it says of them now.
     """
     rows = watching.rows
@@ -117,7 +139,10 @@ def up_to_date(
         for start, source in sources.items()
         if start not in known or known[start].source != source
     ]
-    made = _profiled(rows, reference, missing, sources) if missing else []
+    made = []
+    if missing:
+        expect = expected_losses.expecting(rows, tables, reference, seed=watching.seed)
+        made = _profiled(rows, reference, missing, sources, expect)
     profile_store.keep(rows.settings, rows.use_case, reference, made, run=run)
     known |= {one.scored_for: one for one in made}
     return [known[start] for start in sources if start in known and known[start].profile.rows]
@@ -140,17 +165,22 @@ def _reference(watching: Watching, tables: KnownTables) -> ModelReference:
     rows, tags = watching.rows, watching.rows.champion.model.tags
     _refuse_unknown(watching)
     first, last = json.loads(tags["headframe.training_window"])
-    held_out = [datetime.fromisoformat(moment) for moment in json.loads(tags["headframe.held_out"])]
+    held_out = rows.held_out
     times = list(rows.sources(since=watching.since, until=held_out[0]))
     training = [start for start in times if first <= rows.block(start) <= last]
     scorer = rows.scorer()
     trained, judged = rows.said_again(training, scorer), rows.said_again(held_out, scorer)
-    states = tables.label_states(rows.view.entity, datetime.fromisoformat(tags["headframe.as_of"]))
+    states = rows.states_at_training(tables)
     final = labelled(judged, states, tuple(rows.key))
     label = final["label"].to_numpy(zero_copy_only=False)
-    columns = rows.columns
+    columns, kind = rows.columns, watching.kind
     importance = importances(
-        scorer, final.select(columns.all), label, columns=columns.all, seed=watching.seed
+        scorer,
+        final.select(columns.all),
+        label,
+        columns=columns.all,
+        seed=watching.seed,
+        loss=kind.loss,
     )
     ranked = sorted(columns.all, key=lambda name: -importance[name])[:RANKED]
     edges = edges_of(
@@ -167,7 +197,13 @@ def _reference(watching: Watching, tables: KnownTables) -> ModelReference:
         importance=importance,
         training_window=(first, last),
         losses=_losses(watching, judged, held_out, states, edges.segment_names),
-        calibration=_calibration(label, final[rows.prediction].to_numpy()),
+        calibration=(
+            _calibration(label, final[rows.prediction].to_numpy())
+            if kind.answer == "probability"
+            else None
+        ),
+        loss=kind.loss,
+        unit=watching.label.unit or METRICS[kind.loss].unit,
     )
 
 
@@ -192,7 +228,7 @@ def _losses(
     final = labelled(said, states, tuple(rows.key))
     wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
     return losses_of(
-        LOSS,
+        watching.kind.loss,
         label=final["label"].to_numpy(zero_copy_only=False),
         probability=final[rows.prediction].to_numpy(),
         blocks=[rows.block(start) for start in times],
@@ -208,6 +244,7 @@ def _profiled(
     reference: ModelReference,
     missing: Sequence[datetime],
     sources: dict[datetime, str],
+    expect: "Expect",
 ) -> list[Profiled]:
     published = by_block(rows.published(missing, rows.columns.all))
     others = [start for start in missing if start not in published]
@@ -217,8 +254,9 @@ def _profiled(
             rows,
             reference,
             start,
-            sources[start],
-            published[start] if start in published else again.get(start),
+            source=sources[start],
+            held=published[start] if start in published else again.get(start),
+            expect=expect,
         )
         for start in missing
     ]
@@ -228,8 +266,10 @@ def _profile(
     rows: ChampionRows,
     reference: ModelReference,
     start: datetime,
+    *,
     source: str,
     held: "pa.Table | None",
+    expect: "Expect",
 ) -> Profiled:
     """Count a block's rows; what was published says which tables were late."""
     published = held is not None and STALE in held.column_names
@@ -237,10 +277,7 @@ def _profile(
     if held is not None and published:
         told = [text for text in held[STALE].unique().to_pylist() if text]
         stale = {name for text in told for name in text.split(",")}
-    expected = None
-    if held is not None and held.num_rows and reference.calibration is not None:
-        scores = held[rows.prediction].to_numpy()
-        expected = estimate_classes(scores, reference.calibration).log_loss
+    expected = expect(held) if held is not None and held.num_rows else None
     return Profiled(
         block=rows.block(start),
         scored_for=start,

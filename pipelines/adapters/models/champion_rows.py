@@ -1,5 +1,6 @@
 """Champion rows: feature rows with what the champion says of them, published or said again."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -14,9 +15,9 @@ from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.adapters.threads import one_thread
-from pipelines.domain.features import AS_OF, FeatureView
+from pipelines.domain.features import AS_OF, FeatureView, KnownTables
 from pipelines.domain.probe import Scorer
-from pipelines.domain.scoring import SLOT, window_name
+from pipelines.domain.slots import SLOT, window_name
 from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.training import FeatureColumns
 from pipelines.domain.windows import block_name, next_scoring_time, scoring_times
@@ -64,6 +65,17 @@ class ChampionRows:
         """Return the entity's key."""
         return list(self.view.entity.key)
 
+    @property
+    def held_out(self) -> list[datetime]:
+        """Return the scoring times that the model was judged on."""
+        told = json.loads(self.champion.model.tags["headframe.held_out"])
+        return [datetime.fromisoformat(moment) for moment in told]
+
+    def states_at_training(self, tables: KnownTables) -> "pa.Table":
+        """Return the state of every label as it was known when the model was trained."""
+        as_of = self.champion.model.tags["headframe.as_of"]
+        return tables.label_states(self.view.entity, datetime.fromisoformat(as_of))
+
     def block(self, scored_for: datetime) -> str:
         """Return the name of a scoring time's block."""
         return block_name(scored_for, self.timezone)
@@ -104,7 +116,7 @@ class ChampionRows:
 
         rows = self.described(times)
         with one_thread():
-            said = scorer.probability(rows.select(self.columns.all).combine_chunks())
+            said = scorer.answers(rows.select(self.columns.all).combine_chunks())
         return rows.append_column(self.prediction, pa.array(said, pa.float64()))
 
     def published(self, times: Sequence[datetime], columns: Sequence[str]) -> "pa.Table":

@@ -4,12 +4,21 @@ import gzip
 import hashlib
 import io
 import tarfile
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from pipelines.adapters.settings import Settings
+from pipelines.errors import CodeChanged, Problem
 
 PACKAGE = Path(__file__).parents[2]
 """The ``pipelines`` package as it runs."""
+
+FILE = "code/code.tar.gz"
+"""Where a model's run has the archive."""
+
+LOCK, PROJECT = "uv.lock", "pyproject.toml"
+"""Beside the package in a checkout and in the image: which packages it runs with. They lie in the
+archive, and are no part of the code's digest: other packages do not make other code."""
 
 
 def code_files(settings: Settings, use_case: str) -> dict[str, Path]:
@@ -25,22 +34,91 @@ def code_files(settings: Settings, use_case: str) -> dict[str, Path]:
 
 def code_digest(settings: Settings, use_case: str) -> str:
     """Return the SHA-256 over names and bytes of every code file."""
-    whole = hashlib.sha256()
-    for name, path in code_files(settings, use_case).items():
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        whole.update(f"{name}\0{content}\n".encode())
-    return whole.hexdigest()
+    return digest_of_files(
+        {name: _sha256(path.read_bytes()) for name, path in code_files(settings, use_case).items()}
+    )
 
 
-def archive(settings: Settings, use_case: str, target: Path) -> None:
-    """Write the code files to ``target`` as a tar.gz without times or owners: same code, same bytes."""
+def digest_of_files(files: Mapping[str, str]) -> str:
+    """Return the code digest of files known by name -> SHA-256."""
+    lines = "".join(f"{name}\0{content}\n" for name, content in sorted(files.items()))
+    return _sha256(lines.encode())
+
+
+def lock_files() -> dict[str, Path]:
+    """Return archive name -> file of the lock and the project it locks; of neither where one lacks."""
+    found = {name: PACKAGE.parent / name for name in (LOCK, PROJECT)}
+    return found if all(path.is_file() for path in found.values()) else {}
+
+
+def archive(settings: Settings, use_case: str, target: Path) -> dict[str, str]:
+    """Write code and lock to ``target`` as a tar.gz; return the code files' SHA-256 by name.
+
+    It holds no times or owners: same code, same bytes.
+    """
+    files: dict[str, str] = {}
     with (
         target.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file,
         tarfile.open(fileobj=file, mode="w") as tar,
     ):
-        for name, path in code_files(settings, use_case).items():
+        for name, path in {**code_files(settings, use_case), **lock_files()}.items():
             content = path.read_bytes()
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
+            files[name] = _sha256(content)
+    return _code_of(files)
+
+
+def contents(archived: bytes) -> dict[str, bytes]:
+    """Return what an archive holds, by name. Raises CodeChanged when it is none of ours.
+
+    Nothing is written or run: see whether the digest is the recorded one first.
+    """
+    try:
+        return dict(_members(archived))
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise _not_ours(f"a file that is no such archive ({type(error).__name__})") from error
+
+
+def files_of(held: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the SHA-256 of an archive's code files by name."""
+    return _code_of({name: _sha256(content) for name, content in held.items()})
+
+
+def unpack(held: Mapping[str, bytes], folder: Path) -> None:
+    """Write what an archive holds below ``folder``."""
+    for name, content in held.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _members(archived: bytes) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(archived), mode="r:gz") as tar:
+        for member in tar:
+            inside = PurePosixPath(member.name)
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None or inside.is_absolute() or ".." in inside.parts:
+                raise _not_ours(f"a member that leads elsewhere, {inside.name!r}")
+            yield member.name, content.read()
+
+
+def _code_of(files: Mapping[str, str]) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in sorted(files.items()) if name not in (LOCK, PROJECT)}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _not_ours(found: str) -> CodeChanged:
+    return CodeChanged(
+        Problem(
+            where=f"{FILE} beside a registered model",
+            expected="the archive that was written when it was registered",
+            found=found,
+            fix="Restore the artifact store from a backup; nothing of it was run.",
+        )
+    )

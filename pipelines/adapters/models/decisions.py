@@ -1,46 +1,32 @@
 """The decisions ledger: who decided what about which model, in order, hash-chained."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, replace
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
-from pipelines.domain.digest import digest_of
+from pipelines.domain.decision import Anchor, Break, Decision, Kind, Recorded, chained, first_break
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = [
+    "Decision",
+    "Kind",
+    "Recorded",
+    "append",
+    "artifact",
+    "broken",
+    "evaluation",
+    "newest",
+    "read_all",
+]
+
 SEQUENCE = "decisions"
-
-Kind = Literal["evaluated", "approved", "rejected", "promoting", "promoted", "undone"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One decision: about which candidate version, by whom, as of when (UTC), and why."""
-
-    use_case: str
-    kind: Kind
-    version: str
-    actor: str
-    as_of: datetime
-    reason: str
-    artifact_sha256: str
-    evidence_digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A decision in the ledger with its place in the chain."""
-
-    sequence: int
-    decision: Decision
-    previous: str
-    digest: str
 
 
 def read_all(settings: Settings, use_case: str | None = None) -> list[Recorded]:
@@ -48,25 +34,15 @@ def read_all(settings: Settings, use_case: str | None = None) -> list[Recorded]:
 
     Raises LakeError when the chain does not hold: a row was changed, removed or added by hand.
     """
-    path = lake.ledger(settings, "decisions")
-    if not delta_tables.exists(path):
-        return []
-    # Asked before the rows are read, so that another's append in between cannot look like a loss.
-    appended = delta_tables.transaction(path, SEQUENCE) or 0
-    rows = sorted(delta_tables.read(path).to_pylist(), key=lambda row: row["sequence"])
-    recorded, previous = [], ""
-    for number, row in enumerate(rows, start=1):
-        fields = {name: row[name] for name in Decision.__slots__}
-        decision = Decision(**{**fields, "as_of": row["as_of"].astimezone(UTC)})
-        entry = Recorded(row["sequence"], decision, row["previous"], row["digest"])
-        chained = row["previous"] == previous and row["digest"] == _digest(entry)
-        if row["sequence"] != number or not chained:
-            raise _broken(number, "an entry that was changed, removed or added by hand")
-        previous = row["digest"]
-        recorded.append(entry)
-    if len(rows) < appended:
-        raise _broken(appended, f"{len(rows)} of the {appended} entries that were appended")
-    return [entry for entry in recorded if use_case in (None, entry.decision.use_case)]
+    entries, appended = _as_it_is(settings)
+    if (found := first_break(entries, appended=appended)) is not None:
+        raise broken(found)
+    return [entry for entry in entries if use_case in (None, entry.decision.use_case)]
+
+
+def newest(entries: list[Recorded]) -> Anchor:
+    """Return the place and digest of the last of all entries; raises IndexError for none."""
+    return Anchor(entries[-1].sequence, entries[-1].digest)
 
 
 def append(
@@ -91,14 +67,29 @@ def append(
         decision = replace(decision, as_of=decision.as_of.astimezone(UTC))
         written.append(decision)
         previous = so_far[-1].digest if so_far else ""
-        digest = _digest(Recorded(number + 1, decision, previous, ""))
-        row = {**asdict(decision), "sequence": number + 1, "previous": previous, "digest": digest}
+        entry = chained(number + 1, decision, previous)
+        row = {
+            **asdict(decision),
+            "sequence": entry.sequence,
+            "previous": previous,
+            "digest": entry.digest,
+        }
         rows = pa.Table.from_pylist([row], schema=_schema())
         metadata = {"use_case": decision.use_case, "decision": decision.kind}
         return delta_tables.Change(rows=rows, metadata=metadata)
 
     delta_tables.commit_next(lake.ledger(settings, "decisions"), _schema(), SEQUENCE, make)
     return written[0] if written else None
+
+
+def artifact(settings: Settings, use_case: str, version: str) -> str:
+    """Return the digest of a version's files as it was first written down; empty before that."""
+    found = (
+        entry.decision.artifact_sha256
+        for entry in read_all(settings, use_case)
+        if entry.decision.version == version and entry.decision.artifact_sha256
+    )
+    return next(found, "")
 
 
 def evaluation(settings: Settings, use_case: str, version: str) -> Decision | None:
@@ -111,19 +102,33 @@ def evaluation(settings: Settings, use_case: str, version: str) -> Decision | No
     return found[-1] if found else None
 
 
-def _digest(entry: Recorded) -> str:
-    return digest_of([entry.sequence, entry.previous, entry.decision])
-
-
-def _broken(entry: int, found: str) -> LakeError:
+def broken(found: Break) -> LakeError:
+    """Return the error of a chain that does not hold."""
     return LakeError(
         Problem(
-            where=f"decisions ledger, entry {entry}",
+            where=f"decisions ledger, entry {found.sequence}",
             expected="an unbroken chain of digests",
-            found=found,
+            found=found.found,
             fix="Restore the table from a backup; nothing is promoted or scored until then.",
         )
     )
+
+
+def _as_it_is(settings: Settings) -> tuple[list[Recorded], int]:
+    """Return the entries in order, unverified, and how many the table says were appended."""
+    path = lake.ledger(settings, "decisions")
+    if not delta_tables.exists(path):
+        return [], 0
+    # Asked before the rows are read, so that another's append in between cannot look like a loss.
+    appended = delta_tables.transaction(path, SEQUENCE) or 0
+    rows = sorted(delta_tables.read(path).to_pylist(), key=lambda row: row["sequence"])
+    return [_entry(row) for row in rows], appended
+
+
+def _entry(row: dict[str, Any]) -> Recorded:
+    fields = {name: row[name] for name in Decision.__slots__}
+    decision = Decision(**{**fields, "as_of": row["as_of"].astimezone(UTC)})
+    return Recorded(row["sequence"], decision, row["previous"], row["digest"])
 
 
 def _schema() -> "pa.Schema":

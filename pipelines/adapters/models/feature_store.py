@@ -50,6 +50,40 @@ def rows_at(
     return _read(table, view, blocks)
 
 
+def versioned_rows_at(
+    table: Folder,
+    view: FeatureView,
+    known: KnownTables,
+    blocks: Sequence[tuple[datetime, datetime]],
+) -> "tuple[int, pa.Table | None]":
+    """Return what ``rows_at`` does, and the version of the table that holds these rows."""
+    describe(table, view, known, blocks)
+    version = delta_tables.version(table)
+    return version, _read(table, view, blocks, at_version=version)
+
+
+def rows_of_version(
+    table: Folder,
+    view: FeatureView,
+    blocks: Sequence[tuple[datetime, datetime]],
+    *,
+    version: int,
+) -> "pa.Table | None":
+    """Return the rows of the blocks as a version of the table has them; None when it has none.
+
+    Nothing is computed. Raises LakeError when the version cannot be read any more.
+    """
+    return _read(table, view, blocks, at_version=version)
+
+
+def is_described(
+    table: Folder, known: KnownTables, blocks: Sequence[tuple[datetime, datetime]]
+) -> bool:
+    """Tell whether ``describe`` would find nothing to compute: that of all blocks is current."""
+    done = delta_tables.transaction_versions(table, [_application(start) for start, _ in blocks])
+    return all(done.get(_application(start), 0) >= known.edition(start) for start, _ in blocks)
+
+
 def describe(
     table: Folder,
     view: FeatureView,
@@ -156,8 +190,13 @@ def written_rows_at(
 
 
 def _read(
-    table: Folder, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
+    table: Folder,
+    view: FeatureView,
+    blocks: Sequence[tuple[datetime, datetime]],
+    *,
+    at_version: int | None = None,
 ) -> "pa.Table | None":
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -165,11 +204,16 @@ def _read(
         return None
     low, high = min(start for start, _ in blocks), max(start for start, _ in blocks)
     where = f"{AS_OF} >= {delta_moment(low)} and {AS_OF} <= {delta_moment(high)}"
-    rows = delta_tables.read(table, where=where)
+    rows = delta_tables.read(table, where=where, at_version=at_version)
     wanted = pa.array([start for start, _ in blocks], pa.timestamp("us", tz="UTC"))
-    rows = rows.filter(pc.is_in(rows[AS_OF], wanted))
+    asked = pc.is_in(rows[AS_OF], wanted)
+    if not pc.all(asked).as_py():  # or each column would be copied to be the same
+        rows = rows.filter(asked)
     order = [(AS_OF, "ascending"), *((name, "ascending") for name in view.entity.key)]
-    return rows.sort_by(order) if rows.num_rows else None
+    if not rows.num_rows:
+        return None
+    places = pc.sort_indices(rows, sort_keys=order)
+    return rows if pc.all(pc.equal(places, np.arange(len(places)))).as_py() else rows.take(places)
 
 
 def _compute(

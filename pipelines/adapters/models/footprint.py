@@ -62,7 +62,7 @@ def _measure(settings: Settings, use_case: str, version: ModelVersion, model: An
     spent = []
     for _ in range(PASSES):
         before = time.process_time()
-        scorer.probability(rows)
+        scorer.answers(rows)
         spent.append(time.process_time() - before)
     return Footprint(
         rows=rows.num_rows,

@@ -1,20 +1,29 @@
 """Known tables of a use case: the lake's versions, laid out for features and labels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import stale_marks
 from pipelines.domain.business_rules import BusinessRule
-from pipelines.domain.contract import Table, silver_schema
+from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
 from pipelines.domain.features import FeatureView, KnownTables, compute_features
 from pipelines.domain.feed_slots import expects, is_stale
+from pipelines.domain.kind_problems import label_problem
 from pipelines.domain.labels import Label
 from pipelines.domain.output_problems import query_problems
 from pipelines.domain.outputs import Output
 from pipelines.errors import DeclarationError, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAMPS = (KNOWN_AT, "_sha256", "_row")
+"""Columns of a row's lineage that say which of two versions of a key stands."""
 
 
 def silver_versions(settings: Settings, use_case: str, view: FeatureView) -> dict[str, int]:
@@ -47,6 +56,52 @@ def load(
     known = KnownTables(versions, view.tables, label, marks=marks)
     known.prepare_labels(view.entity)
     return known
+
+
+def for_labels(
+    settings: Settings, use_case: str, view: FeatureView, label: Label, *, at: Mapping[str, int]
+) -> KnownTables:
+    """Read what labels need of the tables, pinned as in ``load``: they describe no entity.
+
+    For a training whose features are all described. Of the entity that is the key and the event
+    time, unless two of its versions became known at one moment: which of them stands depends on the
+    rest of their content. Lineage is read of a table alone that holds a key twice.
+    """
+    if label.table.name == view.entity.name:
+        return load(settings, use_case, view, label, at=at)
+    few = [column for column in view.entity.columns if column.name in _identity(view.entity)]
+    entity, versions, once = replace(view.entity, columns=few), {}, set()
+    for table in (entity, label.table):
+        rows = lake.versions(settings, use_case, [table], at=at, stamps=[KNOWN_AT])[table.name]
+        if _differ(rows, table.key):
+            once.add(table.name)
+            versions[table.name] = rows
+            continue
+        if table is entity and not _differ(rows, [*table.key, KNOWN_AT]):
+            entity = view.entity
+        whole = entity if table.name == entity.name else table
+        versions |= lake.versions(settings, use_case, [whole], at=at, stamps=STAMPS)
+    marks = stale_marks.of_tables(settings, use_case, view.tables, at=at)
+    known = KnownTables(versions, [entity, label.table], label, marks=marks, once=once)
+    known.prepare_labels(entity)
+    return known
+
+
+def _differ(rows: "pa.Table", columns: Sequence[str]) -> bool:
+    """Tell whether no two rows are the same in these columns."""
+    return bool(rows.group_by(list(columns)).aggregate([]).num_rows == rows.num_rows)
+
+
+def unread(
+    settings: Settings, use_case: str, view: FeatureView, *, at: Mapping[str, int]
+) -> KnownTables:
+    """Return what tells the ``edition`` of the view's tables, pinned as in ``load``, and holds none."""
+    marks = stale_marks.of_tables(settings, use_case, view.tables, at=at)
+    return KnownTables({}, [], None, marks=marks)
+
+
+def _identity(entity: Table) -> set[str | None]:
+    return {*entity.key, entity.event_time}
 
 
 def stale_tables(known: KnownTables, tables: tuple[Table, ...], as_of: datetime) -> list[str]:
@@ -85,6 +140,8 @@ def rehearse(
                 fix="Correct the rule, or add the column to the contract.",
             )
         ]
+    if (wrong := label_problem(label, known.label_type, f"label {label.name!r}")) is not None:
+        return [wrong]
     moment = datetime(2000, 1, 1, tzinfo=UTC)
     try:
         described = compute_features(known, view, as_of=moment, until=moment)
@@ -95,6 +152,8 @@ def rehearse(
         outputs,
         key=view.entity.key,
         label=label.name,
+        kind=label.kind,
+        value=label.value,
         described=described.schema,
         where="scoring",
     )

@@ -1,7 +1,6 @@
-"""MLflow: runs, candidate models, the champion's alias; the only module that calls MLflow."""
+"""MLflow: runs and candidate models, their files and what is kept beside them."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.models import decisions, mlflow_client, model_file
 from pipelines.adapters.models.trusted_types import TRUSTED_TYPES, refuse_untrusted, requirements
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence
-from pipelines.errors import ChampionUnresolved, Problem, PromotionRefused, ServiceUnavailable
+from pipelines.domain.prediction_kinds import Answer
+from pipelines.domain.training import frame_answers
+from pipelines.errors import ChampionUnresolved, Problem, PromotionRefused
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-CHAMPION = "champion"
 TRAIN_KEY = "headframe.train_key"
 EVIDENCE_FILE = "evidence/evidence.json"
 NOT_PART_OF_THE_MODEL = {"registered_model_meta"}
@@ -34,6 +34,7 @@ class ModelVersion:
     run_id: str
     artifact_sha256: str
     tags: Mapping[str, str]
+    name: str = ""
 
 
 def candidates_name(use_case: str) -> str:
@@ -45,7 +46,7 @@ def find_candidate(
     settings: Settings, use_case: str, key: str, *, tag: str = TRAIN_KEY
 ) -> ModelVersion | None:
     """Return the first candidate whose ``tag`` is ``key``, such as that of its training."""
-    client = _client(settings)
+    client = mlflow_client.client(settings)
     found = [
         _version(version)
         for version in client.search_model_versions(f"name = '{candidates_name(use_case)}'")
@@ -56,7 +57,7 @@ def find_candidate(
 
 def registered(settings: Settings) -> list[ModelVersion]:
     """Return every registered version of every model: candidates, and copies that were promoted."""
-    client = _client(settings)
+    client = mlflow_client.client(settings)
     found: list[ModelVersion] = []
     token = None
     while True:
@@ -74,6 +75,7 @@ def log_candidate(
     *,
     train_key: str,
     example: "pd.DataFrame",
+    answer: Answer = "probability",
     params: Mapping[str, object],
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
@@ -88,7 +90,7 @@ def log_candidate(
     import mlflow
     from mlflow.models import infer_signature
 
-    client = _client(settings)
+    client = mlflow_client.client(settings)
     if (done := find_candidate(settings, use_case, train_key)) is not None:
         return done
     refuse_untrusted(model, use_case)
@@ -107,7 +109,7 @@ def log_candidate(
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pip_requirements=requirements(model),
-            signature=infer_signature(example, model.predict_proba(example)[:, 1]),
+            signature=infer_signature(example, frame_answers(model, example, answer)),
         )
     failpoint("train.between_log_and_register")
     with tempfile.TemporaryDirectory() as folder:
@@ -127,10 +129,12 @@ def candidate(settings: Settings, use_case: str, version: str) -> ModelVersion:
     from mlflow.exceptions import MlflowException
 
     try:
-        return _version(_client(settings).get_model_version(candidates_name(use_case), version))
+        return _version(
+            mlflow_client.client(settings).get_model_version(candidates_name(use_case), version)
+        )
     except MlflowException as error:
-        if not _missing(error):
-            raise _unavailable(error) from error
+        if not mlflow_client.missing(error):
+            raise mlflow_client.unavailable(error) from error
         raise ChampionUnresolved(
             Problem(
                 where=f"{candidates_name(use_case)} version {version}",
@@ -142,28 +146,42 @@ def candidate(settings: Settings, use_case: str, version: str) -> ModelVersion:
 
 
 def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noqa: ANN401 - any estimator
-    """Return the fitted model after its files' digest was verified; raises ChampionUnresolved."""
-    import skops.io
+    """Return the fitted model, after its files' digest was held against the decisions ledger.
 
+    A version that the ledger does not know yet is held against its own tag. Raises
+    ChampionUnresolved when the files or the tag were changed, or hold anything but a model.
+    """
     uri = f"models:/{candidates_name(use_case)}/{wanted.version}"
+    recorded = decisions.artifact(settings, use_case, wanted.version) or wanted.artifact_sha256
+    if wanted.artifact_sha256 != recorded:
+        raise ChampionUnresolved(
+            Problem(
+                where=uri,
+                expected=f"the artifact of the decisions ledger, digest {recorded[:12]}",
+                found=f"digest {wanted.artifact_sha256[:12]} on the version in MLflow",
+                fix="Restore the version's tag, or train and promote another version.",
+            )
+        )
     with tempfile.TemporaryDirectory() as folder:
         tree = _download(settings, uri, folder)
         found = _tree_digest(tree)
-        if found != wanted.artifact_sha256:
+        if found != recorded:
+            more = ", ".join(model_file.strangers(tree))
             raise ChampionUnresolved(
                 Problem(
                     where=f"{uri} (artifact)",
-                    expected=f"files with digest {wanted.artifact_sha256[:12]}",
-                    found=f"digest {found[:12]}: they were changed after registration",
+                    expected=f"files with digest {recorded[:12]}",
+                    found=f"digest {found[:12]}: they were changed after registration"
+                    + (f"; {more} is no part of a model" if more else ""),
                     fix="Nothing is scored with it. Restore the files, or promote another version.",
                 )
             )
-        return skops.io.load(tree / "model.skops", trusted=list(TRUSTED_TYPES))
+        return model_file.read(tree, f"{uri} (artifact)")
 
 
 def experiment_id(settings: Settings, run_id: str) -> str:
     """Return the experiment of a run, which MLflow's pages are addressed by."""
-    return str(_client(settings).get_run(run_id).info.experiment_id)
+    return str(mlflow_client.client(settings).get_run(run_id).info.experiment_id)
 
 
 def artifact(settings: Settings, run_id: str, path: str) -> bytes:
@@ -174,7 +192,7 @@ def artifact(settings: Settings, run_id: str, path: str) -> bytes:
 
 def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[str, float]) -> None:
     """Attach an evidence bundle to a run; the same text again changes nothing."""
-    client = _client(settings)
+    client = mlflow_client.client(settings)
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
     keep(settings, run_id, EVIDENCE_FILE, text)
@@ -182,7 +200,7 @@ def log_evidence(settings: Settings, run_id: str, text: str, metrics: Mapping[st
 
 def keep(settings: Settings, run_id: str, path: str, text: str) -> None:
     """Keep a text beside a model as folder/name of its run; one that is there is replaced."""
-    client = _client(settings)
+    client = mlflow_client.client(settings)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / Path(path).name
         file.write_text(text, "utf-8")
@@ -213,79 +231,6 @@ def read_evidence(settings: Settings, run_id: str, digest: str) -> Evidence:
     return evidence
 
 
-def publish_champion(settings: Settings, use_case: str, wanted: ModelVersion) -> str:
-    """Copy a candidate to the registered model ``use_case``, once, and point the alias at it.
-
-    Returns the copy's version.
-    """
-    client = _client(settings)
-    copies = client.search_model_versions(f"name = '{use_case}'")
-    mine = [copy for copy in copies if copy.run_id == wanted.run_id]
-    copy = (
-        mine[0]
-        if mine
-        else client.copy_model_version(
-            f"models:/{candidates_name(use_case)}/{wanted.version}", use_case
-        )
-    )
-    failpoint("promote.between_copy_and_alias")
-    client.set_registered_model_alias(use_case, CHAMPION, copy.version)
-    return str(copy.version)
-
-
-def champion_run_id(settings: Settings, use_case: str) -> str | None:
-    """Return the run of the model version that the champion alias points at; None without one."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = _client(settings).get_model_version_by_alias(use_case, CHAMPION)
-    except MlflowException as error:
-        if not _missing(error):
-            raise _unavailable(error) from error
-        return None
-    return str(found.run_id)
-
-
-def _client(settings: Settings) -> "MlflowClient":
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    os.environ["MLFLOW_DISABLE_SCHEMA_DETAILS"] = "true"
-    import logging
-
-    import mlflow
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    # MLflow prints advice on conda and pip versions that no reader of a task log needs.
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    uri = settings.mlflow_uri
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
-    try:
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        raise _unavailable(error) from error
-    return client
-
-
-def _missing(error: "MlflowException") -> bool:
-    """Tell MLflow's "there is none" from a failure; a missing alias is an invalid parameter to it."""
-    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-
-
-def _unavailable(error: "MlflowException") -> ServiceUnavailable:
-    return ServiceUnavailable(
-        Problem(
-            where="MLflow",
-            expected="an answer from the tracking server",
-            found=f"{type(error).__name__} ({error.error_code})",
-            fix="Look at `headframe status` and `headframe logs mlflow`.",
-        )
-    )
-
-
 def _experiment(client: "MlflowClient", settings: Settings, use_case: str) -> str:
     found = client.get_experiment_by_name(use_case)
     if found is not None:
@@ -299,7 +244,7 @@ def _download(settings: Settings, uri: str, folder: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    _client(settings)
+    mlflow_client.client(settings)
     try:
         found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
         # MLflow answers an artifact folder that is gone with an empty one.
@@ -343,4 +288,5 @@ def _version(found: Any) -> ModelVersion:  # noqa: ANN401 - untyped library
         run_id=str(found.run_id),
         artifact_sha256=str(found.tags.get("headframe.artifact_sha256", "")),
         tags=dict(found.tags),
+        name=str(found.name),
     )

@@ -14,6 +14,7 @@ from pipelines.adapters.models.training_rows import label_of
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.contract import KNOWN_AT
+from pipelines.domain.expected_value import Ranked, RankedList, Value
 from pipelines.domain.features import (
     AS_OF,
     FeatureView,
@@ -21,10 +22,11 @@ from pipelines.domain.features import (
     compute_features,
     feature_digest,
 )
+from pipelines.domain.kind_problems import value_problem
 from pipelines.domain.labels import Label, labelled
 from pipelines.domain.refits import Lesson
 from pipelines.domain.windows import block_name, local_moment, next_scoring_time
-from pipelines.errors import NotEnoughData, Problem
+from pipelines.errors import DeclarationError, NotEnoughData, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,6 +168,26 @@ class ModelRows:
         as_of = datetime.fromisoformat(self.challenger.tags["headframe.as_of"])
         states = self.tables.label_states(self.view.entity, as_of)
         return labelled(rows, states, tuple(self.view.entity.key))
+
+
+def ranked(rows: "pa.Table", value: Value, listed: RankedList) -> Ranked:
+    """Return what the lists of these rows are judged with.
+
+    Raises DeclarationError for a value or a group that the rows do not have.
+    """
+    import pyarrow as pa
+
+    if unknown := [name for name in (value.column, *listed.per) if name not in rows.column_names]:
+        wanted = Value(unknown[0], value.unit)
+        raise DeclarationError(
+            value_problem("the list by expected value", wanted, rows.column_names)
+        )
+    groups = rows.select(list(listed.per)).to_pylist()
+    return Ranked(
+        listed=listed,
+        value=rows[value.column].cast(pa.float64()).to_numpy(zero_copy_only=False),
+        group=[tuple(row.values()) for row in groups] if listed.per else [()] * rows.num_rows,
+    )
 
 
 def _by_key(rows: "pa.Table | None", key: Sequence[str]) -> Mapping[tuple[object, ...], str]:

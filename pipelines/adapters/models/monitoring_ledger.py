@@ -1,7 +1,7 @@
 """The monitoring ledger: what every test said of every block, one row per model, block and test."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,16 @@ SEQUENCE = "monitoring"
 
 def read(settings: Settings, use_case: str, *, model_version: str | None = None) -> list[Judged]:
     """Return all that was judged, of one model version or of all, by block and test."""
-    return [_judged(row) for row in _rows(settings, use_case, model_version)]
+    only = None if model_version is None else _of_model(model_version)
+    return [_judged(row) for row in _rows(settings, use_case, only)]
+
+
+def by_model(settings: Settings, use_case: str) -> dict[str, list[Judged]]:
+    """Return all that was judged, by model version, each by block and test: one read for all."""
+    found: dict[str, list[Judged]] = {}
+    for row in _rows(settings, use_case):
+        found.setdefault(row["model_version"], []).append(_judged(row))
+    return found
 
 
 def keep(
@@ -32,26 +41,30 @@ def keep(
     as_of: datetime,
     run: str,
 ) -> None:
-    """Record answers in place of those of the same block and test; what says the same stays."""
+    """Record answers in place of those of the same block and test; what says the same stays.
+
+    Of what is there only the rows of these blocks are read.
+    """
     import pyarrow as pa
+
+    asked = _of_blocks(model_version, {one.block for one in judged})
 
     fresh = [
         {"model_version": model_version, "as_of": as_of, "run": run, **_row(one)} for one in judged
     ]
 
     def make(number: int) -> delta_tables.Change | None:
-        there = _rows(settings, use_case, model_version) if number else []
+        there = _rows(settings, use_case, asked) if number else []
         known = {(row["block"], row["test"]): row for row in there}
         changed = [
             row for row in fresh if _said(known.get((row["block"], row["test"]))) != _said(row)
         ]
         if not changed:
             return None
-        blocks = sorted({row["block"] for row in changed})
+        blocks = {row["block"] for row in changed}
         told = {key: row for key, row in known.items() if key[0] in blocks}
         told |= {(row["block"], row["test"]): row for row in changed}
-        listed = ", ".join(map(delta_tables.quoted, blocks))
-        where = f"model_version = {delta_tables.quoted(model_version)} and block in ({listed})"
+        where = _of_blocks(model_version, blocks)
         return delta_tables.Change(
             rows=pa.Table.from_pylist(list(told.values()), schema=_schema()),
             metadata={"stage": "monitor", "run": run, "as_of": as_of.isoformat()},
@@ -62,14 +75,20 @@ def keep(
         delta_tables.commit_next(lake.monitoring(settings, use_case), _schema(), SEQUENCE, make)
 
 
-def _rows(settings: Settings, use_case: str, model_version: str | None) -> list[dict[str, Any]]:
+def _of_model(model_version: str) -> str:
+    return f"model_version = {delta_tables.quoted(model_version)}"
+
+
+def _of_blocks(model_version: str, blocks: Collection[str]) -> str:
+    listed = ", ".join(map(delta_tables.quoted, sorted(blocks)))
+    return f"{_of_model(model_version)} and block in ({listed})"
+
+
+def _rows(settings: Settings, use_case: str, where: str | None = None) -> list[dict[str, Any]]:
     table = lake.monitoring(settings, use_case)
     if not delta_tables.exists(table):
         return []
-    only = (
-        None if model_version is None else f"model_version = {delta_tables.quoted(model_version)}"
-    )
-    rows: list[dict[str, Any]] = delta_tables.read(table, where=only).to_pylist()
+    rows: list[dict[str, Any]] = delta_tables.read(table, where=where).to_pylist()
     return sorted(rows, key=lambda row: (row["block"], row["test"]))
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
-from pipelines.domain.performance import BlockPerformance
+from pipelines.domain.performance import OF_KIND, BlockPerformance
+from pipelines.domain.prediction_kinds import BINARY, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,7 @@ def keep(
     *,
     as_of: datetime,
     run: str,
+    kind: Kind = BINARY,
 ) -> None:
     """Replace the performance table by these blocks unless it says the same already."""
     if not blocks:
@@ -27,7 +29,8 @@ def keep(
     import pyarrow as pa
 
     table = lake.performance(settings, use_case)
-    rows = pa.Table.from_pylist([block.as_row() for block in blocks], schema=_schema())
+    schema = _schema(kind)
+    rows = pa.Table.from_pylist([block.as_row(kind) for block in blocks], schema=schema)
 
     def make(number: int) -> delta_tables.Change | None:
         current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []
@@ -40,10 +43,10 @@ def keep(
             replace="true",
         )
 
-    delta_tables.commit_next(table, _schema(), "performance", make)
+    delta_tables.commit_next(table, schema, "performance", make)
 
 
-def _schema() -> "pa.Schema":
+def _schema(kind: Kind) -> "pa.Schema":
     import pyarrow as pa
 
     return pa.schema(
@@ -58,5 +61,6 @@ def _schema() -> "pa.Schema":
             ("log_loss", pa.float64()),
             ("auc", pa.float64()),
             ("model_versions", pa.string()),
+            *((name, pa.float64()) for name in OF_KIND[kind.name]),
         ]
     )

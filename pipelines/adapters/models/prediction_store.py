@@ -10,9 +10,17 @@ from pipelines.adapters.delta import delta_tables, partitions, pinned_files
 from pipelines.adapters.delta.delta_commits import Commit
 from pipelines.adapters.delta.partitions import Held, Layout, Swap
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.models.prediction_layouts import (
+    CURRENT,
+    WINDOW,
+    layout,
+    refuse_other_kind,
+    refused_layout,
+)
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
-from pipelines.domain.scoring import PartFile, WindowPlan, window_name
+from pipelines.domain.scoring import PartFile, WindowPlan
+from pipelines.domain.slots import SLOT, slot_of, window_name
 from pipelines.errors import PlanOvertaken, Problem
 
 if TYPE_CHECKING:
@@ -24,12 +32,6 @@ __all__ = [
     "CURRENT", "Standing", "current", "current_run_key", "layers", "layout", "publish",
     "refused_layout", "standing", "standing_refused", "window_name",
 ]  # fmt: skip
-
-WINDOW = "prediction_window"
-"""Partition column: the slot and scoring time that a commit replaces."""
-
-CURRENT = (WINDOW, "run_key", "generation")
-"""What one commit says of all rows of a window: its partition."""
 
 REASON = "replaced_because"
 """Partition column of the history."""
@@ -49,39 +51,6 @@ class Standing:
     files: tuple[str, ...]
 
 
-def layout(key: "Sequence[pa.Field]") -> Layout:
-    """Return the layout of a prediction table for entities of this key."""
-    import pyarrow as pa
-
-    moment, text = pa.timestamp("us", tz="UTC"), pa.string()
-    return Layout(
-        schema=pa.schema(
-            [
-                *key,
-                ("scored_for", moment), ("as_of", moment), ("event_time", moment),
-                ("slot", text), ("model_version", text), ("model_run", text),
-                ("artifact_sha256", text), ("evidence_digest", text), ("feature_digest", text),
-                ("declaration_digest", text), ("stale_tables", text),
-                ("raw_prediction", pa.float64()), ("prediction", pa.float64()), ("rule", text),
-                (WINDOW, text), ("run_key", text), ("generation", pa.int64()),
-            ]
-        ),
-        partition_by=CURRENT,
-    )  # fmt: skip
-
-
-def refused_layout(key: "Sequence[pa.Field]") -> Layout:
-    """Return the layout of a table of refused rows for entities of this key."""
-    import pyarrow as pa
-
-    moment, text = pa.timestamp("us", tz="UTC"), pa.string()
-    fields = [
-        *key, ("scored_for", moment), ("as_of", moment), ("event_time", moment),
-        ("reason", text), ("run", text), ("model_version", text), (WINDOW, text), ("run_key", text),
-    ]  # fmt: skip
-    return Layout(schema=pa.schema(fields), partition_by=(WINDOW, "run_key"))
-
-
 def standing(settings: Settings, use_case: str) -> list[Standing]:
     """Return the current generation of every window that has predictions, sorted by window.
 
@@ -98,7 +67,7 @@ def standing(settings: Settings, use_case: str) -> list[Standing]:
 
 def current(settings: Settings, use_case: str, window: str) -> Standing | None:
     """Return the current generation of one window; None when it has no predictions."""
-    held = partitions.held(lake.predictions(settings, use_case))
+    held = partitions.held(lake.predictions(settings, use_case, slot_of(window)))
     files = held.files(WINDOW, window) if held else []
     return _standing(window, files) if files else None
 
@@ -114,8 +83,9 @@ def standing_refused(settings: Settings, use_case: str, window: str) -> tuple[st
 
     Known by its transactions, so that a window in which every row was refused has them, too.
     """
-    held = partitions.held(lake.refused_predictions(settings, use_case))
-    said = layers(settings, use_case).newest(window)
+    slot = slot_of(window)
+    held = partitions.held(lake.refused_predictions(settings, use_case, slot))
+    said = layers(settings, use_case, slot).newest(window)
     if held is None or said is None:
         return ()
     files = held.files(WINDOW, window)
@@ -175,9 +145,9 @@ class Layers:
         )
 
 
-def layers(settings: Settings, use_case: str) -> Layers:
-    """Return what the log says of every window's publications."""
-    table = lake.predictions(settings, use_case)
+def layers(settings: Settings, use_case: str, slot: str = SLOT) -> Layers:
+    """Return what the log says of every publication of a slot's windows."""
+    table = lake.predictions(settings, use_case, slot)
     return Layers(
         numbers=partitions.transactions(table, "score:"),
         scored=partitions.transactions(table, "scored:"),
@@ -192,7 +162,7 @@ def bits(run_key: str) -> int:
 
 def is_published(settings: Settings, use_case: str, window: WindowPlan) -> bool:
     """Tell whether this very plan of a window was published. Raises PlanOvertaken as ``publish``."""
-    held = partitions.held(lake.predictions(settings, use_case))
+    held = partitions.held(lake.predictions(settings, use_case, slot_of(window.window)))
     return held is not None and _is_done(held, use_case, window)
 
 
@@ -204,19 +174,21 @@ def publish(
     files: Sequence[PartFile],
     refused: Sequence[PartFile],
     key: "Sequence[pa.Field]",
+    valued: bool = False,
     metadata: Mapping[str, object],
 ) -> Commit:
     """Make files the current predictions of a window, in one commit; done already is a no-op.
 
     What they replace is in the history before, with the reason, and refused rows are in their table
     before. Raises PlanOvertaken when another run published the window since the plan was made: its
-    predictions may be newer than these.
+    predictions may be newer than these. Raises LakeError when the table's rows have no value and
+    these have, or the reverse.
     """
-    table, history = (
-        lake.predictions(settings, use_case),
-        lake.prediction_history(settings, use_case),
-    )
-    chosen = layout(key)
+    slot = slot_of(window.window)
+    table = lake.predictions(settings, use_case, slot)
+    history = lake.prediction_history(settings, use_case, slot)
+    chosen = layout(key, valued=valued)
+    refuse_other_kind(table, use_case, valued=valued)
 
     def decide(held: Held) -> Swap | None:
         if _is_done(held, use_case, window):
@@ -226,7 +198,7 @@ def publish(
             _keep(history, table, chosen, old, window)
             failpoint("score.between_history_and_predictions")
         if refused:
-            aside = lake.refused_predictions(settings, use_case)
+            aside = lake.refused_predictions(settings, use_case, slot)
             _set_aside(aside, refused_layout(key), window, refused, metadata)
             failpoint("score.between_refused_and_predictions")
         generation = window.number + 1

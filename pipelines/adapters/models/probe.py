@@ -5,10 +5,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters.models import mlflow_registry
+from pipelines.adapters.models import answer_tags, mlflow_registry
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.fused_encoder import fuse
+from pipelines.domain.prediction_kinds import Answer
 from pipelines.domain.probe import (
     PREDICTION,
     Proof,
@@ -17,7 +18,7 @@ from pipelines.domain.probe import (
     prove,
     usual_values,
 )
-from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.domain.training import FeatureColumns, answers
 from pipelines.errors import ChampionUnresolved, Problem
 
 if TYPE_CHECKING:
@@ -42,15 +43,21 @@ def files(folder: Path) -> dict[str, Path]:
     return {"probe": folder / Path(FILE).name, "reference": folder / Path(REFERENCE).name}
 
 
-def write(model: Any, rows: "pa.Table", columns: FeatureColumns, folder: Path) -> Proof:  # noqa: ANN401 - any estimator
+def write(
+    model: Any,  # noqa: ANN401 - any estimator
+    rows: "pa.Table",
+    columns: FeatureColumns,
+    folder: Path,
+    answer: Answer,
+) -> Proof:
     """Write the probe set with what the pipeline says of it; return which scorer says the same."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    said = positive_probability(model, rows, columns)
+    said = answers(model, rows, columns, answer)
     kept = rows.append_column(PREDICTION, pa.array(said, pa.float64()))
     pq.write_table(kept, files(folder)["probe"])
-    return prove(model, rows, columns, said)
+    return prove(model, rows, columns, said, answer)
 
 
 def write_reference(rows: "pa.Table", columns: FeatureColumns, folder: Path) -> None:
@@ -99,17 +106,17 @@ def scorer(settings: Settings, use_case: str, version: ModelVersion, model: Any)
     """
     import pyarrow.parquet as pq
 
-    columns = feature_columns(version)
-    plain = Scorer(model=model, columns=columns, fused=None)
+    columns, answer = feature_columns(version), answer_tags.answer(version)
+    plain = Scorer(model=model, columns=columns, fused=None, answer=answer)
     digest = version.tags.get(DIGEST)
     if digest is None:
         return plain
     rows = pq.read_table(BytesIO(mlflow_registry.artifact(settings, version.run_id, FILE)))
     if version.tags[SCORER] == "fused":
-        fused = fuse(model, columns)
-        if fused and digest_of(fused.positive_probability(rows)) == digest:
-            return Scorer(model=model, columns=columns, fused=fused)
-    found = positive_probability(model, rows, columns)
+        fused = fuse(model, columns, answer)
+        if fused and digest_of(fused.answers(rows)) == digest:
+            return Scorer(model=model, columns=columns, fused=fused, answer=answer)
+    found = answers(model, rows, columns, answer)
     if digest_of(found) != digest:
         raise _other_predictions(use_case, version, rows, found)
     return plain

@@ -3,11 +3,19 @@
 import json
 from datetime import datetime
 
-from pipelines.adapters.models import decisions, mlflow_registry, probe, search_record
+from pipelines.adapters.models import (
+    answer_tags,
+    decisions,
+    mlflow_registry,
+    probe,
+    reproductions,
+    search_record,
+)
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.registered import Answered, Registered
+from pipelines.domain.succession import STARTS
 from pipelines.domain.windows import block_name
 from pipelines.errors import NotEnoughData, Problem
 
@@ -37,7 +45,7 @@ def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> R
     made = [
         entry
         for entry in decisions.read_all(settings, use_case)
-        if entry.decision.version == version and entry.decision.kind != "promoting"
+        if entry.decision.version == version and entry.decision.kind not in STARTS
     ]
     return Registered(
         use_case=use_case,
@@ -51,7 +59,8 @@ def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> R
         searched=tags.get(search_record.SEARCHED, ""),
         training_window=(first, last),
         held_out_window=(min(days), max(days)),
-        positive_share=float(tags["headframe.training_rate"]),
+        positive_share=answer_tags.rate(found),
+        typical=answer_tags.typical(found),
         numeric=columns.numeric,
         categorical=columns.categorical,
         data_versions=json.loads(tags["headframe.data_versions"]),
@@ -68,6 +77,7 @@ def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> R
             )
             for entry in made
         ),
+        reproductions=tuple(reproductions.of_version(settings, use_case, version)),
     )
 
 

@@ -18,6 +18,7 @@ from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.business_rules import PREDICTION
 from pipelines.domain.promises import Promise, count_broken, ranges
 from pipelines.domain.scoring import PartFile, ScoredPart, ScoredShare, ScorePlan, WindowPlan
+from pipelines.domain.slots import slot_of
 from pipelines.domain.sql_text import quoted, read_parquet
 
 if TYPE_CHECKING:
@@ -90,25 +91,27 @@ def carried(
     *,
     key: "Sequence[pa.Field]",
     made: Sequence[ScoredShare],
+    valued: bool = False,
 ) -> Carried:
     """Write the rows of a window's current generation whose entities were not scored anew.
 
     Predictions and refused rows are carried into the next generation as they are, with their own
     ``as_of``: so each entity of a window is in one of the two, once. None of a window that is
-    scored whole.
+    scored whole. ``valued`` says that rows have a value, as a ranking's do.
     """
     if not window.is_late:
         return Carried()
-    table = lake.predictions(settings, plan.use_case)
-    aside = lake.refused_predictions(settings, plan.use_case)
+    table = lake.predictions(settings, plan.use_case, plan.slot)
+    aside = lake.refused_predictions(settings, plan.use_case, plan.slot)
     standing = prediction_store.current(settings, plan.use_case, window.window)
     refused = prediction_store.standing_refused(settings, plan.use_case, window.window)
     with ExitStack() as stack:
         names = [column.name for column in key]
-        left = stack.enter_context(_left(settings, plan.use_case, names, made))
+        left = stack.enter_context(_left(table, aside, names, made))
         kept = []
+        chosen_layout = prediction_store.layout(key, valued=valued)
         for folder, files, layout in (
-            (table, standing.files if standing else (), prediction_store.layout(key)),
+            (table, standing.files if standing else (), chosen_layout),
             (aside, refused, prediction_store.refused_layout(key)),
         ):
             chosen = layout.in_files
@@ -133,26 +136,26 @@ def _judged(
     found = prediction_store.current(settings, use_case, window)
     if found is None:
         return Judged()
-    table = lake.predictions(settings, use_case)
+    slot = slot_of(window)
+    table = lake.predictions(settings, use_case, slot)
     standing = _judge(_predictions(table, found.files), promises)
     if not standing.broken or not made:
         return standing
-    with _left(settings, use_case, key, made) as left:
+    with _left(table, lake.refused_predictions(settings, use_case, slot), key, made) as left:
         rows = left(table, found.files, [PREDICTION])
         return _judge(rows.to_arrow_reader(BATCH_ROWS), promises)
 
 
 @contextmanager
 def _left(
-    settings: Settings, use_case: str, key: Sequence[str], made: Sequence[ScoredShare]
+    table: Folder, aside: Folder, key: Sequence[str], made: Sequence[ScoredShare]
 ) -> Iterator["Left"]:
-    """Lend a question for columns of the rows, in files of a folder, whose entity is not in ``made``."""
+    """Lend a question for columns of the rows, in files of a folder, whose entity is not in ``made``.
+
+    Those lie in the folders of predictions and of refused rows.
+    """
     import duckdb
 
-    table, aside = (
-        lake.predictions(settings, use_case),
-        lake.refused_predictions(settings, use_case),
-    )
     anew = [(table, file.name) for share in made for file in share.files]
     anew += [(aside, file.name) for share in made for file in share.refused_files]
     with (

@@ -1,6 +1,6 @@
 """Training rows: the feature rows with final labels that a model learns from and is held to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import TYPE_CHECKING
@@ -9,10 +9,17 @@ from pipelines.adapters import lake
 from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import AS_OF, FeatureView, feature_digest, feature_names
-from pipelines.domain.labels import Label, labelled
+from pipelines.domain.kind_problems import label_problem, value_problem
+from pipelines.domain.labels import LABEL, Label, labelled
 from pipelines.domain.metrics import MINIMUM_BLOCKS
 from pipelines.domain.search import FoldRows
-from pipelines.domain.training import FeatureColumns, Training, feature_columns, feature_frame
+from pipelines.domain.training import (
+    FeatureColumns,
+    Training,
+    feature_columns,
+    feature_frame,
+    refuse_other_answers,
+)
 from pipelines.domain.windows import (
     Fold,
     Split,
@@ -23,7 +30,7 @@ from pipelines.domain.windows import (
     validation_folds,
     windowed,
 )
-from pipelines.errors import NotEnoughData, Problem
+from pipelines.errors import DeclarationError, NotEnoughData, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +45,8 @@ class TrainingRows:
     """The rows to train on with their label, the held-out ones, and the split they come from.
 
     Rows are in canonical order. ``folds`` are empty where nothing is searched; their rows lie in
-    ``labelled``, which holds no row that is held out.
+    ``labelled``, which holds no row that is held out. ``versions`` are those of the tables that all
+    of them were read from, by dotted name.
     """
 
     rows: "pa.Table"
@@ -49,6 +57,7 @@ class TrainingRows:
     folds: tuple[Fold, ...]
     labelled: "pa.Table"
     features: str
+    versions: Mapping[str, int]
 
     def window(self, timezone: str) -> tuple[str, str]:
         """Return first and last training block by local ISO date."""
@@ -88,16 +97,26 @@ def choose(
 
     Raises NotEnoughData when too few blocks have final labels, or all labels are the same.
     """
-    tables = known.load(settings, use_case, view, label)
+    import pyarrow.compute as pc
+
+    versions = known.silver_versions(settings, use_case, view)
     digest = feature_digest(view, label)
     folder = lake.features(settings, use_case, digest)
     blocks = _final_blocks(label, training, at_time, timezone, as_of)
-    rows = feature_store.rows_at(folder, view, tables, blocks)
+    unread = known.unread(settings, use_case, view, at=versions)
+    described = feature_store.is_described(folder, unread, blocks)
+    load = known.for_labels if described else known.load
+    tables = load(settings, use_case, view, label, at=versions)
+    version, rows = feature_store.versioned_rows_at(folder, view, tables, blocks)
     if rows is None:
         raise _too_few(use_case, 0, training)
+    columns = feature_columns(rows, feature_names(rows, view.entity))
+    _refuse_other_kind(use_case, label, rows, columns)
+    refuse_other_answers(training, columns, label.kind)
     states = tables.label_states(view.entity, as_of)
     final = labelled(rows, states, tuple(view.entity.key))
-    times = sorted(set(final[AS_OF].to_pylist()))
+    _refuse_other_label(use_case, label, final)
+    times = sorted(pc.unique(final[AS_OF]).to_pylist())
     found = [(start, next_scoring_time(start, at_time, timezone)) for start in times]
     split = forward_split(found, training.split, gap=label.final_after)
     if len(split.training) < MINIMUM_BLOCKS:
@@ -120,11 +139,12 @@ def choose(
         rows=chosen,
         held_out=held_out,
         label=label_of(chosen),
-        columns=feature_columns(rows, feature_names(rows, view.entity)),
+        columns=columns,
         split=split,
         folds=folds,
         labelled=learnable_rows,
         features=digest,
+        versions={**versions, f"gold.features.{use_case}": version},
     )
 
 
@@ -134,12 +154,21 @@ def at(rows: "pa.Table", times: Sequence[datetime]) -> "pa.Table":
     import pyarrow.compute as pc
 
     wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
-    return rows.filter(pc.is_in(rows[AS_OF], wanted)).combine_chunks()
+    chosen = pc.is_in(rows[AS_OF], wanted)
+    first, count = pc.index(chosen, True).as_py(), pc.sum(chosen).as_py() or 0
+    # Rows that lie together are shared and not copied: a training may hold most of the memory.
+    if pc.all(chosen.slice(max(first, 0), count)).as_py():
+        return rows.slice(max(first, 0), count).combine_chunks()
+    return rows.filter(chosen).combine_chunks()
 
 
 def label_of(rows: "pa.Table") -> "np.ndarray":
-    """Return the labels of labelled rows as 0 and 1."""
-    found: np.ndarray = rows["label"].to_numpy(zero_copy_only=False).astype("int8")
+    """Return the labels of labelled rows as 0 and 1, or as the numbers that they are."""
+    import pyarrow as pa
+
+    column = rows[LABEL]
+    kind = "float64" if pa.types.is_floating(column.type) else "int8"
+    found: np.ndarray = column.to_numpy(zero_copy_only=False).astype(kind)
     return found
 
 
@@ -181,15 +210,36 @@ def _too_few_to_search(use_case: str, found: int, training: Training) -> NotEnou
 
 
 def _refuse_one_class(use_case: str, label: Label, rows: "pa.Table") -> None:
-    """Raise NotEnoughData unless there are rows of both classes."""
+    """Raise NotEnoughData unless there are rows of both classes, or of more than one number."""
     values = label_of(rows)
     if values.min() != values.max():
         return
+    always = "true" if values[0] else "false"
     raise NotEnoughData(
         Problem(
             where=f"training of {use_case}, label {label.name!r}",
-            expected="rows where it is true and rows where it is not",
-            found=f"{'true' if values[0] else 'false'} in all {len(values)} rows",
+            expected="rows where it is true and rows where it is not"
+            if label.unit is None
+            else "rows with more than one number",
+            found=f"{always if label.unit is None else 'the same'} in all {len(values)} rows",
             fix=f"Look at the rule {label.rule!r}, or wait for more labels.",
         )
     )
+
+
+def _refuse_other_label(use_case: str, label: Label, rows: "pa.Table") -> None:
+    """Raise DeclarationError where a label without a unit is no condition."""
+    where = f"training of {use_case}, label {label.name!r}"
+    if (wrong := label_problem(label, str(rows.schema.field(LABEL).type), where)) is not None:
+        raise DeclarationError(wrong)
+
+
+def _refuse_other_kind(
+    use_case: str, label: Label, rows: "pa.Table", columns: FeatureColumns
+) -> None:
+    """Raise DeclarationError unless the value of a ranking is a numeric feature."""
+    if label.value is None:
+        return
+    numbers = [name for name in columns.numeric if str(rows.schema.field(name).type) != "bool"]
+    if label.value.column not in numbers:
+        raise DeclarationError(value_problem(f"training of {use_case}", label.value, numbers))

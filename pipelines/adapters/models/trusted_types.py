@@ -12,7 +12,11 @@ TRUSTED_TYPES = (
     "functools.partial",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # Of forests; like the line above it holds node numbers that scikit-learn follows unchecked, so
+    # a file is loaded only once its digest was compared.
+    "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
 """Types beyond skops' own list that a model file may construct: of libraries only, none a user's."""

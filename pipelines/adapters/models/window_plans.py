@@ -11,13 +11,12 @@ from pipelines.adapters.silver import made_marks
 from pipelines.domain.scoring import (
     FIRST,
     REPLACED,
-    SLOT,
     LateWindow,
     Unit,
     WindowPlan,
     run_key,
-    window_name,
 )
+from pipelines.domain.slots import SLOT, window_name
 
 if TYPE_CHECKING:
     from pipelines.adapters.stores.object_store import Folder
@@ -41,6 +40,7 @@ class Pinned:
     tables: Mapping[str, int]
     model_version: str
     declared: str
+    slot: str = SLOT
 
 
 def plan_windows(
@@ -63,7 +63,7 @@ def plan_windows(
 def _plan(
     pinned: Pinned, layers: Layers, wanted: LateWindow
 ) -> tuple[WindowPlan, tuple[Unit, ...]]:
-    name = window_name(SLOT, wanted.scored_for)
+    name = window_name(pinned.slot, wanted.scored_for)
     digest = pinned.digests.get(wanted.as_of, "")
     is_late = wanted.as_of > wanted.scored_for
     key = run_key(

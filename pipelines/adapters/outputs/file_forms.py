@@ -16,12 +16,11 @@ from pipelines.adapters.outputs.output_rows import FEATURE_DIGEST, Subject, Wind
 from pipelines.adapters.outputs.row_reasons import Models
 from pipelines.adapters.settings import Settings
 from pipelines.domain.outputs import (
-    KEPT,
     CsvFile,
     Output,
     ParquetFile,
     TopN,
-    prediction_column,
+    kept_columns,
     shown_columns,
 )
 
@@ -45,8 +44,8 @@ def opened(
     settings: Settings, subject: Subject, output: Output, window: Window
 ) -> Iterator[tuple["duckdb.DuckDBPyConnection", Sequence[str]]]:
     """Lend the rows of a window as an output shows them, and the columns it shows, in order."""
-    columns = shown_columns(output, key=subject.key, label=subject.label)
-    own = {*subject.key, prediction_column(subject.label), *KEPT}
+    columns = shown_columns(output, key=subject.key, label=subject.label, kind=subject.kind)
+    own = {*subject.key, subject.prediction, *kept_columns(subject.kind)}
     features = [name for name in columns if name not in own]
     with output_rows.opened(settings, subject, window, features) as connection:
         yield connection, columns
@@ -67,7 +66,7 @@ def write(models: Models, subject: Subject, output: FileOutput, window: Window, 
                 output,
                 window,
                 use_case=subject.use_case,
-                prediction=prediction_column(subject.label),
+                prediction=subject.prediction,
                 rows=listed,
                 columns=columns,
                 explained=explained,

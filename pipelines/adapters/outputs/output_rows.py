@@ -12,8 +12,9 @@ from pipelines.adapters.delta import delta_tables, pinned_files
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.feature_query import AS_OF
-from pipelines.domain.outputs import KEPT, TopN, prediction_column
-from pipelines.domain.scoring import SLOT, window_name
+from pipelines.domain.outputs import TopN, kept_columns, prediction_column
+from pipelines.domain.prediction_kinds import BINARY, Kind
+from pipelines.domain.slots import SLOT, window_name
 from pipelines.domain.sql_text import delta_moment, literal, quoted
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ RANK = "rank"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whose predictions: use case, entity key, the label's name, the digest of the feature view."""
+    """Whose predictions: use case, entity key, the label's name and kind, the feature view's digest."""
 
     use_case: str
     key: tuple[str, ...]
     label: str
     features: str
+    kind: Kind = BINARY
+
+    @property
+    def prediction(self) -> str:
+        """The column under which outputs show the final prediction."""
+        return prediction_column(self.label, self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ def opened(
 ) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Lend a DuckDB in which view ``output_rows`` holds the window's rows, to be read once.
 
-    Columns: key, the prediction as ``p_<label>``, what ``outputs.KEPT`` names, and ``features``. A
+    Columns: key, the prediction as ``p_<label>``, what ``kept_columns`` names, and ``features``. A
     row's features are those of its own ``as_of`` and feature view; one that has no such feature
     gets an empty cell.
     """
@@ -124,7 +131,9 @@ def opened(
             predictions, where=window.where, at_version=window.version
         )
         connection.register("predicted", reader)
-        names = ", ".join(f"p.{quoted(name)}" for name in (*subject.key, *KEPT))
+        names = ", ".join(
+            f"p.{quoted(name)}" for name in (*subject.key, *kept_columns(subject.kind))
+        )
         joined = ""
         if features:
             _register_features(connection, settings, subject, window, features)
@@ -133,7 +142,7 @@ def opened(
             names += "".join(f", f.{quoted(name)}" for name in features)
         connection.execute(
             f"create view {ROWS} as select {names}, "  # noqa: S608 - names of the declaration
-            f"p.prediction as {quoted(prediction_column(subject.label))}, "
+            f"p.prediction as {quoted(subject.prediction)}, "
             f"p.feature_digest as {FEATURE_DIGEST} from predicted p {joined}"
         )
         yield connection

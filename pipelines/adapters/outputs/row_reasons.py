@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.models import mlflow_registry, probe
+from pipelines.adapters.models import answer_tags, mlflow_registry, probe
 from pipelines.adapters.outputs.output_rows import FEATURE_DIGEST, Subject, feature_rows
 from pipelines.adapters.outputs.top_list import Explained
 from pipelines.adapters.settings import Settings
 from pipelines.domain.reasons import Reason, Value, reasons
-from pipelines.domain.training import FeatureColumns, positive_probability
+from pipelines.domain.training import FeatureColumns, answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,8 @@ NO_REFERENCE = "the model was registered without usual values: train and promote
 OTHER_FEATURES = "their feature rows were replaced since they were scored: score the window again"
 
 CLOSE = 1e-9
-"""Probability by which a model may differ from itself on other batches (sums in another order)."""
+"""By how much a model may differ from itself on other batches (sums in another order): in probability,
+or as a share of a number."""
 
 
 class Models:
@@ -41,7 +42,9 @@ class Models:
             self._loaded[version] = _Model(
                 columns=columns,
                 usual={name: reference[name] for name in columns.all if name in reference},
-                predict=partial(positive_probability, estimator, columns=columns),
+                predict=partial(
+                    answers, estimator, columns=columns, answer=answer_tags.answer(found)
+                ),
             )
         return self._loaded[version]
 
@@ -90,7 +93,7 @@ def _of_one_model(
     if not rows.num_rows:  # an estimator takes no empty matrix
         return Explained(reasons=found, missing=OTHER_FEATURES)
     scored_as = listed["raw_prediction"].to_numpy()[rows["place"].to_numpy()]
-    same = np.abs(model.predict(rows) - scored_as) <= CLOSE
+    same = np.abs(model.predict(rows) - scored_as) <= CLOSE * np.maximum(1.0, np.abs(scored_as))
     kept = rows.filter(pa.array(same))
     told = reasons(model.predict, kept.select(model.columns.all), model.usual, most=most)
     for place, mine in zip(kept["place"].to_pylist(), told, strict=True):

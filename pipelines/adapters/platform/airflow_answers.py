@@ -61,6 +61,8 @@ class Run:
     run_id: str
     state: str
     conf: Mapping[str, Any]
+    asked_for_by: str
+    """The user who started it; empty when it started itself."""
     started_at: datetime | None
     ended_at: datetime | None
 
@@ -77,6 +79,7 @@ class Run:
             run_id=content["dag_run_id"],
             state=content["state"],
             conf=content["conf"] or {},
+            asked_for_by=content.get("triggering_user_name") or "",
             started_at=_time(content["start_date"]),
             ended_at=_time(content["end_date"]),
         )
@@ -124,6 +127,8 @@ class Question:
     options: tuple[str, ...]
     assigned_users: tuple[str, ...]
     """Ids of who may answer; empty means anybody who may edit the DAG."""
+    fixed: Mapping[str, Any]
+    """Fields of its form whose value is fixed; an answer repeats them."""
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
@@ -138,6 +143,40 @@ class Question:
             body=content["body"] or "",
             options=tuple(content["options"]),
             assigned_users=tuple(user["id"] for user in content["assigned_users"]),
+            fixed={
+                name: field["value"]
+                for name, field in content["params"].items()
+                if "const" in field["schema"] and field["schema"]["const"] == field["value"]
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a person said to a question. Airflow takes one, and lets nobody change it."""
+
+    question: Question
+    user_id: str
+    """Airflow's own; empty when a time limit answered."""
+    user_name: str
+    chosen: tuple[str, ...]
+    form: Mapping[str, Any]
+    at: datetime
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self | None:
+        """Read one from Airflow's JSON; None while there is none."""
+        at = _time(content["responded_at"])
+        if at is None:
+            return None
+        user = content["responded_by_user"] or {"id": "", "name": ""}
+        return cls(
+            question=Question.read(content),
+            user_id=user["id"],
+            user_name=user["name"],
+            chosen=tuple(content["chosen_options"] or ()),
+            form=content["params_input"] or {},
+            at=at,
         )
 
 

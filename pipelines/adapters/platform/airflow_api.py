@@ -12,6 +12,7 @@ import stamina
 
 from pipelines.adapters.platform import airflow_home, ports
 from pipelines.adapters.platform.airflow_answers import (
+    Answer,
     ComponentHealth,
     Dag,
     ImportFailure,
@@ -40,6 +41,9 @@ LONGEST_MESSAGE = 400
 
 RESTING = "awaiting_input"
 """Airflow's state of a task that waits for a person, and whose worker has let go of it."""
+
+PERSON = ("id", "name", "mail")
+"""What is told of a user."""
 
 ANY = "~"
 """In the place of a DAG's or run's id: all of them."""
@@ -150,6 +154,19 @@ class AirflowApi:
         resting = (c for c in found if c["task_instance"]["state"] == RESTING)
         return tuple(Question.read(content) for content in resting)
 
+    def answers(self, dag_id: str, task_id: str, run_id: str = ANY) -> tuple[Answer, ...]:
+        """List what was answered to the questions of a task, in one run or in all."""
+        path = f"{_run_path(dag_id, run_id)}/hitlDetails"
+        found = self._pages(path, "hitl_details", task_id=task_id, response_received="true")
+        read = (Answer.read(content) for content in found)
+        return tuple(answer for answer in read if answer is not None)
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> Question | None:
+        """Look up what a task asks or asked, answered or not; None when it never did."""
+        path = f"{_run_path(dag_id, run_id)}/hitlDetails"
+        found = next(self._pages(path, "hitl_details", task_id=task_id), None)
+        return Question.read(found) if found is not None else None
+
     def answer(
         self, question: Question, *options: str, form: Mapping[str, Any] | None = None
     ) -> None:
@@ -158,8 +175,16 @@ class AirflowApi:
             f"{_run_path(question.dag_id, question.run_id)}/taskInstances"
             f"/{quote(question.task_id)}/{question.map_index}/hitlDetails"
         )
-        body = {"chosen_options": list(options), "params_input": dict(form or {})}
-        self._ask("PATCH", path, json=body)
+        filled = {**question.fixed, **(form or {})}
+        self._ask("PATCH", path, json={"chosen_options": list(options), "params_input": filled})
+
+    def people(self, role: str) -> tuple[dict[str, str], ...]:
+        """List id, name and mail of FAB's users with a role; for the platform's own user alone.
+
+        Airflow's own API tells no user's id. Headframe's plugin in Airflow does.
+        """
+        found = self._ask("GET", "/headframe/people", params={"role": role})["people"]
+        return tuple({part: str(person[part]) for part in PERSON} for person in found)
 
     def _run_ids(self, dag_id: str) -> set[str]:
         runs = self._pages(f"/api/v2/dags/{quote(dag_id)}/dagRuns", "dag_runs")
@@ -249,19 +274,23 @@ class AirflowApi:
 
 
 def connect(settings: Settings, *, user: str = "operator") -> AirflowApi:
-    """Connect to the running Airflow of this home as one of its users."""
+    """Connect to the running Airflow of this home as one of its users.
+
+    It is where HEADFRAME_AIRFLOW says, else on this machine.
+    """
     known = ports.read(settings.root)
-    password = airflow_home.passwords(settings).get(user)
-    if known is None or password is None:
+    address = airflow_home.airflow_address(settings, known) if known else settings.airflow
+    password = airflow_home.password(settings, user)
+    if not address or not password:
         raise PlatformError(
             Problem(
                 where=str(settings.root),
                 expected=f"a home that was started before and has the user '{user}'",
-                found="no ports" if known is None else "no password for that user",
+                found="no password for that user" if address else "no ports",
                 fix="Run `headframe up`, or name a user of users.toml.",
             )
         )
-    return AirflowApi(known.airflow_address, user=user, password=password)
+    return AirflowApi(address.rstrip("/"), user=user, password=password)
 
 
 _FIXES = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pipelines.adapters.platform import broker
 from pipelines.adapters.platform.ports import LOOPBACK, Ports
-from pipelines.adapters.platform.users import USERS_AT_FIRST, User, read_users
+from pipelines.adapters.platform.users import PLATFORM, USERS_AT_FIRST, User, read_users
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
-from pipelines.errors import PlatformError, Problem
+from pipelines.errors import PlatformError, Problem, SettingsError
 
 PRELOAD = '''\
 """Written by Headframe at each start: what a process imports before it forks the tasks."""
@@ -76,7 +76,7 @@ def prepare(settings: Settings) -> tuple[User, ...]:
     if not _secrets_file(settings).exists():
         _write_private(_secrets_file(settings), _new_secrets())
     known = passwords(settings)
-    missing = [user.name for user in users if user.name not in known]
+    missing = [name for name in (*(user.name for user in users), PLATFORM) if name not in known]
     if missing or not _passwords_file(settings).exists():
         known |= {name: secrets.token_urlsafe(12) for name in missing}
         _write_private(_passwords_file(settings), known)
@@ -88,6 +88,26 @@ def passwords(settings: Settings) -> dict[str, str]:
     """Each user's password for Airflow's UI and API; empty before the first start."""
     file = _passwords_file(settings)
     return _read_private(file) if file.exists() else {}
+
+
+def password(settings: Settings, user: str) -> str:
+    """Return a user's password; empty for one without.
+
+    That of the platform's own user is in HEADFRAME_AIRFLOW_PASSWORD_FILE where that is set.
+    """
+    if user == PLATFORM and settings.airflow_password_file is not None:
+        try:
+            return settings.airflow_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                Problem(
+                    where="HEADFRAME_AIRFLOW_PASSWORD_FILE",
+                    expected=f"a file with the password of Airflow's user {PLATFORM}",
+                    found=type(error).__name__,
+                    fix="Name a file that this process may read.",
+                )
+            ) from None
+    return passwords(settings).get(user, "")
 
 
 def airflow_folder(settings: Settings) -> Path:
@@ -166,7 +186,9 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             "execution_api_server_url": f"{airflow_address(settings, ports)}/execution/",
             "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
             "simple_auth_manager_all_admins": "False",
-            "simple_auth_manager_users": ",".join(f"{u.name}:{u.airflow_role}" for u in users),
+            "simple_auth_manager_users": ",".join(
+                (*(f"{user.name}:{user.airflow_role}" for user in users), f"{PLATFORM}:viewer")
+            ),
             "simple_auth_manager_passwords_file": str(_passwords_file(settings)),
         },
         "database": {"sql_alchemy_conn": database_url(settings)},

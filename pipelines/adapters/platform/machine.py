@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.adapters.platform import broker, ports, process_state
+from pipelines.adapters.platform import authentication, broker, ports, process_state
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, Problem
 
@@ -49,6 +49,7 @@ def look(settings: Settings, *, requested_port: int | None = None) -> tuple[Mach
         _ports(settings, requested_port),
         _locks(),
         _clock(settings),
+        logins(settings),
         *services(settings),
     )
 
@@ -90,6 +91,19 @@ def free_disk(settings: Settings) -> MachineCheck:
         found=f"{free:.1f} GiB free",
         fix=f"Free some space ({LEAST_FREE_GIB:.0f} GiB are needed), or point HEADFRAME_HOME to a "
         "larger disk.",
+    )
+
+
+def logins(settings: Settings) -> MachineCheck:
+    """Look whether Airflow is told to know nobody: then no approval would be anybody's."""
+    anybody = authentication.everybody_is_administrator(settings)
+    return MachineCheck(
+        name="logins",
+        ok=not anybody,
+        found=f"{authentication.ALL_ADMINS} is on: whoever reaches Airflow may do anything"
+        if anybody
+        else "people log in",
+        fix=f"Unset AIRFLOW__CORE__{authentication.ALL_ADMINS.upper()}, and take it out of airflow.cfg.",
     )
 
 

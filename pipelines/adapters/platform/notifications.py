@@ -2,14 +2,19 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pipelines.adapters.settings import Settings
 
 NOT_SENT = "Notification not sent"
 """Title of the line that says why a message stayed in the file."""
+
+MAIL = ("mailto", "mailtos")
+"""Schemes of Apprise's addresses that send mail, in plain text and over TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +27,20 @@ class Notification:
     body: str
 
 
-def notify(settings: Settings, title: str, body: str) -> None:
+def notify(settings: Settings, title: str, body: str, *, to: Sequence[str] = ()) -> str:
     """Keep a message in ``<home>/notifications.log`` and send it to HEADFRAME_NOTIFY, if set.
 
-    A message that cannot be sent is no error here: the file says why, and the caller goes on.
+    Where that is a mail server (mailto://, mailtos://), ``to`` are the addresses that get it; none
+    means those of the URL. A message that cannot be sent is no error here: the file says why, the
+    caller goes on, and gets the reason back, which is empty when there is none.
     """
     _append(settings, title, body)
     if not settings.notify:
-        return
-    reason = _send(settings.notify, title, body)
+        return ""
+    reason = _send(_addressed(settings.notify, to), title, body)
     if reason:
         _append(settings, NOT_SENT, f"{title}: {reason}")
+    return reason
 
 
 def recent(settings: Settings, limit: int) -> tuple[Notification, ...]:
@@ -52,6 +60,15 @@ def recent(settings: Settings, limit: int) -> tuple[Notification, ...]:
         except (ValueError, KeyError, TypeError):
             continue
     return tuple(reversed(found))
+
+
+def _addressed(url: str, to: Sequence[str]) -> str:
+    """Return the URL with these recipients in place of its own; other services have none."""
+    parts = urlsplit(url)
+    if not to or parts.scheme.lower() not in MAIL:
+        return url
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name != "to"]
+    return urlunsplit(parts._replace(query=urlencode([*kept, ("to", ",".join(to))])))
 
 
 def _send(url: str, title: str, body: str) -> str:

@@ -26,7 +26,7 @@ LOG_CHECK_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[str, str], None]
+Report = Callable[[str, str], object]
 """Gets title and body of what a person should know."""
 
 

@@ -23,6 +23,9 @@ AIRFLOW_RANKS = ("viewer", "user", "op", "admin")
 ADMINISTRATOR = "admin"
 """The user who gets Airflow's admin role whatever ``users.toml`` says."""
 
+PLATFORM = "headframe"
+"""The platform's own user, who may read in Airflow and nothing else: tasks read answers with it."""
+
 USERS_AT_FIRST = """\
 # Who has which Headframe role. Edit freely; a new user's password appears in
 # airflow/passwords.json at the next `headframe up`.
@@ -33,15 +36,20 @@ scientist = ["data_scientist"]
 approver = ["approver"]
 operator = ["operator"]
 admin = []
+
+# Where mail about a question goes, when HEADFRAME_NOTIFY is a mailto:// address (docs/approval.md):
+# [mail]
+# approver = "approver@example.com"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person who can log in, and the Headframe roles they hold."""
+    """A person who can log in, the Headframe roles they hold, and their mail, if they gave one."""
 
     name: str
     roles: tuple[str, ...]
+    mail: str = ""
 
     @property
     def airflow_role(self) -> str:
@@ -77,14 +85,17 @@ def read_users(path: Path) -> tuple[User, ...]:
     problems = tuple(_problems(path, content))
     if problems:
         raise SettingsError(*problems)
-    return tuple(User(name, tuple(roles)) for name, roles in content["users"].items())
+    mail = content.get("mail", {})
+    return tuple(
+        User(name, tuple(roles), mail.get(name, "")) for name, roles in content["users"].items()
+    )
 
 
 def _problems(path: Path, content: dict[str, object]) -> Iterator[Problem]:
-    for key in content.keys() - {"users"}:
+    for key in sorted(content.keys() - {"users", "mail"}):
         yield Problem(
             where=f"{path} [{key}]",
-            expected="only the table [users]",
+            expected="only the tables [users] and [mail]",
             found=f"'{key}'",
             fix="Move its entries under [users], or delete it.",
         )
@@ -106,6 +117,13 @@ def _problems(path: Path, content: dict[str, object]) -> Iterator[Problem]:
                 found=f"'{name}'",
                 fix="Rename the user.",
             )
+        if name == PLATFORM:
+            yield Problem(
+                where=where,
+                expected=f"another name than {PLATFORM}",
+                found="the platform's own user",
+                fix="Rename the user.",
+            )
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
             yield Problem(
                 where=where,
@@ -123,3 +141,22 @@ def _problems(path: Path, content: dict[str, object]) -> Iterator[Problem]:
                     found=f"'{role}'",
                     fix=f"Did you mean '{nearest[0]}'?" if nearest else "Use one of these roles.",
                 )
+    yield from _mail_problems(path, content.get("mail", {}), users)
+
+
+def _mail_problems(path: Path, mail: object, users: dict[str, object]) -> Iterator[Problem]:
+    for name, address in mail.items() if isinstance(mail, dict) else [("", mail)]:
+        if name not in users:
+            yield Problem(
+                where=f"{path} [mail] {name}".rstrip(),
+                expected='entries such as ann = "ann@example.com" for names of [users]',
+                found=f"'{name}'" if name else "no table",
+                fix="Name one of the users, or delete it.",
+            )
+        elif not isinstance(address, str) or not re.fullmatch(r"[^@\s,]+@[^@\s,]+", address):
+            yield Problem(
+                where=f"{path} [mail] {name}",
+                expected="one mail address",
+                found="something else",  # not repeated: it may be a person's
+                fix=f'Write {name} = "name@example.com".',
+            )

@@ -89,8 +89,8 @@ class PointChart:
     ticks: tuple[tuple[float, str], ...]
 
 
-def block_chart(blocks: Sequence[BlockImprovement]) -> BlockChart | None:
-    """Return the bars of the blocks; None without any."""
+def block_chart(blocks: Sequence[BlockImprovement], unit: str = "nats") -> BlockChart | None:
+    """Return the bars of the blocks, improvements in ``unit``; None without any."""
     if not blocks:
         return None
     values = [one.improvement for one in blocks]
@@ -107,7 +107,7 @@ def block_chart(blocks: Sequence[BlockImprovement]) -> BlockChart | None:
                 width=round(wide * 0.76, 1),
                 height=round(max(0.8, abs(scale.y(one.improvement) - zero)), 1),
                 better=one.improvement > 0,
-                title=f"{one.block}: {one.improvement:+.4f} nats over {one.rows:,} rows",
+                title=f"{one.block}: {one.improvement:+.4f} {unit} over {one.rows:,} rows",
             )
             for place, one in enumerate(blocks)
         ),
@@ -144,11 +144,11 @@ def calibration_chart(bins: Sequence[ReliabilityBin]) -> PointChart | None:
     )
 
 
-def learning_chart(points: Sequence[CurvePoint]) -> PointChart | None:
-    """Return held-out loss against the number of blocks learned from; None without two points."""
+def learning_chart(points: Sequence[CurvePoint], unit: str = "nats") -> PointChart | None:
+    """Return held-out loss, in ``unit``, against the number of blocks learned from; None without two points."""
     if len(points) < 2:
         return None
-    losses = [one.log_loss for one in points]
+    losses = [one.loss for one in points]
     room = 0.15 * (max(losses) - min(losses)) or 0.01
     width, height = CURVE
     scale = Scale(low=min(losses) - room, high=max(losses) + room, width=width, height=height)
@@ -156,8 +156,8 @@ def learning_chart(points: Sequence[CurvePoint]) -> PointChart | None:
     dots = tuple(
         Dot(
             x=round(width * one.blocks / most, 1),
-            y=scale.y(one.log_loss),
-            title=f"{one.blocks:,} blocks, {one.rows:,} rows: {one.log_loss:.4f} nats",
+            y=scale.y(one.loss),
+            title=f"{one.blocks:,} blocks, {one.rows:,} rows: {one.loss:.4f} {unit}",
         )
         for one in points
     )

@@ -42,7 +42,15 @@ OUTCOMES: Mapping[Outcome, str] = {
     "not_applicable": "not applicable",
 }
 
-CALLED: Mapping[str, str] = {"log_loss": "Log loss", "brier": "Brier score", "auc": "AUC"}
+CALLED: Mapping[str, str] = {
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "auc": "AUC",
+    "missed_value": "Missed value",
+    "captured_value": "Captured value",
+    "absolute_error": "Absolute error",
+    "squared_error": "Squared error",
+}
 """Metrics as a reader knows them."""
 
 
@@ -63,11 +71,11 @@ def render(evidence: Evidence) -> str:
             seen=seen,
             outcomes=OUTCOMES,
             called=CALLED,
-            chart=block_chart(report.blocks),
+            chart=block_chart(report.blocks, evidence.loss.unit),
             calibration=calibration_chart(
                 seen.reliability.bins if seen and seen.reliability else ()
             ),
-            curve=learning_chart(seen.learning_curve if seen else ()),
+            curve=learning_chart(seen.learning_curve if seen else (), evidence.loss.unit),
             segments=segments,
             more_segments=max(0, len(seen.segments) - len(segments)) if seen else 0,
             importance=_importance(seen),

@@ -8,7 +8,7 @@ from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.lateness import Block, Segment
-from pipelines.domain.scoring import SLOT
+from pipelines.domain.slots import SLOT
 
 BLOCK = "rows:"
 """Start of the transactions of feature blocks: ``rows:<as of>:<digest>|<table>=<number>,...``; the
@@ -86,7 +86,7 @@ def segments(
     """Return the segments that stand, by the scoring time of their window, each sorted by as_of."""
     newest: dict[tuple[datetime, datetime], Segment] = {}
     start = f"{SEGMENT}{slot}/"
-    for name, generation in _beginning(lake.predictions(settings, use_case), start).items():
+    for name, generation in _beginning(lake.predictions(settings, use_case, slot), start).items():
         window, moment, features, digest, stale = name.removeprefix(start).split("|")
         made = Segment(
             scored_for=datetime.fromisoformat(window),

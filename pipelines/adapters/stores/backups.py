@@ -26,7 +26,10 @@ UNFINISHED = "backup.unfinished"
 MANIFEST = "backup.json"
 """File in a finished copy: when it was taken, and what of each table it holds."""
 
-LEFT_OUT = ("lake", "landing", "run", "airflow/logs", "airflow/bundles", "airflow/airflow.cfg")
+LEFT_OUT = (
+    "lake", "landing", "run", "environments", "airflow/logs", "airflow/bundles",
+    "airflow/airflow.cfg",
+)  # fmt: skip
 """Not copied with the home's other files: copied another way, or made anew by each start."""
 
 MLFLOW_PATHS = {

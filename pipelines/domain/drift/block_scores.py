@@ -26,11 +26,6 @@ for losses with a lag-one correlation of 0.3 after noise, windows of seven: with
 the level is then exceeded twofold (2.4 at 2.5 errors, 1.6 at 1, kept without a threshold), with 160
 it is kept (twofold at 2.5); independent losses are found 6 % less often with 160 than at 2.5."""
 
-TOWARDS_WORST = 0.5
-"""How far the correction of a family goes from all its components to the most dependent one: the
-window may move where the reference never did. Simulated with a third of the components at 0.7 and
-160 blocks, a level of 1.1 % is 3.2 % at 0, 0.4 % at 0.5 and 0 at 1."""
-
 MOST_TAKEN_AWAY = 0.5
 """Bound of that correction, for short references."""
 
@@ -135,8 +130,8 @@ def dependence_of(
     With r(k) the correlation of the first ``reference`` blocks at lag k, the mean of L blocks has
     1 + 2 * sum of (1 - k / L) r(k), k < L, times the variance of independent ones (Bartlett, 1946).
     A family is corrected where this is CLEARLY_DEPENDENT standard errors above 1 when pooled over
-    its components, or over those of all families: what is weak in each is clear in all. It is then
-    TOWARDS_WORST of the way from that of all its components to that of the most dependent one, and
+    its components, or over those of all families: what is weak in each is clear in all. It then is
+    that of its most dependent component, since the window may move where the reference hardly did,
     raised by what estimating the mean from the same blocks takes away. Such an estimate is worth
     3 n / 2 L degrees of freedom a component (Priestley, 1981, table 6.1), and no more than half of
     the blocks that dependence leaves. Families that have not ``varied`` in the reference are left
@@ -163,8 +158,7 @@ def dependence_of(
     if varied is not None:
         clear &= np.asarray(varied)
     taken_away = min(MOST_TAKEN_AWAY, 2.0 * (window - 1) / reference)
-    extra = np.maximum(pooled + TOWARDS_WORST * (worst - pooled), 0.0)
-    inflation = (1.0 + extra) / (1.0 - taken_away)
+    inflation = (1.0 + np.maximum(worst, 0.0)) / (1.0 - taken_away)
     worth = np.minimum(1.5 * reference / window, 0.5 * reference / inflation)
     return Dependence(
         inflation=np.where(clear, inflation, 1.0),

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipelines.domain.drift.block_profile import NUMBER, SQUARES, SUM, BlockProfile
-from pipelines.domain.drift.column_edges import CategoryEdges, NumericEdges, ReferenceEdges
+from pipelines.domain.drift.block_profile import BlockProfile
+from pipelines.domain.drift.column_edges import CategoryEdges, ReferenceEdges
 from pipelines.domain.drift.drift_result import ColumnShift, DriftEvidence, DriftResult
+from pipelines.domain.drift.unit_changes import FAR, other_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,44 +15,15 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-UNITS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "miles to kilometres": (1.609344, 0.0),
-        "kilometres to miles": (1 / 1.609344, 0.0),
-        "inches to centimetres": (2.54, 0.0),
-        "centimetres to inches": (1 / 2.54, 0.0),
-        "pounds to kilograms": (0.45359237, 0.0),
-        "kilograms to pounds": (1 / 0.45359237, 0.0),
-        "Fahrenheit to Celsius": (5 / 9, -160 / 9),
-        "Celsius to Fahrenheit": (9 / 5, 32.0),
-        "times 10": (10.0, 0.0),
-        "times 100": (100.0, 0.0),
-        "times 1000": (1000.0, 0.0),
-        "divided by 10": (0.1, 0.0),
-        "divided by 100": (0.01, 0.0),
-        "divided by 1000": (0.001, 0.0),
-    }
-)
-"""Change of unit as (a, b): new value = a times the old one + b."""
+NEVER_BLOCKS = 28
+"""Other blocks, four weeks, that must tell of a column that its values never are missing."""
 
-FAR = 6.0
-"""Distance from the usual mean and spread, in those of blocks, from which a unit is in question."""
+NEVER = 0.1
+"""As a share of ``never_missing``, what other blocks may miss of a column that never is missing."""
 
-NEAR = 3.0
-"""Distance within which a block is what another unit would have made of the usual ones."""
-
-LEAST_SPREAD = 0.05
-"""Least variation of block means and log spreads allowed for, in reference standard deviations."""
-
-FEW_BLOCKS_SPREAD = 0.2
-"""The same while fewer than FEW_BLOCKS blocks say how blocks vary."""
-
-FEW_BLOCKS = 8
-OF_MAD = 1.4826
-"""What makes a standard deviation of normal values out of a median absolute deviation."""
-
-FAMILIES = ("unseen", "missing", "outside", "units")
-GRAVEST = ("units", "unseen", "outside", "missing")
+FAMILIES = ("unseen", "missing", "outside", "units", "gaps")
+GAPS = FAMILIES.index("gaps")
+GRAVEST = ("units", "unseen", "gaps", "outside", "missing")
 """Rules, the one that a quiet source breaks most rarely first: values go missing for a day and come
 back, units do not (decision)."""
 
@@ -65,9 +36,12 @@ class HardRules:
 
     ``unseen``: has a share of at least ``unseen_share`` of values the reference never had;
     ``missing``: misses ``missing_jump`` more of its values, as a share, than usual blocks;
+    ``gaps``: misses a share of at least ``never_missing`` of its values, and no other block a tenth
+    of that: a value that never was missing is as odd as one that never was seen;
     ``outside``: has a share of at least ``outside_share`` beyond the reference's range;
     ``units``: has the mean and spread that the usual ones have in another unit: near (NEAR) to a
-    factor or an affine change of UNITS, and far (FAR) from what they were. Factors are exact by
+    factor or an affine change of UNITS, and far (FAR) from what they were, with no more than
+    ``outside_share`` where that unit has no values: a foggy day is not one in miles. Factors are exact by
     definition (International Yard and Pound Agreement, 1959; Celsius: BIPM, "The International
     System of Units", 2019).
 
@@ -89,6 +63,7 @@ class HardRules:
     _: KW_ONLY
     unseen_share: float = 0.02
     missing_jump: float = 0.2
+    never_missing: float = 0.02
     outside_share: float = 0.05
     minimum_blocks: int = 0
 
@@ -99,6 +74,7 @@ class HardRules:
             for name, value in (
                 ("unseen_share", self.unseen_share),
                 ("missing_jump", self.missing_jump),
+                ("never_missing", self.never_missing),
                 ("outside_share", self.outside_share),
             )
             if not 0 < value <= 1
@@ -119,7 +95,12 @@ class HardRules:
         record = gravest == len(reference)
         broken = np.argwhere(records[-1] if record else measured.severity[-1] >= 1)
         shifts = sorted(
-            (_shift(edges, measured, column, family) for column, family in broken.tolist()),
+            (
+                _shift(edges, measured, column, family)
+                for column, family in broken.tolist()
+                # What never was missing is told once.
+                if FAMILIES[family] != "missing" or [column, GAPS] not in broken.tolist()
+            ),
             key=lambda shift: (FAMILIES.index(shift.family), shift.column),
         )
         if not shifts:
@@ -149,13 +130,15 @@ class HardRules:
             present = np.maximum(rows - missing, 1)
             found[:, number, 1] = missing / rows - _usual(missing / rows)
             severity[:, number, 1] = found[:, number, 1] / self.missing_jump
+            found[:, number, GAPS] = _where_never(missing / rows, self.never_missing * NEVER)
+            severity[:, number, GAPS] = found[:, number, GAPS] / self.never_missing
             if isinstance(column, CategoryEdges):
                 found[:, number, 0] = own[:, -2] / present
                 severity[:, number, 0] = found[:, number, 0] / self.unseen_share
             else:
                 found[:, number, 2] = outside[:, number].sum(axis=1) / present
                 severity[:, number, 2] = found[:, number, 2] / self.outside_share
-                away, unit = _other_unit(column, moments[:, number])
+                away, unit = other_unit(column, moments[:, number], own, self.outside_share)
                 found[:, number, 3] = away
                 severity[:, number, 3] = away / FAR
                 unit_of[column.column] = unit
@@ -211,46 +194,16 @@ def _usual(shares: "Floats") -> float:
     return float(np.median(shares)) if len(shares) > 1 else 0.0
 
 
-def _other_unit(edges: NumericEdges, moments: "Floats") -> "tuple[Floats, str]":
-    """Return each block's distance from the usual if another unit explains it, else 0.
-
-    The unit is that of the newest block; "" when none explains it.
-    """
+def _where_never(shares: "Floats", hardly: float) -> "Floats":
+    """Return each block's share where all others miss at most ``hardly``, else 0."""
     import numpy as np
 
-    away, unit = np.zeros(len(moments)), ""
-    number = moments[:, NUMBER]
-    if len(number) < 1 or edges.minimum == edges.maximum:
-        return away, unit
-    with np.errstate(divide="ignore", invalid="ignore"):
-        score = moments[:, SUM] / number
-        variance = moments[:, SQUARES] / number - score**2
-        spread = 0.5 * np.log(np.maximum(variance, 1e-12))
-    known = np.isfinite(score) & (number > 1)
-    if len(moments) > FEW_BLOCKS and known.any():
-        usual_score, usual_spread = (float(np.median(of[known])) for of in (score, spread))
-        of_score, of_spread = (
-            max(OF_MAD * float(np.median(np.abs(values[known] - usual))), LEAST_SPREAD)
-            for values, usual in ((score, usual_score), (spread, usual_spread))
-        )
-    else:
-        usual_score = usual_spread = 0.0
-        of_score = of_spread = FEW_BLOCKS_SPREAD
-    far = np.hypot((score - usual_score) / of_score, (spread - usual_spread) / of_spread)
-    nearest = np.full(len(moments), NEAR)
-    for name, (factor, offset) in UNITS.items():
-        # The usual mean in the other unit, on the scale of scores.
-        mean = factor * (edges.centre + edges.scale * usual_score) + offset
-        there = (mean - edges.centre) / edges.scale
-        near = np.hypot(
-            (score - there) / (factor * of_score),
-            (spread - usual_spread - np.log(factor)) / of_spread,
-        )
-        explained = known & (near <= nearest)
-        nearest = np.where(explained, near, nearest)
-        away = np.where(explained, far, away)
-        unit = name if explained[-1] else unit
-    return away, unit
+    if len(shares) <= NEVER_BLOCKS:
+        return np.zeros_like(shares)
+    most, next_to = np.sort(shares)[[-1, -2]]
+    of_others = np.where(shares == most, next_to, most)
+    never: Floats = np.where(of_others <= hardly, shares, 0.0)
+    return never
 
 
 def _shift(edges: ReferenceEdges, measured: _Measured, column: int, family: int) -> ColumnShift:
@@ -268,6 +221,7 @@ def _told(shift: ColumnShift, unit_of: Mapping[str, str]) -> str:
     return {
         "unseen": f"{share} of {shift.column} are values never seen before",
         "missing": f"{share} more of {shift.column} are missing than usual",
+        "gaps": f"{share} of {shift.column} are missing, and hardly any ever were",
         "outside": f"{share} of {shift.column} are outside the reference's range",
         "units": f"{shift.column} looks converted: {unit_of.get(shift.column)}",
     }[shift.family]

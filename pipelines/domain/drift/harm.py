@@ -57,8 +57,8 @@ class Harm:
     block's loss is *expected* above m, given those before. The source's blocks count as
     independent, as a held-out window of days does.
 
-    x is the mean loss of a block, counted up to that of a coin and divided by it; a block enters
-    once its labels are final. Direction "up" is worse.
+    x is the mean loss of a block, counted up to that of a coin, or to ``most``, and divided by it; a
+    block enters once its labels are final. Direction "up" is worse.
 
     >>> Harm("log_loss", tolerance=0.02).problems()
     ()
@@ -70,11 +70,16 @@ class Harm:
     delta: float = 0.05
     horizon: int = 90
     minimum_blocks: int = MINIMUM_BLOCKS
+    most: float | None = None
 
     def problems(self) -> tuple[str, ...]:
         """Everything wrong with the arguments; empty when the test can judge."""
         found = (
-            (self.metric in LOSS_OF_A_COIN, f"metric {self.metric!r} is no loss of a probability"),
+            (
+                self.metric in LOSS_OF_A_COIN or self.most is not None,
+                f"metric {self.metric!r} is no loss of a probability, and has no most",
+            ),
+            (self.most is None or self.most > 0, f"most {self.most!r} is not above 0"),
             (self.tolerance >= 0, f"tolerance {self.tolerance!r} is below 0"),
             (0 < self.delta < 1, f"delta {self.delta!r} is not strictly between 0 and 1"),
             (self.horizon >= 1, f"horizon {self.horizon!r} is not at least one block"),
@@ -101,7 +106,7 @@ class Harm:
             )
         if not len(target):
             return _without(0, len(source), "not_tested", "Not tested: no label is final yet.")
-        most = LOSS_OF_A_COIN[self.metric]
+        most = LOSS_OF_A_COIN[self.metric] if self.most is None else self.most
         before, after = (np.minimum(side / most, 1.0) for side in (source, target))
         upper = upper_bound(before, self.delta / 2)
         tolerated = upper + self.tolerance / most

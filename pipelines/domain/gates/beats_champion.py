@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from pipelines.domain.block_estimate import mean_estimate
 from pipelines.domain.evidence import Evidence
-from pipelines.domain.metrics import METRICS, MINIMUM_BLOCKS, loss_problem, one_sided_problem
+from pipelines.domain.metrics import MINIMUM_BLOCKS, loss_problem, one_sided_problem
 from pipelines.domain.verdict import Verdict
 
 
@@ -71,7 +71,7 @@ class BeatsChampion:
             outcome="passed" if passed else "failed",
             reason=(
                 f"Against champion {evidence.champion} the challenger improves {self.metric} by"
-                f" {found.estimate:.3g} {METRICS[self.metric].unit} over {found.blocks} blocks; at"
+                f" {found.estimate:.3g} {evidence.metric(self.metric).unit} over {found.blocks} blocks; at"
                 f" {self.confidence:.4g} confidence by at least {at_least:.3g}, which is"
                 f" {'above' if passed else 'not above'} 0."
             ),

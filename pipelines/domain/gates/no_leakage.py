@@ -79,7 +79,8 @@ class NoLeakage:
             + f" ranks at least as well as {self.alone:g}"
             if strong
             else "",
-            f"taught shuffled labels it still beats the baseline by at least {at_least:.3g} nats"
+            f"taught shuffled labels it still beats the baseline by at least {at_least:.3g}"
+            f" {evidence.loss.unit}"
             if at_least > 0.0
             else "",
         ]

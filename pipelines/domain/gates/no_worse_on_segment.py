@@ -18,16 +18,17 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class NoWorseOnSegment:
-    """Pass when no level of ``segment`` is worse by ``tolerance`` nats of log loss than its rival.
+    """Pass when no level of ``segment`` is worse by ``tolerance`` than its rival.
 
-    The rival is the champion, or the baseline while there is none. A level fails the gate when it is
-    worse by more than ``tolerance``, at ``confidence`` over all levels together (Holm, 1979): of
-    challengers that are worse on none, at most 1 - confidence fail. The gate passes when every level
-    is shown to be worse by less, each at ``confidence``; since all must be, a challenger that is worse
-    on one passes in at most 1 - confidence (Berger, 1982). In between it is too few, and so it is when
-    levels of fewer than 20 blocks leave more than a fifth of the rows untested. In simulation (six
-    levels, 42 days) none of 1,000 equal challengers failed, one worse by the tolerance on one level
-    passed in 4 %, one by twice as much in none.
+    The tolerance is in nats of log loss, or, where the label is a number, in its unit of absolute
+    error. The rival is the champion, or the baseline while there is none. A level fails the gate
+    when it is worse by more than ``tolerance``, at ``confidence`` over all levels together (Holm,
+    1979): of challengers that are worse on none, at most 1 - confidence fail. The gate passes when
+    every level is shown to be worse by less, each at ``confidence``; since all must be, a
+    challenger that is worse on one passes in at most 1 - confidence (Berger, 1982). In between it
+    is too few, and so it is when levels of fewer than 20 blocks leave more than a fifth of the rows
+    untested. In simulation (six levels, 42 days) none of 1,000 equal challengers failed, one worse
+    by the tolerance on one level passed in 4 %, one by twice as much in none.
 
     >>> NoWorseOnSegment("origin", 0.03).problems()
     ()
@@ -71,7 +72,7 @@ class NoWorseOnSegment:
             for level in levels
             if level not in rare and bounds.get(level.level, self.tolerance) >= self.tolerance
         ]
-        rival = seen.rival if seen else "baseline"
+        rival, unit = seen.rival if seen else "baseline", evidence.loss.unit
         figures = {
             "levels": float(len(levels)),
             "judged": float(len(judged)),
@@ -89,7 +90,7 @@ class NoWorseOnSegment:
                 gate="NoWorseOnSegment",
                 outcome="failed",
                 reason=(
-                    f"Worse than the {rival} by more than {self.tolerance:.3g} nats where"
+                    f"Worse than the {rival} by more than {self.tolerance:.3g} {unit} where"
                     f" {self.segment} is {_named([f'{n} ({estimates[n]:.3g})' for n in worse])}, at"
                     f" {self.confidence:.4g} confidence over {len(judged)} levels.{left}"
                 ),
@@ -98,7 +99,7 @@ class NoWorseOnSegment:
         if covered < COVERED or undecided:
             why = (
                 f"it is neither shown nor excluded that the challenger is worse by"
-                f" {self.tolerance:.3g} nats where {self.segment} is {_named(undecided)}."
+                f" {self.tolerance:.3g} {unit} where {self.segment} is {_named(undecided)}."
                 if undecided
                 else f"levels of {self.segment} with {covered:.0%} of the rows have {MINIMUM_BLOCKS}"
                 f" effective blocks, {COVERED:.0%} are needed."
@@ -114,7 +115,7 @@ class NoWorseOnSegment:
             outcome="passed",
             reason=(
                 f"On each of {len(judged)} levels of {self.segment} the challenger is at most"
-                f" {max(bounds.values()):.3g} nats worse than the {rival} at {self.confidence:.4g}"
+                f" {max(bounds.values()):.3g} {unit} worse than the {rival} at {self.confidence:.4g}"
                 f" confidence, which is below {self.tolerance:.3g}.{left}"
             ),
             figures=figures,

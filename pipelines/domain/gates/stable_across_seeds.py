@@ -16,7 +16,7 @@ FEWEST_SEEDS = 3
 class StableAcrossSeeds:
     """Pass when the same training with other seeds has the same held-out log loss, within ``limit``.
 
-    The upper bound at ``confidence`` of the standard deviation over seeds, in nats, must stay below
+    The upper bound at ``confidence`` of the standard deviation over seeds, in the loss's unit, must stay below
     ``limit``: s times the root of (n - 1) over the chi-square quantile, for normal losses (Cochran,
     1934). Seeds alone change results more than many published improvements do (Bouthillier et al.,
     2021). A candidate whose spread is ``limit`` passes in 1 - confidence; with four models one of a
@@ -45,9 +45,7 @@ class StableAcrossSeeds:
         """Judge from the examination's seeds."""
         from scipy.special import chdtri
 
-        losses = (
-            [seed.log_loss for seed in evidence.examination.seeds] if evidence.examination else []
-        )
+        losses = [seed.loss for seed in evidence.examination.seeds] if evidence.examination else []
         if len(losses) < FEWEST_SEEDS:
             return Verdict(
                 gate="StableAcrossSeeds",
@@ -64,8 +62,8 @@ class StableAcrossSeeds:
             gate="StableAcrossSeeds",
             outcome="passed" if passed else "failed",
             reason=(
-                f"Over {len(losses)} seeds the held-out log loss varies by"
-                f" {math.sqrt(squares / degrees):.3g} nats, at {self.confidence:.4g} confidence by at"
+                f"Over {len(losses)} seeds the held-out {evidence.loss.words} varies by"
+                f" {math.sqrt(squares / degrees):.3g} {evidence.loss.unit}, at {self.confidence:.4g} confidence by at"
                 f" most {at_most:.3g}, which is {'below' if passed else 'not below'}"
                 f" {self.limit:.4g}."
             ),

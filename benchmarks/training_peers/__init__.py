@@ -1,0 +1,1 @@
+"""Each system trains the same model in a process of its own."""

@@ -1,0 +1,54 @@
+"""MLflow's client: one that answers, and what its errors mean."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.settings import Settings
+from pipelines.errors import Problem, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+
+def client(settings: Settings) -> "MlflowClient":
+    """Return a client whose server answered; raises ServiceUnavailable when it does not."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_DISABLE_SCHEMA_DETAILS"] = "true"
+    import logging
+
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    # MLflow prints advice on conda and pip versions that no reader of a task log needs.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    uri = settings.mlflow_uri
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    found = MlflowClient(uri)
+    try:
+        found.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise unavailable(error) from error
+    return found
+
+
+def missing(error: "MlflowException") -> bool:
+    """Tell MLflow's "there is none" from a failure; a missing alias is an invalid parameter to it."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def unavailable(error: "MlflowException") -> ServiceUnavailable:
+    """Return the error of a server that gave no answer; waiting may help."""
+    return ServiceUnavailable(
+        Problem(
+            where="MLflow",
+            expected="an answer from the tracking server",
+            found=f"{type(error).__name__} ({error.error_code})",
+            fix="Look at `headframe status` and `headframe logs mlflow`.",
+        )
+    )

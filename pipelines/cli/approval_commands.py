@@ -1,0 +1,42 @@
+"""Approval commands: a person stands for a declaration."""
+
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from pipelines.adapters.settings import Settings
+from pipelines.cli.terminal import console, fail_on
+from pipelines.errors import HeadframeError
+from pipelines.use_case import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command ``accept``."""
+    app.command("accept")(accept)
+
+
+def accept(
+    use_case: str,
+    *,
+    user: Annotated[
+        str, typer.Option(help="The platform's name of who accepts; else that of the login.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="What was looked at; kept in the ledger.")] = "",
+) -> None:
+    """Stand for a use case's declaration as it is now: trainings that start themselves are yours."""
+    from pipelines.stages.accept import accept as stage
+
+    settings = Settings()
+    with fail_on(HeadframeError):
+        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        accepted = stage(
+            declared,
+            settings,
+            actor=user or getpass.getuser(),
+            as_of=datetime.now(UTC),
+            reason=reason,
+        )
+        console.print(escape(accepted.describe()), highlight=False)

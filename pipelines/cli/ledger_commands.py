@@ -1,0 +1,136 @@
+"""Ledger commands: `headframe history`, `rollback`, `reconcile` and `ledger verify`."""
+
+import getpass
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.adapters.models import published_ledger
+from pipelines.adapters.platform import acting_users
+from pipelines.adapters.settings import Settings
+from pipelines.cli.stage_runs import moment
+from pipelines.cli.terminal import console, fail_on
+from pipelines.errors import HeadframeError
+from pipelines.use_case import UseCase, load
+
+if TYPE_CHECKING:
+    from pipelines.domain.reconciliation import Extent
+
+UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+User = Annotated[str, typer.Option("--user", help="Who does it. Default: the terminal's user.")]
+Reason = Annotated[str, typer.Option(help="Why, in a sentence; kept in the ledger.")]
+
+ledger = typer.Typer(help="The decisions ledger: is it whole?", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(history)
+    app.command()(rollback)
+    app.command()(reconcile)
+    ledger.command()(verify)
+    app.add_typer(ledger, name="ledger")
+
+
+@ledger.callback()
+def _ledger() -> None:
+    """Keep `verify` a word of its own, though it is the only one."""
+
+
+def history(
+    use_case: UseCaseName,
+    *,
+    at: Annotated[str, typer.Option(help="What was in production then: ISO date or time.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell what was decided about a use case, or what was in production at a moment."""
+    from pipelines.stages.history import history as stage
+    from pipelines.stages.history import in_production
+
+    settings = Settings()
+    with fail_on(HeadframeError):
+        declared = _declared(settings, use_case)
+        if at:
+            found = in_production(settings, use_case, at=moment(at, declared))
+            _say(found.describe(), asdict(found), as_json=as_json)
+            return
+        told = stage(settings, use_case)
+    text = "\n".join(line.describe() for line in told) or "Nothing was decided yet."
+    _say(text, [asdict(line) for line in told], as_json=as_json)
+
+
+def rollback(
+    use_case: UseCaseName,
+    *,
+    reason: Reason,
+    to: Annotated[
+        str, typer.Option(help="A version that was champion. Default: the one before.")
+    ] = "",
+    user: User = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make the champion before the champion again; the present one is not promoted any more."""
+    from pipelines.stages.rollback import rollback as stage
+
+    settings = Settings()
+    with fail_on(HeadframeError):
+        done = stage(
+            _declared(settings, use_case),
+            settings,
+            actor=user or getpass.getuser(),
+            reason=reason,
+            as_of=datetime.now(UTC),
+            to=to or None,
+        )
+    _say(done.describe(), asdict(done), as_json=as_json)
+
+
+def reconcile(
+    use_case: UseCaseName,
+    *,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend what is known, freeze a champion that is not sound."),
+    ] = False,
+    user: User = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold ledger, alias and artifacts against each other; status 1 while they disagree."""
+    from pipelines.stages.reconcile import reconcile as stage
+
+    settings, actor = Settings(), user or getpass.getuser()
+    with fail_on(HeadframeError):
+        declared = _declared(settings, use_case)
+        extent: Extent = "look"
+        if repair:
+            roles = (declared.roles.operator, declared.roles.approver)
+            acting_users.refuse_other(settings, roles, actor, where=f"repair of {use_case}")
+            extent = "repair"
+        found = stage(use_case, settings, actor=actor, as_of=datetime.now(UTC), extent=extent)
+    _say(found.describe(), asdict(found), as_json=as_json)
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+def verify(*, as_json: AsJson = False) -> None:
+    """Check every entry of the decisions ledger, and what was published of it in MLflow."""
+    settings = Settings()
+    with fail_on(HeadframeError):
+        checked = published_ledger.verified(settings)
+    _say(checked.describe(), asdict(checked), as_json=as_json)
+
+
+def _declared(settings: Settings, use_case: str) -> UseCase:
+    return load(settings.dags.absolute() / f"{use_case}.py")
+
+
+def _say(text: str, content: object, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(content, default=str) + "\n")
+    else:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,103 @@
+"""The DAG platform__reproduction: one task a night that makes every champion again."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from pipelines.adapters.platform import incident_ledger, notifications
+from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.failure_message import runbook_page
+from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.stage_task import StageTask, say
+from pipelines.domain.signals import of_reproduction, reproduction_area
+
+DAG_ID = "platform__reproduction"
+
+NIGHTLY = "10 2 * * *"
+"""Before the day's maintenance, which removes what no model is known to need."""
+
+FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+"""Fixed, so that the DAG reads the same each time."""
+
+RUNBOOK = """\
+# platform: reproduction
+
+Makes the champion of every use case again: in a process of its own, with the code, the table
+versions, the parameters, the seed and the threads that were recorded when it was registered. Its
+predictions on the pinned probe set must be the recorded ones, bit for bit.
+
+The task is green with a report. A champion that comes out otherwise, or cannot be made, is an
+incident (WARN) of its use case, which names the layer; it is over once a later night finds the
+champion as it was. Nothing stops being scored: the champion's own file is checked at each load.
+
+## When a champion differs
+| layer | do |
+|---|---|
+| data | Rows of a recorded version were changed or are gone: restore the table from a backup. |
+| code | The archive beside the model was changed: restore MLflow's artifacts; nothing of it was run. |
+| environment | `headframe reproduce USE_CASE --rebuild-environment` tells whether the packages are why. |
+| seed | The candidate draws at random without its seed, or the record was changed: see the evidence. |
+| threads | Fit on as many threads as recorded. |
+| unknown | Nothing recorded differs; look at the processor, the BLAS build, and the candidate. |
+
+## By hand
+```
+headframe reproduce USE_CASE
+headframe pins
+```"""
+
+
+def declare_reproduction() -> None:
+    """Declare the DAG with the file that Airflow is reading."""
+    with DAG(
+        dag_id=DAG_ID,
+        description="Makes every champion again and compares it bit for bit.",
+        doc_md=RUNBOOK,
+        schedule=CronTriggerTimetable(NIGHTLY, timezone="UTC"),
+        start_date=FIRST_DAY,
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,  # as maintenance: nobody has to think of it
+        tags=["platform"],
+        default_args={"owner": "platform", "retries": 1},
+        on_failure_callback=_tell,
+    ):
+        StageTask(task_id="reproduce", work=_reproduce)
+
+
+def _reproduce(context: Context) -> dict[str, Any]:
+    """Prove every champion; each that is not what it was opens an incident, or keeps it open."""
+    from pipelines.stages.reproduce import prove_champions
+    from pipelines.use_case import load_all
+
+    settings, now = Settings(), datetime.now(UTC)
+    declared, _ = load_all(settings.dags.absolute())
+    proven = prove_champions(settings, as_of=now, run=context["run_id"])
+    for one in proven:
+        owner = declared[one.use_case].owner if one.use_case in declared else "platform"
+        signal = of_reproduction(
+            one.use_case,
+            one.wrong,
+            owner=owner,
+            at=now,
+            runbook=f"{runbook_page(DAG_ID)}, button Dag Docs",
+        )
+        incident_ledger.report(
+            settings,
+            at=now,
+            signals=[signal] if one.wrong else [],
+            looked_at=[reproduction_area(one.use_case)],
+        )
+    wrong = sum(bool(one.wrong) for one in proven)
+    lines = [
+        *(one.describe() for one in proven),
+        f"{len(proven)} champions, {wrong} not as they were",
+    ]
+    return {"says": say("\n".join(lines)), "champions": len(proven), "wrong": wrong}
+
+
+def _tell(context: Context) -> None:
+    """Send one message for a run that failed."""
+    body = f"run {context['run_id']}\nThe reason is in the log of its task; the runbook is in Dag Docs."
+    notifications.notify(Settings(), f"{DAG_ID} failed", body)

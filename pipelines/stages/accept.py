@@ -1,0 +1,73 @@
+"""Accept: a person stands for a declaration, and for the trainings that start themselves by it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.adapters.models import approvals, decisions
+from pipelines.adapters.models.decisions import Decision, Recorded
+from pipelines.adapters.platform import role_holders
+from pipelines.adapters.settings import Settings
+from pipelines.errors import PlatformError, Problem
+from pipelines.use_case import UseCase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The declaration that a person stands for, and whether this run wrote it down."""
+
+    use_case: str
+    actor: str
+    declaration: str
+    changed: bool
+
+    def describe(self) -> str:
+        """Return one line for the log and the terminal."""
+        already = "" if self.changed else " (already)"
+        return f"{self.actor} stands for the declaration {self.declaration[:12]}{already}"
+
+
+def accept(
+    use_case: UseCase, settings: Settings, *, actor: str, as_of: datetime, reason: str = ""
+) -> Accepted:
+    """Write to the decisions ledger that a person accepts the declaration as it is now, once.
+
+    A training that starts itself counts as asked for by who accepted last. Raises PlatformError for
+    somebody whom the platform does not know as data scientist or data engineer of the use case.
+    """
+    roles = (use_case.roles.data_scientist, use_case.roles.data_engineer)
+    known = {
+        person.name: person for role in roles for person in role_holders.holders(settings, role)
+    }
+    if actor not in known:
+        raise PlatformError(
+            Problem(
+                where=f"acceptance of {use_case.name}",
+                expected=f"a user with role {' or '.join(map(repr, roles))} "
+                f"({', '.join(sorted(known)) or 'none'})",
+                found=actor,
+                fix=f"Give the role in {role_holders.kept_in(settings)}, or name one who has it "
+                "with --user.",
+            )
+        )
+    digest = use_case.digest()
+    accepted = Decision(
+        use_case=use_case.name,
+        kind="accepted",
+        version="",
+        actor=actor,
+        as_of=as_of,
+        reason=reason,
+        artifact_sha256="",
+        evidence_digest=digest,
+    )
+
+    def decide(so_far: list[Recorded]) -> Decision | None:
+        """Append unless this person was the last to accept this declaration."""
+        mine = [entry for entry in so_far if entry.decision.use_case == use_case.name]
+        last = approvals.acceptance(mine, digest)
+        return None if last is not None and last.actor == actor else accepted
+
+    written = decisions.append(settings, decide)
+    return Accepted(
+        use_case=use_case.name, actor=actor, declaration=digest, changed=written is not None
+    )
