@@ -1,4 +1,4 @@
-"""Approval commands: a person stands for a declaration."""
+"""Approval commands: a person stands for a declaration, a consumer agrees to what changed in it."""
 
 import getpass
 from datetime import UTC, datetime
@@ -14,8 +14,9 @@ from pipelines.use_case import load
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command ``accept``."""
-    app.command("accept")(accept)
+    """Add the commands ``accept`` and ``consent``."""
+    app.command()(accept)
+    app.command()(consent)
 
 
 def accept(
@@ -40,3 +41,28 @@ def accept(
             reason=reason,
         )
         console.print(escape(accepted.describe()), highlight=False)
+
+
+def consent(
+    use_case: str,
+    *,
+    consumer: Annotated[str, typer.Option(help="Who agrees, as `headframe check` names them.")],
+    reason: Annotated[str, typer.Option(help="Where they agreed; kept in the ledger.")],
+    user: Annotated[
+        str, typer.Option(help="The platform's name of who records it; else that of the login.")
+    ] = "",
+) -> None:
+    """Record that a consumer agrees to what changed in a declaration since it was accepted last."""
+    from pipelines.stages.consent import consent as stage
+
+    settings = Settings()
+    with fail_on(HeadframeError):
+        consented = stage(
+            load(settings.dags.absolute() / f"{use_case}.py"),
+            settings,
+            consumer=consumer,
+            actor=user or getpass.getuser(),
+            reason=reason,
+            as_of=datetime.now(UTC),
+        )
+        console.print(escape(consented.describe()), highlight=False)

@@ -3,6 +3,8 @@
 import difflib
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +14,14 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipelines.adapters import lake, lake_sql
-from pipelines.adapters.models import known
+from pipelines.adapters.models import accepted_declarations, known
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import lake_audit, stale_results
 from pipelines.adapters.stores import object_store
 from pipelines.cli.terminal import console, errors, fail_on
+from pipelines.domain.consent import consent_problem
+from pipelines.domain.declaration_changes import Change, gravest
+from pipelines.domain.digest import canonical
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
 from pipelines.use_case import UseCase, load, load_all
 
@@ -85,12 +90,20 @@ def check(
                 warnings += stale_results.warnings(settings, declared.name, declared.tables, read)
     problems += [problem for table in audited for problem in table.problems]
     warnings += [warning for table in audited for warning in table.warnings]
+    changed: dict[str, tuple[Change, ...]] = {}
+    for name, declared in sound.items():
+        with fail_on(HeadframeError):
+            changed[name], needed = accepted_declarations.compared(
+                settings, name, canonical(declared)
+            )
+        problems += [consent_problem(name, one) for one in needed if not one.given]
     if as_json:
         found = [
             {"where": p.where, "expected": p.expected, "found": p.found, "fix": p.fix}
             for p in problems
         ]
         told: dict[str, object] = {"use_cases": sorted(sound), "problems": found}
+        told["changes"] = {name: [asdict(one) for one in changed[name]] for name in changed}
         if verify_lake:
             told |= {"lake": [_audited(table) for table in audited], "warnings": warnings}
         sys.stdout.write(json.dumps(told) + "\n")
@@ -99,12 +112,23 @@ def check(
             errors.print(str(problem), markup=False, highlight=False)
         for name, declared in sound.items():
             console.print(f"{name}: declaration {declared.digest()[:12]}, tier {declared.tier}")
+            _show_changes(changed[name])
         for table in audited:
             console.print(table.describe(), markup=False, highlight=False)
         for warning in warnings:
             errors.print(f"warning: {warning}", markup=False, highlight=False)
     if problems:
         raise typer.Exit(1)
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    """Show what differs from the declaration that was accepted last."""
+    if not changes:
+        return
+    console.print(f"  changed since it was accepted: {gravest(changes)}", highlight=False)
+    for change in changes:
+        line = f"  {change.verdict:<10}  {change.describe()}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def sql(query: str, *, as_json: AsJson = False) -> None:

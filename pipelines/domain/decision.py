@@ -9,6 +9,7 @@ from pipelines.domain.digest import digest_of
 
 Kind: TypeAlias = Literal[
     "accepted",
+    "consented",
     "requested",
     "evaluated",
     "approved",
@@ -32,9 +33,9 @@ Kind: TypeAlias = Literal[
 class Decision:
     """One decision: about which candidate version, by whom, as of when (UTC), and why.
 
-    ``version`` is the one that a move leads to; empty where none is meant (``accepted``).
-    ``evidence_digest`` is the digest of what was looked at: the frozen evidence, or the declaration
-    that was accepted. Both digests are empty where there was none.
+    ``version`` is the one that a move leads to; empty where none is meant (``accepted``, ``consented``).
+    ``evidence_digest`` is the digest of what was looked at: the frozen evidence, the declaration
+    that was accepted, or that and its consumer. Both digests are empty where there was none.
     """
 
     use_case: str

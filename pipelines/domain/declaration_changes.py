@@ -142,13 +142,18 @@ def _entity(before: Declared, after: Declared) -> Iterator[Change]:
 
 def _gates(before: Declared, after: Declared) -> Iterator[Change]:
     """Yield the gates that went, came or are set otherwise; one gate may stand more than once."""
-    old, new = (sorted(map(_canonical, declared.get("gates", ()))) for declared in (before, after))
-    for text in old:
-        if text not in new:
-            yield _difference(f"gate {json.loads(text)['type']}", text, "-", meanings_of.GATE_GONE)
-    for text in new:
-        if text not in old:
-            yield _difference(f"gate {json.loads(text)['type']}", "-", text, meanings_of.OWN)
+    old, new = (list(declared.get("gates", ())) for declared in (before, after))
+    gone = [gate for gate in old if gate not in new]
+    came = [gate for gate in new if gate not in old]
+    for gate in gone:
+        same = [other for other in came if other["type"] == gate["type"]]
+        if same:
+            came.remove(same[0])
+        meaning = meanings_of.GATE_CHANGED if same else meanings_of.GATE_GONE
+        now = _shown(same[0]) if same else "-"
+        yield _difference(f"gate {gate['type']}", _shown(gate), now, meaning)
+    for gate in came:
+        yield _new(f"gate {gate['type']}", meanings_of.OWN)
 
 
 def _scoring(before: Declared, after: Declared) -> Iterator[Change]:
@@ -296,10 +301,6 @@ def _by_name(parts: Sequence[Declared]) -> dict[str, Declared]:
 
 def _consumers(outputs: Sequence[Declared]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(output["consumer"]) for output in outputs))
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def _shown(value: object) -> str:

@@ -82,6 +82,7 @@ class Production:
 
 TEXTS: dict[Kind, str] = {
     "accepted": "accepted the declaration {on}",
+    "consented": "recorded that a consumer agrees to a changed declaration",
     "requested": "asked for version {version}",
     "evaluated": "judged version {version}, evidence {on}",
     "approved": "approved version {version} on evidence {on}",

@@ -1,12 +1,16 @@
 """Accept: a person stands for a declaration, and for the trainings that start themselves by it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from pipelines.adapters.models import approvals, decisions
+from pipelines.adapters.models import accepted_declarations, approvals, decisions
 from pipelines.adapters.models.decisions import Decision, Recorded
 from pipelines.adapters.platform import role_holders
 from pipelines.adapters.settings import Settings
+from pipelines.domain.consent import consent_problem
+from pipelines.domain.digest import canonical
 from pipelines.errors import PlatformError, Problem
 from pipelines.use_case import UseCase
 
@@ -32,7 +36,8 @@ def accept(
     """Write to the decisions ledger that a person accepts the declaration as it is now, once.
 
     A training that starts itself counts as asked for by who accepted last. Raises PlatformError for
-    somebody whom the platform does not know as data scientist or data engineer of the use case.
+    somebody whom the platform does not know as data scientist or data engineer of the use case, and
+    where consumers have not consented to what changed since the declaration accepted last.
     """
     roles = (use_case.roles.data_scientist, use_case.roles.data_engineer)
     known = {
@@ -49,7 +54,9 @@ def accept(
                 "with --user.",
             )
         )
-    digest = use_case.digest()
+    digest, declared = use_case.digest(), canonical(use_case)
+    _refuse_without_consent(settings, use_case.name, declared)
+    accepted_declarations.keep(settings, use_case.name, declared)
     accepted = Decision(
         use_case=use_case.name,
         kind="accepted",
@@ -71,3 +78,10 @@ def accept(
     return Accepted(
         use_case=use_case.name, actor=actor, declaration=digest, changed=written is not None
     )
+
+
+def _refuse_without_consent(settings: Settings, name: str, declared: Mapping[str, Any]) -> None:
+    _, needed = accepted_declarations.compared(settings, name, declared)
+    missing = [one for one in needed if not one.given]
+    if missing:
+        raise PlatformError(*(consent_problem(name, one) for one in missing))

@@ -105,6 +105,7 @@ def test_check_is_content_with_sound_declarations_and_suites(
     assert json.loads(headframe("check", "--json").stdout) == {
         "use_cases": ["machines"],
         "problems": [],
+        "changes": {"machines": []},
     }
 
 

@@ -106,6 +106,7 @@ CORPUS = [
     ("another owner", replace(shop, owner="web"), "compatible", ()),
     ("watched by segment", replace(shop, monitoring=Monitoring(tolerance=0.1)), "compatible", ()),
     ("one more gate", replace(shop, gates=[*shop.gates, Calibrated(0.2)]), "compatible", ()),
+    ("a gate set otherwise", replace(shop, gates=[shop.gates[0], Calibrated(0.2)]), "compatible", ()),
     ("a gate less", replace(shop, gates=shop.gates[:1]), "consent", ()),
     ("no approval any more", replace(shop, tier="scheduled"), "consent", ()),
     (
