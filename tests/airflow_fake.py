@@ -38,6 +38,7 @@ class FakeAirflow:
         started_by: str | None = "sam",
         user_id: str = "",
         form: dict[str, str] | None = None,
+        body: str = "",
     ) -> None:
         """Keep a question about some evidence and its answer; ``at`` None: none yet."""
         self.started_by[run_id] = started_by
@@ -52,7 +53,7 @@ class FakeAirflow:
                     "state": "success" if at else "awaiting_input",
                 },
                 "subject": "Promote machines version 1?",
-                "body": "",
+                "body": body,
                 "options": ["Approve", "Reject"],
                 "params": {
                     "why": {"value": "", "schema": {"type": ["null", "string"]}},

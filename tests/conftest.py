@@ -55,6 +55,12 @@ def _place(item: pytest.Item) -> int:
     return LONGEST_FIRST.index(folders[0]) if folders else len(LONGEST_FIRST)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what disagrees about a champion be an error at once: no other process moves it here."""
+    monkeypatch.setattr("pipelines.adapters.models.champion.PATIENCE", ())
+
+
 @pytest.fixture(scope="session")
 def store_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a SeaweedFS that serves the whole session."""

@@ -10,52 +10,37 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-PROOF = ROOT / "docs" / "proof"
-PYTEST = (sys.executable, "-m", "pytest", "-m", "prove", "-p", "no:cacheprovider")
-COLLECT = (*PYTEST, "--collect-only", "-qq")
-RUN = (*PYTEST, "-rA", "-q", "--durations=0")
-AT_A_TIME = 2
-"""Files proven beside each other, each in a process of its own.
+from tests.apart import ROOT, Ended, run, say
 
-Airflow, once imported, changes the process for all that follows, and a child's peak memory is told
-to be at least that of its parent.
+PROOF = ROOT / "docs" / "proof"
+PROOFS = ("-m", "prove", "-p", "no:cacheprovider", "-rA", "--durations=0")
+COLLECT = (
+    *(sys.executable, "-m", "pytest", "-m", "prove", "-p", "no:cacheprovider"),
+    *("--collect-only", "-qq"),
+)
+AT_A_TIME = 2
+"""Files proven beside each other.
+
+Each has a process of its own, also since a child's peak memory is told to be at least its parent's.
 """
 
 FACTS = re.compile(r"^(?P<name>[a-z]+): (?P<value>.+)$", re.MULTILINE)
 """A line of a record that its table shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
-    """What the proofs of a file said, pytest's exit status, and how long they took."""
-
-    file: str
-    status: int
-    output: str
-    minutes: float
-
-    @property
-    def verdict(self) -> str:
-        """Return pytest's last line, which counts what passed and failed."""
-        said = self.output.splitlines()[-1] if self.output else f"exit status {self.status}"
-        return re.sub(r"\s+in [\d.]+s.*$", "", said.strip("= "))
-
-
 def main(wanted: list[str]) -> int:
     """Run every test marked ``prove``, or those of the files named, and write their records."""
     every = files()
     if unknown := sorted(set(wanted) - set(every)):
-        _say(f"no proofs in {', '.join(unknown)}; there are some in:\n" + "\n".join(every))
+        say(f"no proofs in {', '.join(unknown)}; there are some in:\n" + "\n".join(every))
         return 2
     PROOF.mkdir(exist_ok=True)
     revision = _revision()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        proven = list(pool.map(lambda file: _kept(prove(file), revision), wanted or every))
+        proven = list(pool.map(lambda file: _kept(run(file, *PROOFS), revision), wanted or every))
     for record in PROOF.glob("*.md"):
         if record.name not in {"README.md", *map(_record_name, every)}:
             record.unlink()  # of tests that are gone
@@ -63,7 +48,7 @@ def main(wanted: list[str]) -> int:
     failed = [each.file for each in proven if each.status]
     minutes = sum(each.minutes for each in proven)
     verdict = f"failed: {', '.join(failed)}" if failed else "all passed"
-    _say(f"{len(proven)} of {len(every)} files, {verdict}, {minutes:.0f} minutes of tests")
+    say(f"{len(proven)} of {len(every)} files, {verdict}, {minutes:.0f} minutes of tests")
     return 1 if failed or not proven else 0
 
 
@@ -80,20 +65,7 @@ def files() -> list[str]:
     return sorted(counted, key=lambda name: (-counted[name], name))
 
 
-def prove(file: str) -> Proven:
-    """Run the proofs of one file; what they say is printed and returned without this folder's name."""
-    began = datetime.now(UTC)
-    ended = subprocess.run([*RUN, file], cwd=ROOT, capture_output=True, text=True, check=False)
-    output = ended.stdout.strip().replace(str(ROOT), ".")
-    minutes = (datetime.now(UTC) - began).total_seconds() / 60
-    proven = Proven(file=file, status=ended.returncode, output=output, minutes=minutes)
-    _say(f"{file}: {proven.verdict}, {minutes:.1f} minutes")
-    if ended.returncode:
-        _say(output + ended.stderr)
-    return proven
-
-
-def _kept(proven: Proven, revision: str) -> Proven:
+def _kept(proven: Ended, revision: str) -> Ended:
     """Write the record of a file's proofs."""
     (PROOF / _record_name(proven.file)).write_text(
         f"# Proofs of {proven.file}\n\n"
@@ -142,11 +114,6 @@ def _revision() -> str:
 def _said(*command: str) -> str:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return ended.stdout.strip()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
+from pipelines.stages.evaluate import evaluate
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase, load
 from tests import machines
@@ -18,6 +19,9 @@ from tests.machines import at
 ROOT = Path(__file__).parents[1]
 
 CANDIDATES = """
+from pipelines.errors import Problem, ServiceUnavailable
+
+
 def encoded(columns, estimator):
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import make_pipeline
@@ -41,8 +45,16 @@ def trees(columns, seed):
 
 
 def forest(columns, seed):
+    import os
+    import signal
+
     from sklearn.ensemble import RandomForestClassifier
 
+    if os.environ.get("FIT_ENDS") == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("FIT_ENDS") == "without its store":
+        problem = Problem(where="store", expected="an answer", found="none", fix="Wait.")
+        raise ServiceUnavailable(problem)
     model = RandomForestClassifier(20, min_samples_leaf=20, n_jobs=2, random_state=seed)
     return encoded(columns, model)
 
@@ -101,6 +113,12 @@ def trained(
     """Declare a candidate, train it, and return its version."""
     use_case = declare(settings, candidate, more_code=more_code, seed=seed)
     return train(use_case, settings, as_of=at(50), run="test", requester="sam").version
+
+
+def judged(settings: Settings, version: str) -> str:
+    """Judge a version, so that the decisions ledger vouches for it, and return it."""
+    evaluate(load(settings.dags / f"{machines.NAME}.py"), settings, version=version)
+    return version
 
 
 def pack(held: Mapping[str, bytes], target: Path) -> None:

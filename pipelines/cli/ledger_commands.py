@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 User = Annotated[str, typer.Option("--user", help="Who does it. Default: the terminal's user.")]
+DecidedAt = Annotated[
+    str,
+    typer.Option("--as-of", help="When it is, for a simulation: ISO date or time. Default: now."),
+]
 Reason = Annotated[str, typer.Option(help="Why, in a sentence; kept in the ledger.")]
 
 ledger = typer.Typer(help="The decisions ledger: is it whole?", no_args_is_help=True)
@@ -71,7 +75,11 @@ def rollback(
     to: Annotated[
         str, typer.Option(help="A version that was champion. Default: the one before.")
     ] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="The champion that is meant. Another one stays.")
+    ] = "",
     user: User = "",
+    as_of: DecidedAt = "",
     as_json: AsJson = False,
 ) -> None:
     """Make the champion before the champion again; the present one is not promoted any more."""
@@ -79,13 +87,15 @@ def rollback(
 
     settings = Settings()
     with fail_on(HeadframeError):
+        declared = _declared(settings, use_case)
         done = stage(
-            _declared(settings, use_case),
+            declared,
             settings,
             actor=user or getpass.getuser(),
             reason=reason,
-            as_of=datetime.now(UTC),
+            as_of=_decided_at(as_of, declared),
             to=to or None,
+            away_from=from_ or None,
         )
     _say(done.describe(), asdict(done), as_json=as_json)
 
@@ -97,11 +107,18 @@ def reconcile(
         bool,
         typer.Option("--repair", help="Mend what is known, freeze a champion that is not sound."),
     ] = False,
+    retire: Annotated[
+        bool,
+        typer.Option("--retire", help="End the reign of a lost champion without a successor."),
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why it is retired; kept in the ledger.")] = "",
     user: User = "",
+    as_of: DecidedAt = "",
     as_json: AsJson = False,
 ) -> None:
     """Hold ledger, alias and artifacts against each other; status 1 while they disagree."""
     from pipelines.stages.reconcile import reconcile as stage
+    from pipelines.stages.reconcile import retire as end_reign
 
     settings, actor = Settings(), user or getpass.getuser()
     with fail_on(HeadframeError):
@@ -111,7 +128,11 @@ def reconcile(
             roles = (declared.roles.operator, declared.roles.approver)
             acting_users.refuse_other(settings, roles, actor, where=f"repair of {use_case}")
             extent = "repair"
-        found = stage(use_case, settings, actor=actor, as_of=datetime.now(UTC), extent=extent)
+        when = _decided_at(as_of, declared)
+        if retire:
+            found = end_reign(declared, settings, as_of=when, actor=actor, reason=reason)
+        else:
+            found = stage(use_case, settings, actor=actor, as_of=when, extent=extent)
     _say(found.describe(), asdict(found), as_json=as_json)
     if not found.agrees:
         raise typer.Exit(1)
@@ -123,6 +144,10 @@ def verify(*, as_json: AsJson = False) -> None:
     with fail_on(HeadframeError):
         checked = published_ledger.verified(settings)
     _say(checked.describe(), asdict(checked), as_json=as_json)
+
+
+def _decided_at(as_of: str, declared: UseCase) -> datetime:
+    return moment(as_of, declared) if as_of else datetime.now(UTC)
 
 
 def _declared(settings: Settings, use_case: str) -> UseCase:

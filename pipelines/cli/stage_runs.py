@@ -255,13 +255,14 @@ def _late(run: _Run, stage: Stage) -> str:
     console.print(describe(found), markup=False, highlight=False)
     at, run_id = run.as_of, f"cli__late__{run.as_of.isoformat()}"
     scored = score(run.use_case, run.settings, since=at, until=at, run=run_id, late=found)
-    told = f"{scored.describe()}{_shadowed(run, scored, run_id)}"
     if not TrainedUseCase.of(run.use_case).scoring.outputs:
-        return told
+        return f"{scored.describe()}{_shadowed(run, scored, run_id)}"
     # Told before, since an output that cannot be delivered takes nothing of it back.
-    console.print(told, markup=False, highlight=False)
+    console.print(scored.describe(), markup=False, highlight=False)
     times = [window.scored_for for window in scored.windows]
-    return f"delivered {_delivered(run, times, run_id)}"
+    # Consumers first: whatever is wrong with the shadow keeps nothing from them.
+    delivered = _delivered(run, times, run_id)
+    return f"delivered {delivered}{_shadowed(run, scored, run_id)}"
 
 
 def _deliver(run: _Run, since: datetime, until: datetime) -> str:

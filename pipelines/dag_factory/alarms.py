@@ -111,6 +111,15 @@ def probation(
     incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
 
 
+def knows_probation(use_case: UseCase, settings: Settings, text: str) -> bool:
+    """Tell whether an incident, over or not, tells of just this end of a probation."""
+    return any(
+        (signal.use_case, signal.kind, signal.text) == (use_case.name, "probation", text)
+        for incident in incident_ledger.incidents(settings).values()
+        for signal in incident.seen
+    )
+
+
 def gates(
     use_case: UseCase,
     settings: Settings,

@@ -1,8 +1,10 @@
 """Approve: a person with the right role, who did not ask for the training, looks and decides."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.exceptions import HITLRejectException
@@ -12,10 +14,10 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from pipelines.adapters.models import approvals, mlflow_registry
-from pipelines.adapters.platform import authentication
+from pipelines.adapters.platform import authentication, role_holders
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import page_addresses, question, runs
-from pipelines.dag_factory.evidence_page import evidence_page
+from pipelines.dag_factory.evidence_page import evidence_page, rejected_before
 from pipelines.dag_factory.run_code import refuse_changed_code, tries_key
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import failing_by_type
@@ -30,6 +32,7 @@ from pipelines.domain.approval import (
     last_answer,
     nobody_left,
 )
+from pipelines.domain.decision import Decision
 from pipelines.errors import Problem, PromotionRefused
 from pipelines.use_case import UseCase
 
@@ -42,8 +45,8 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
     Users with the declared role are looked up when the task runs, and told; who asked for the
     training is not among them. The question carries the digest of the evidence that it shows, and
     Airflow keeps both as they were asked. An answer is written to the decisions ledger, where it is a
-    copy: promote asks Airflow again. A rejection fails the task with its reason, and so does an
-    answer that never came. Skips itself when the gates refused.
+    copy: promote asks Airflow again. A rejection fails the task with its reason, also when the task
+    is cleared, and so does an answer that never came. Skips itself when the gates refused.
     """
 
     # The page is made when the task runs and may hold braces: nothing here is a template.
@@ -100,10 +103,12 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             return self._record(context, version, approval)
 
     def _answer_of_lost_try(self, context: Context, judged: dict[str, Any]) -> Approval | None:
-        """Return the answer to a try that Airflow took for dead, if there is one.
+        """Return the answer to a try that Airflow took for dead, if there is one, or a rejection.
 
         Airflow's LocalExecutor may report that the task went to wait only when an answer has woken
         it again; the scheduler then believes it was killed, and retries it. Nobody is asked twice.
+        Who clears the task wants it asked anew, and Airflow forgets an answer when it asks: a
+        rejection is not theirs to take back.
         """
         given = approvals.answers(
             Settings(), self.use_case.name, {judged["evidence_digest"]}, run_id=context["run_id"]
@@ -113,13 +118,22 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
         key = f"answered_before_{tries_key(context)}"
         before = context["task_state_store"].get(key)
         if before is None:
-            # A person who clears the task wants it asked anew, whatever was answered before.
+            if last is not None and last.approval.answer == "rejected":
+                return self._rejection(judged, last.approval)
             context["task_state_store"].set(key, at)
             return None
         if last is None or at == before:
             return None
         logger.info("%s answered an earlier try.", last.approval.actor)
         return last.approval
+
+    def _rejection(self, judged: dict[str, Any], given: Approval) -> Approval:
+        """Return a rejection that is not in the ledger yet. Raises PromotionRefused where it is."""
+        name, version = self.use_case.name, judged["version"]
+        kept = approvals.rejections(Settings(), name, version, judged["evidence_digest"])
+        if any((one.actor, one.reason) == (given.actor, given.reason) for one in kept):
+            raise self._rejected(version, given)
+        return given
 
     def _ask(self, context: Context, judged: dict[str, Any]) -> None:
         settings = Settings()
@@ -135,10 +149,11 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             use_case=self.use_case.name,
             role=self.use_case.roles.approver,
             expires=self.use_case.approval_expires,
-            evidence_digest=digest,
+            evidence=evidence,
             asked_for_by=[runs.started_by(context)],
         )
-        asked = self._asked(settings, context, terms)
+        rejections = approvals.rejections(settings, self.use_case.name, judged["version"], digest)
+        asked = self._asked(settings, context, terms, rejections)
         address = page_addresses.evidence(judged)
         subject = f"Promote {evidence.use_case} version {evidence.challenger}?"
         requester = ", ".join(sorted(terms.requesters))
@@ -152,6 +167,7 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
                 digest=digest,
                 expires=self.use_case.approval_expires,
                 people=asked,
+                unable=role_holders.unable(settings, self.use_case.roles.approver, asked),
             ),
         )
         page = evidence_page(
@@ -161,14 +177,24 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             reason=context["params"].get("reason") or "",
             address=address,
             asked=told,
+            rejections=rejections,
         )
         self.subject, self.body = page.subject, page.body
         self.params = _form(digest)
         self.assigned_users = [{"id": person.id, "name": person.name} for person in asked]
         logger.info("Waiting for an answer by one of: %s", ", ".join(p.name for p in asked))
 
-    def _asked(self, settings: Settings, context: Context, terms: Terms) -> tuple[Person, ...]:
-        """Return who is asked. Raises PromotionRefused when nobody may answer, or could."""
+    def _asked(
+        self,
+        settings: Settings,
+        context: Context,
+        terms: Terms,
+        rejections: Sequence[Decision] = (),
+    ) -> tuple[Person, ...]:
+        """Return who is asked. Raises PromotionRefused when nobody may answer, or could.
+
+        Nor may a question of before that does not show all ``rejections`` of its evidence.
+        """
         where = f"approval of {self.use_case.name}"
         people = approvers(terms)
         if not people:
@@ -184,6 +210,16 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
                     expected=f"a question about the evidence {terms.evidence_digest[:12]}",
                     found="the one that this run asked before, which shows other evidence",
                     fix=f"Start {self.use_case.name}__train again: a run asks about one evidence.",
+                )
+            )
+        unseen = [one for one in rejections if rejected_before(one) not in before.body]
+        if unseen:
+            raise PromotionRefused(
+                Problem(
+                    where=where,
+                    expected=f"a question that shows the rejection by {unseen[-1].actor}",
+                    found="the one that this run asked before, which does not",
+                    fix=f"Start {self.use_case.name}__train again: its question shows it.",
                 )
             )
         still = tuple(person for person in people if person.id in before.assigned_users)
@@ -206,7 +242,7 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             Settings(),
             version=version,
             approval=approval,
-            as_of=runs.as_of(context),
+            as_of=runs.decided_at(context, datetime.now(UTC)),
             asked_for_by=runs.started_by(context),
         )
         if approval.answer == "rejected":
@@ -220,7 +256,8 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
                 where=f"{self.use_case.name} candidate {version}",
                 expected="an approval",
                 found=f"a rejection by {approval.actor}: {approval.reason or 'no reason given'}",
-                fix="The champion stays. Train again when the reason no longer holds.",
+                fix=f"The champion stays. Start {self.use_case.name}__train again when the reason "
+                "no longer holds: clearing the task does not take a rejection back.",
             )
         )
 

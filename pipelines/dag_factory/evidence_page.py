@@ -1,8 +1,10 @@
 """The evidence page: what an approver sees before they decide, in Markdown."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.domain.decision import Decision
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.examination import Examination
 from pipelines.domain.metrics import Interval, TooFewBlocks
@@ -31,11 +33,13 @@ def evidence_page(
     reason: str,
     address: str = "",
     asked: str = "",
+    rejections: Sequence[Decision] = (),
 ) -> EvidencePage:
     """Return the question about one candidate, with everything the gates saw of it.
 
     ``address`` is that of the page with all of the evidence; without one the command is named.
-    ``reason`` is the requester's own words, ``asked`` says who may answer.
+    ``reason`` is the requester's own words, ``asked`` says who may answer, ``rejections`` are those
+    of this evidence so far.
     """
     command = f"headframe evidence {evidence.use_case} --version {evidence.challenger}"
     replaces = (
@@ -51,13 +55,17 @@ def evidence_page(
         f"**{requester}** asked for it"
         + (f": {_plain(reason)}" if reason else " and gave no reason."),
         "",
+        *(line for given in rejections for line in (rejected_before(given), "")),
         f"{replaces} Trained on {trained[0]} to {trained[1]}; judged on "
         f"{held_out[0]} to {held_out[1]}: **{evidence.rows:,} rows**{share}, in "
         f"{len(evidence.blocks)} blocks. In brackets: intervals over blocks.",
         "",
         *_table(evidence),
         "",
-        *(f"- **{v.outcome.replace('_', ' ')}** {v.gate}: {v.reason}" for v in evidence.verdicts),
+        *(
+            f"- **{v.outcome.replace('_', ' ')}** {v.gate}: {_plain(v.reason)}"
+            for v in evidence.verdicts
+        ),
         "",
         *(_beside_the_gates(evidence, evidence.examination) if evidence.examination else ()),
         f"Evidence `{evidence.digest}`",
@@ -73,15 +81,20 @@ def evidence_page(
     return EvidencePage(subject=subject, body="\n".join(lines))
 
 
+def rejected_before(given: Decision) -> str:
+    """Return the line of the page that tells of an earlier rejection."""
+    return f"**Rejected before** by **{given.actor}**: {_plain(given.reason) or 'no reason given'}"
+
+
 def _plain(text: str) -> str:
-    """Return a person's words on one line in which no sign is Markdown: a page shows them, as words."""
+    """Return words of people or of data on one line, in which no sign is Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>()#|!~])", r"\\\1", " ".join(text.split()))
 
 
 def _beside_the_gates(evidence: Evidence, seen: Examination) -> list[str]:
     """Return what no gate asked about, as a list in Markdown."""
     ranked = sorted(seen.importance.items(), key=lambda item: (-item[1], item[0]))[:MOST_FEATURES]
-    told = [f"most important: {', '.join(f'{name} {share:.0%}' for name, share in ranked)}"]
+    told = [f"most important: {', '.join(f'{_plain(name)} {share:.0%}' for name, share in ranked)}"]
     if seen.learning_curve:
         points = [f"{point.loss:.4f} ({point.blocks} days)" for point in seen.learning_curve]
         told.append(f"{evidence.loss.words} when taught the last days only: {', '.join(points)}")
@@ -92,8 +105,8 @@ def _beside_the_gates(evidence: Evidence, seen: Examination) -> list[str]:
         is_number = KINDS[evidence.kind].answer == "number"
         said = f"predictions ({evidence.unit})" if is_number else "probabilities"
         changed = [
-            *(f"+{name}" for name in found.features_added),
-            *(f"-{name}" for name in found.features_removed),
+            *(f"+{_plain(name)}" for name in found.features_added),
+            *(f"-{_plain(name)}" for name in found.features_removed),
         ]
         told.append(
             f"against the champion: {said} move by {found.moved:.3f} on average; features"

@@ -1,5 +1,6 @@
 """Probation tasks: the shadow scores what the champion on probation scored; final labels judge both."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -9,38 +10,38 @@ from pipelines.dag_factory import alarms, runs
 from pipelines.dag_factory.run_code import refuse_changed_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
-from pipelines.domain import plain_values
 from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
     from pipelines.domain.scoring import Scored
+    from pipelines.stages.probation import Judged
 
-WINDOWS = "shadow"
-"""XCom key under which a scoring task leaves the windows that the shadow is to score too."""
+SCORED = "shadow"
+"""XCom key under which a scoring task leaves what it scored, for the shadow."""
 
 NOTHING_TO_COMPARE = "No champion is on probation, or none of these windows belongs to it."
 
 
-def remember(use_case: UseCase, settings: Settings, context: Context, scored: "Scored") -> None:
-    """Leave the windows of a probation to the task ``shadow``; nothing where there are none."""
-    if use_case.probation_rule is None:
-        return
-    from pipelines.stages.shadow import asked
+def remember(use_case: UseCase, context: Context, scored: "Scored") -> None:
+    """Leave what was planned, and with which version, to the task ``shadow``.
 
-    if windows := asked(use_case, settings, scored):
-        context["ti"].xcom_push(WINDOWS, [plain_values.to_plain(window) for window in windows])
+    Nothing is looked up here: whatever is wrong with the version before, consumers get theirs.
+    """
+    if use_case.probation_rule is not None:
+        context["ti"].xcom_push(SCORED, replace(scored, windows=()).to_plain())
 
 
 def shadow(use_case: UseCase, context: Context, *, after: str) -> dict[str, Any]:
     """Score the windows that the task ``after`` scored in the slot that nobody is given."""
-    from pipelines.domain.scoring import WindowPlan
+    from pipelines.domain.scoring import Scored
+    from pipelines.stages.shadow import asked
     from pipelines.stages.shadow import shadow as stage
 
     settings = Settings()
     first = context["ti"].xcom_pull(task_ids="champion")
     refuse_changed_code(settings, use_case, first, purpose="score")
-    told = context["ti"].xcom_pull(task_ids=after, key=WINDOWS)
-    windows = [plain_values.from_plain(WindowPlan, plain) for plain in told or ()]
+    told = context["ti"].xcom_pull(task_ids=after, key=SCORED)
+    windows = asked(use_case, settings, Scored.from_plain(told)) if told else ()
     scored = stage(use_case, settings, windows=windows, run=context["run_id"])
     if scored is None:
         raise AirflowSkipException(NOTHING_TO_COMPARE)
@@ -48,17 +49,31 @@ def shadow(use_case: UseCase, context: Context, *, after: str) -> dict[str, Any]
 
 
 def probation(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Judge the champion on probation by final labels; a roll back and no answer are incidents."""
+    """Judge the champion on probation by final labels; a roll back and no answer are incidents.
+
+    So is an end that no incident tells of yet: its run was cut off, or another finished the roll back.
+    """
     from pipelines.stages.probation import probation as stage
 
     settings, as_of = Settings(), runs.as_of(context)
     judged = stage(use_case, settings, as_of=as_of)
     said = say(judged.describe())
+    ended = judged if judged.is_alarming else _untold(use_case, settings)
     alarms.probation(
         use_case,
         settings,
-        judged.describe() if judged.outcome in ("rolled_back", "untested") else None,
-        rolled_back=judged.outcome == "rolled_back",
+        None if ended is None else ended.describe(),
+        rolled_back=ended is not None and ended.outcome == "rolled_back",
         as_of=as_of,
     )
     return {"says": said, "outcome": judged.outcome, "version": judged.version}
+
+
+def _untold(use_case: UseCase, settings: Settings) -> "Judged | None":
+    """Return how a probation ended that no incident tells of, where somebody has to know."""
+    from pipelines.stages.probation import last_ended
+
+    ended = last_ended(use_case, settings)
+    if ended is None or not ended.is_alarming:
+        return None
+    return None if alarms.knows_probation(use_case, settings, ended.describe()) else ended

@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What those who may answer are told. ``evidence_page`` is empty where no server has it."""
+    """What those who may answer are told. ``evidence_page`` is empty where no server has it.
+
+    ``unable`` are the names of those whose answer Airflow refuses until it is started again.
+    """
 
     subject: str
     requester: str
@@ -25,6 +28,7 @@ class Told:
     digest: str
     expires: timedelta
     people: tuple[Person, ...]
+    unable: tuple[str, ...] = ()
 
 
 def tell(settings: Settings, context: Context, told: Told) -> str:
@@ -43,6 +47,12 @@ def tell(settings: Settings, context: Context, told: Told) -> str:
         if reason:
             logger.warning("The approvers were not told. %s", reason)
     asked = f"Asked: {names}. Without an answer within {span(told.expires)} the champion stays."
+    if told.unable:
+        cannot = (
+            f"Airflow takes no answer of {', '.join(told.unable)} before the next `headframe up`."
+        )
+        logger.warning("%s It gives users their rank then.", cannot)
+        asked += f" **{cannot}**"
     return asked + (f" **They were not told.** {reason}" if reason else "")
 
 

@@ -1,6 +1,6 @@
 """The DAG platform__reproduction: one task a night that makes every champion again."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable
@@ -16,6 +16,9 @@ DAG_ID = "platform__reproduction"
 
 NIGHTLY = "10 2 * * *"
 """Before the day's maintenance, which removes what no model is known to need."""
+
+LONGEST = timedelta(hours=20)
+"""A night that hangs is told before the next one is due."""
 
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 """Fixed, so that the DAG reads the same each time."""
@@ -39,7 +42,7 @@ champion as it was. Nothing stops being scored: the champion's own file is check
 | environment | `headframe reproduce USE_CASE --rebuild-environment` tells whether the packages are why. |
 | seed | The candidate draws at random without its seed, or the record was changed: see the evidence. |
 | threads | Fit on as many threads as recorded. |
-| unknown | Nothing recorded differs; look at the processor, the BLAS build, and the candidate. |
+| unknown | Nothing recorded differs: look at the processor, the BLAS build, and the candidate. Or the process was killed or stopped: look at memory and its log. |
 
 ## By hand
 ```
@@ -58,6 +61,7 @@ def declare_reproduction() -> None:
         start_date=FIRST_DAY,
         catchup=False,
         max_active_runs=1,
+        dagrun_timeout=LONGEST,
         is_paused_upon_creation=False,  # as maintenance: nobody has to think of it
         tags=["platform"],
         default_args={"owner": "platform", "retries": 1},
@@ -73,8 +77,9 @@ def _reproduce(context: Context) -> dict[str, Any]:
 
     settings, now = Settings(), datetime.now(UTC)
     declared, _ = load_all(settings.dags.absolute())
-    proven = prove_champions(settings, as_of=now, run=context["run_id"])
-    for one in proven:
+    proven = []
+    for one in prove_champions(settings, as_of=now, run=context["run_id"]):
+        proven.append(one)
         owner = declared[one.use_case].owner if one.use_case in declared else "platform"
         signal = of_reproduction(
             one.use_case,

@@ -36,6 +36,15 @@ def as_of(context: Context) -> datetime:
     return scheduled.astimezone(UTC)
 
 
+def decided_at(context: Context, now: datetime) -> datetime:
+    """Return when something is decided that the run does at ``now`` (UTC), for the ledger.
+
+    A run whose form names its as_of simulates that time, and decides then. Any other decides when
+    it gets to it: an answer may come days after the run's as_of.
+    """
+    return as_of(context) if context["params"].get("as_of") else now
+
+
 def until(context: Context) -> datetime | None:
     """Return the end of the window that the form asks for, in UTC; None when it asks for none."""
     given = context["params"].get("until")

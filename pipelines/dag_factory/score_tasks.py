@@ -11,15 +11,19 @@ from pipelines.dag_factory import airflow_connections, assets, probation_tasks, 
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
+from pipelines.domain import plain_values
 from pipelines.domain.windows import scoring_times
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
-    from pipelines.domain.scoring import Asked, Scored
+    from pipelines.domain.scoring import Asked, LateWindow, Scored
 
 PLAN = "plan"
 """XCom key of the plan: the return value of that task is the numbers of its parts."""
+
+LATE = "late"
+"""Key under which the task that asks keeps the late windows of its run, for every later try."""
 
 NOTHING_LATE = "No window that was scored lacks anything that has come since."
 
@@ -41,7 +45,7 @@ def score(use_case: UseCase, context: Context) -> dict[str, Any]:
     settings = Settings()
     asked, known_until = _asked(use_case, settings, context)
     scored = stage(use_case, settings, **asked)
-    probation_tasks.remember(use_case, settings, context, scored)
+    probation_tasks.remember(use_case, context, scored)
     return _announce(use_case, settings, context, scored, known_until=known_until)
 
 
@@ -89,7 +93,7 @@ def publish(use_case: UseCase, context: Context) -> dict[str, Any]:
     ]
     parts = [ScoredPart.from_plain(part["scored"]) for part in told if part is not None]
     scored = stage(use_case, settings, planned, parts)
-    probation_tasks.remember(use_case, settings, context, scored)
+    probation_tasks.remember(use_case, context, scored)
     known = pulled["known_until"] and datetime.fromisoformat(pulled["known_until"])
     return _announce(use_case, settings, context, scored, known_until=known)
 
@@ -117,7 +121,7 @@ def _asked(
     """Return what the run is about: its late windows when late data started it, else its times.
 
     Then the time until which predictions are known with it, None for that of the last window.
-    Raises AirflowSkipException for a run about late data when there is nothing late, and CodeChanged
+    Raises AirflowSkipException for a run about late data when nothing is or was late, and CodeChanged
     when this process has other code than the run's first task.
     """
     version = _pinned(use_case, context)["version"]
@@ -125,9 +129,9 @@ def _asked(
     run = context["run_id"]
     asked: Asked = {"since": as_of, "until": as_of, "run": run, "model_version": version}
     if runs.is_about_late_data(context):
-        from pipelines.stages.late import describe, late_windows
+        from pipelines.stages.late import describe
 
-        asked["late"] = late_windows(use_case, settings, as_of=as_of)
+        asked["late"] = _late(use_case, settings, context)
         if not asked["late"]:
             raise AirflowSkipException(NOTHING_LATE)
         say(describe(asked["late"]))
@@ -147,6 +151,24 @@ def _asked(
         )
     asked["until"] = until
     return asked, until
+
+
+def _late(use_case: UseCase, settings: Settings, context: Context) -> "tuple[LateWindow, ...]":
+    """Return the run's late windows: those of the task's earlier tries, and what is late now.
+
+    What an earlier try committed is late no more, but nobody may have been given it: asked for again,
+    it stays as it is, and is delivered. That holds for a task that a person clears, too.
+    """
+    from pipelines.domain.scoring import LateWindow
+    from pipelines.stages.late import late_windows
+
+    kept = context["task_state_store"].get(LATE) or ()
+    before = [plain_values.from_plain(LateWindow, plain) for plain in kept]
+    now = late_windows(use_case, settings, as_of=runs.as_of(context))
+    asked = {(window.scored_for, window.as_of): window for window in (*before, *now)}
+    windows = tuple(asked[which] for which in sorted(asked))
+    context["task_state_store"].set(LATE, plain_values.to_plain(windows))
+    return windows
 
 
 def _last_scoring_time(use_case: UseCase, as_of: datetime) -> datetime:

@@ -123,12 +123,13 @@ def promote(use_case: UseCase, context: Context) -> dict[str, Any]:
         raise AirflowSkipException(REFUSED_BY_GATES)
     settings = Settings()
     refuse_changed_code(settings, use_case, trained)
+    now = datetime.now(UTC)
     promoted = stage(
         use_case,
         settings,
         version=trained["version"],
-        as_of=runs.as_of(context),
-        now=datetime.now(UTC),
+        as_of=runs.decided_at(context, now),
+        now=now,
     )
     card(use_case, settings, version=trained["version"], attach=True)
     return {"says": say(promoted.describe()), "version": promoted.version}

@@ -18,12 +18,14 @@ Kind: TypeAlias = Literal[
     "promoted",
     "undone",
     "probation_declared",
+    "probation_looked",
     "probation_passed",
     "probation_untested",
     "rolling_back",
     "rolled_back",
     "frozen",
     "repaired",
+    "retired",
 ]
 """What was decided. A move of the champion is two entries, since the alias changes in between:
 ``promoting`` and ``promoted``, ``rolling_back`` and ``rolled_back``; ``undone`` gives one up."""
@@ -99,6 +101,8 @@ def first_break(entries: Sequence[Recorded], *, appended: int) -> Break | None:
 def rewritten(entries: Sequence[Recorded], anchors: Sequence[Anchor]) -> Break | None:
     """Return the first entry that is not the one published; None when every anchor holds."""
     for anchor in sorted(anchors, key=lambda one: one.sequence):
+        if anchor.sequence < 1:
+            return Break(1, f"number {anchor.sequence} published, which no ledger has")
         if anchor.sequence > len(entries):
             found = f"{len(entries)} entries, though number {anchor.sequence} was published"
             return Break(len(entries) + 1, found)

@@ -23,28 +23,39 @@ def explained(
 
     ``refit`` fits again as ordered. Other rows are a cause that cannot be put back; they come first.
     Then threads and seed are put back, one at a time; then the same fit is made once more, to see
-    whether it is like itself; what then is left is the environment. The first finding is no cause
-    where its ``cause`` is False.
+    whether it is like itself, on as many threads as recorded, since several may add up in another
+    order each time; what then is left is the environment. The first finding is no cause where its
+    ``cause`` is False. A fit that was ended from outside ends the search.
     """
     if any(one.layer == "data" for one in findings):
         return _led_by("data", findings)
+    declared = recipe.seed if first.declared_seed is None else first.declared_seed
+    as_recorded = replace(first.order, threads=recipe.threads)
     back: dict[Layer, Order] = {
-        "threads": replace(first.order, threads=recipe.threads),
-        "seed": replace(first.order, seed=first.declared_seed or recipe.seed),
+        "threads": as_recorded,
+        "seed": replace(first.order, seed=declared),
     }
+    recorded = first
     tried: list[Finding] = []
     for one in findings:
         if one.layer not in back:
             tried.append(one)
             continue
         again = refit(back[one.layer])
+        if again.cut_off:
+            return [_cut_off(again), *findings]
+        if one.layer == "threads":
+            recorded = again
         restored = again.predictions is not None and not (
             compare(expected, again.predictions).differing
         )
         tried.append(replace(one, cause=restored))
     if restoring := [one for one in tried if one.cause]:
         return _led_by(restoring[0].layer, tried)
-    if (chance := _by_chance(first, refit(first.order))) is not None:
+    twin = refit(as_recorded)
+    if twin.cut_off:
+        return [_cut_off(twin), *tried]
+    if (chance := _by_chance(recorded, twin)) is not None:
         return [chance, *(one for one in tried if one.layer != "seed")]
     return _led_by("environment", tried)
 
@@ -58,6 +69,8 @@ def stopped(first: Refitted, findings: Sequence[Finding]) -> list[Finding]:
     """Return why nothing was fitted, the layer first: unreadable rows, other packages, or the code."""
     around = any(one.layer == "environment" for one in findings)
     layer: Layer = "unknown"
+    if first.cut_off or first.error == "MemoryError":
+        return [Finding(layer=layer, evidence=first.failure), *_led_by("environment", findings)]
     if first.step == "data":
         layer = "data"
     elif around:
@@ -67,10 +80,14 @@ def stopped(first: Refitted, findings: Sequence[Finding]) -> list[Finding]:
     return [Finding(layer=layer, evidence=first.failure), *_led_by("environment", findings)]
 
 
+def _cut_off(again: Refitted) -> Finding:
+    """Return that a fit that was to tell the reason was ended from outside."""
+    return Finding(layer="unknown", evidence=f"fitting once more, {again.failure}")
+
+
 def _by_chance(first: Refitted, again: Refitted) -> Finding | None:
     """Return that two fits that were ordered alike differ from each other; None if they do not."""
-    assert first.predictions is not None  # noqa: S101 - it was compared
-    if again.predictions is None:
+    if first.predictions is None or again.predictions is None:
         return None
     apart = compare(first.predictions, again.predictions)
     if not apart.differing:

@@ -57,7 +57,8 @@ class Evidence:
     metric -> interval. ``examination`` is None in evidence of an older release, of which the gates
     that ask for it say too few. ``kind`` is that of the prediction, ``unit`` that of a number or of
     what a ranking's rows are worth, and ``listed`` the list that a ranking is judged by. ``positives``
-    is 0 where the label is a number. Raises HeadframeError with every field that contradicts another.
+    is 0 where the label is a number. ``recipe_digest`` and ``probe_digest`` are those that the
+    challenger was registered with, empty in evidence of an older release. Raises HeadframeError with every field that contradicts another.
     """
 
     use_case: str
@@ -78,6 +79,8 @@ class Evidence:
     kind: KindName = "binary"
     unit: str = ""
     listed: RankedList | None = None
+    recipe_digest: str = ""
+    probe_digest: str = ""
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
@@ -140,6 +143,9 @@ class Evidence:
         }
         if self.examination is not None:
             plain["examination"] = self.examination.to_plain(_called(version))
+        # What an older release did not freeze is not written, so that its evidence keeps its digest.
+        made = {"recipe_digest": self.recipe_digest, "probe_digest": self.probe_digest}
+        plain |= {name: digest for name, digest in made.items() if digest}
         if self.kind != "binary":
             listed = self.listed and {"count": self.listed.count, "per": list(self.listed.per)}
             plain |= {"kind": self.kind, "unit": self.unit, "listed": listed}
@@ -214,6 +220,8 @@ def _from_plain(plain: dict[str, Any]) -> Evidence:
         kind=plain.get("kind", "binary"),
         unit=plain.get("unit", ""),
         listed=_listed(plain.get("listed")),
+        recipe_digest=plain.get("recipe_digest", ""),
+        probe_digest=plain.get("probe_digest", ""),
     )
 
 

@@ -91,12 +91,14 @@ TEXTS: dict[Kind, str] = {
     "promoted": "made version {version} the champion{after}",
     "undone": "gave up the move to version {version}",
     "probation_declared": "put version {version} on probation",
+    "probation_looked": "looked at version {version} on probation, which goes on",
     "probation_passed": "saw version {version} pass its probation",
     "probation_untested": "saw the probation of version {version} end untested",
     "rolling_back": "began to roll back to version {version}, which was cut off",
     "rolled_back": "rolled back to version {version}, withdrawing version {before}",
     "frozen": "froze version {version}: nothing is scored with it",
     "repaired": "let version {version} be used again",
+    "retired": "retired version {version}: no champion follows it",
 }
 """What a line says that somebody did, by the kind of decision."""
 
@@ -130,6 +132,8 @@ def timeline(entries: Sequence[Recorded]) -> list[Told]:
         )
         if decision.kind in STARTS.values():
             before = decision.version
+        elif decision.kind == "retired":
+            before = ""
     return lines
 
 

@@ -87,7 +87,12 @@ def paired_blocks(
 
 
 def judge(
-    rule: Probation, blocks: Sequence[PairedBlock], *, against: str, unit: str
+    rule: Probation,
+    blocks: Sequence[PairedBlock],
+    *,
+    against: str,
+    unit: str,
+    looked: int = 0,
 ) -> ProbationVerdict:
     """Judge the blocks whose labels are final, in order of time, at each look that they reach.
 
@@ -96,6 +101,7 @@ def judge(
     the tolerance: over all blocks up to a look, or over the newest of them. The bound is
     ``block_estimate``'s, which counts days that depend on each other as fewer; each has its share of
     the level (see ``Probation``). ``against`` names the shadow's version, ``unit`` that of the loss.
+    Looks at up to ``looked`` blocks found nothing when they were due, and are not asked again.
     """
     due = [bound for bound in rule.bounds if bound.look <= len(blocks)]
     if not due:
@@ -106,7 +112,11 @@ def judge(
             figures={"final": float(len(blocks)), "blocks": float(rule.blocks)},
         )
     verdicts = [_judged(rule, blocks, bound, against=against, unit=unit) for bound in due]
-    worse = [verdict for verdict in verdicts if verdict.outcome == "worse"]
+    worse = [
+        verdict
+        for verdict, bound in zip(verdicts, due, strict=True)
+        if verdict.outcome == "worse" and bound.look > looked
+    ]
     if worse:
         return worse[0]
     # What is told is the last look's bound over all blocks, which comes before that of the newest.

@@ -57,19 +57,29 @@ class Recipe:
         return json.dumps(self.to_plain(), sort_keys=True, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """Read what ``to_json`` wrote. Raises LakeError for the format of a later release."""
-        plain = json.loads(text)
-        if plain.pop("format") != FORMAT:
-            raise LakeError(
-                Problem(
-                    where="recipe of a registered model",
-                    expected=f"format {FORMAT}",
-                    found="that of another release",
-                    fix="Use the Headframe release that registered the model.",
-                )
-            )
-        return cls(**{**plain, "surroundings": Surroundings(**plain["surroundings"])})
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
+        """Read what ``to_plain`` returned.
+
+        Raises LakeError for the format of a later release, and for what is no recipe.
+        """
+        try:
+            if plain["format"] == FORMAT:
+                fields = {name: value for name, value in plain.items() if name != "format"}
+                return cls(**{**fields, "surroundings": Surroundings(**plain["surroundings"])})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _unreadable(f"something else ({type(error).__name__})") from error
+        raise _unreadable("that of another release")
+
+
+def _unreadable(found: str) -> LakeError:
+    return LakeError(
+        Problem(
+            where="recipe of a registered model",
+            expected=f"format {FORMAT}",
+            found=found,
+            fix="Use the Headframe release that registered the model.",
+        )
+    )
 
 
 def different_files(recorded: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:

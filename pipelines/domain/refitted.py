@@ -41,7 +41,8 @@ class Refitted:
 
     ``columns`` are digests of the training rows and ``marks`` their marks and keys, None where it
     did not come to read them; ``predictions`` are of the probe set, None where none were made.
-    ``loaded`` are the packages that were imported, None where nobody knows.
+    ``loaded`` are the packages that were imported, None where nobody knows. ``ended`` says what
+    ended the process from outside, such as "killed by signal 9 (SIGKILL)"; empty where nothing did.
     """
 
     order: Order
@@ -56,10 +57,18 @@ class Refitted:
     columns: Mapping[str, str] | None = None
     marks: "pa.Table | None" = None
     predictions: "np.ndarray | None" = None
+    ended: str = ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it was ended from outside before it had predicted."""
+        return bool(self.ended) and self.predictions is None
 
     @property
     def failure(self) -> str:
         """Why there are no predictions."""
+        if self.ended:
+            return f"its process was {self.ended} at step {self.step!r}"
         if self.problems:
             return "; ".join(
                 f"{one.where}: expected {one.expected}, found {one.found}" for one in self.problems

@@ -7,11 +7,11 @@ from typing import Any
 
 from pipelines.adapters.models import accepted_declarations, approvals, decisions
 from pipelines.adapters.models.decisions import Decision, Recorded
-from pipelines.adapters.platform import role_holders
+from pipelines.adapters.platform import acting_users
 from pipelines.adapters.settings import Settings
 from pipelines.domain.consent import consent_problem
 from pipelines.domain.digest import canonical
-from pipelines.errors import PlatformError, Problem
+from pipelines.errors import PlatformError
 from pipelines.use_case import UseCase
 
 
@@ -35,25 +35,13 @@ def accept(
 ) -> Accepted:
     """Write to the decisions ledger that a person accepts the declaration as it is now, once.
 
-    A training that starts itself counts as asked for by who accepted last. Raises PlatformError for
-    somebody whom the platform does not know as data scientist or data engineer of the use case, and
-    where consumers have not consented to what changed since the declaration accepted last.
+    A training that starts itself counts as asked for by who accepted last. Raises PromotionRefused
+    for somebody whom the platform does not know as data scientist or data engineer of the use case,
+    PlatformError where consumers have not consented to what changed since the declaration accepted
+    last.
     """
     roles = (use_case.roles.data_scientist, use_case.roles.data_engineer)
-    known = {
-        person.name: person for role in roles for person in role_holders.holders(settings, role)
-    }
-    if actor not in known:
-        raise PlatformError(
-            Problem(
-                where=f"acceptance of {use_case.name}",
-                expected=f"a user with role {' or '.join(map(repr, roles))} "
-                f"({', '.join(sorted(known)) or 'none'})",
-                found=actor,
-                fix=f"Give the role in {role_holders.kept_in(settings)}, or name one who has it "
-                "with --user.",
-            )
-        )
+    acting_users.refuse_other(settings, roles, actor, where=f"acceptance of {use_case.name}")
     digest, declared = use_case.digest(), canonical(use_case)
     _refuse_without_consent(settings, use_case.name, declared)
     accepted_declarations.keep(settings, use_case.name, declared)

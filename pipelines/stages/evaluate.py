@@ -14,6 +14,7 @@ from pipelines.adapters.models import (
     mlflow_registry,
     model_rows,
     probe,
+    recipes,
     search_record,
 )
 from pipelines.adapters.models import champion as champions
@@ -151,12 +152,15 @@ class _Judged:
                 held_out.label, self.predictions, held_out.blocks, kind=kind, ranked=ranked
             ),
             data_versions=json.loads(challenger.tags["headframe.data_versions"]),
-            declaration_digest=challenger.tags["headframe.declaration"],
+            # The code is the challenger's, so its declaration is; a tag can be changed.
+            declaration_digest=self.use_case.digest(),
             code_digest=challenger.tags["headframe.code"],
             examination=self.examination(),
             kind=kind.name,
             unit=label.unit or (label.value.unit if label.value else ""),
             listed=ranked.listed if ranked else None,
+            recipe_digest=challenger.tags.get(recipes.DIGEST, ""),
+            probe_digest=challenger.tags.get(probe.DIGEST, ""),
         )
 
     @property

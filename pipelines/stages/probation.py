@@ -12,15 +12,24 @@ from pipelines.domain.decision import Recorded
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import feature_digest
 from pipelines.domain.metrics import METRICS
-from pipelines.domain.on_probation import ACTOR, OnProbation, last_result, on_probation
+from pipelines.domain.on_probation import (
+    ACTOR,
+    OnProbation,
+    ProbationResult,
+    last_result,
+    on_probation,
+)
 from pipelines.domain.probation_verdict import PairedBlock, ProbationVerdict, judge, paired_blocks
 from pipelines.domain.succession import succession
 from pipelines.domain.windows import block_name, next_scoring_time
 from pipelines.use_case import TrainedUseCase, UseCase
 
-OTHER_VIEW = (
-    "Not tested: version {against} reads another feature view, so that no feature row is for both."
-)
+NOT_TESTED = {
+    "other_view": (
+        "Not tested: version {against} reads another feature view, so that no feature row is for both."
+    ),
+    "gone": "Not tested: the registry has version {against} no more.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +43,11 @@ class Judged:
     reason: str
     version: str = ""
     against: str = ""
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether somebody has to know: it ended in a roll back, or without an answer."""
+        return self.outcome in ("rolled_back", "untested")
 
     def describe(self) -> str:
         """Return one line for the log and the terminal."""
@@ -54,7 +68,8 @@ def probation(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Judg
     Worse than the version before it beyond the declared doubt: that one is put back, by the same
     steps as a roll back by a person. No worse once every block is final: "probation_passed" is
     recorded, or "probation_untested" where the last look could not tell. Run again, with the same
-    ``as_of`` too, it decides nothing twice and says the same; what a kill cut off goes on.
+    ``as_of`` too, it decides nothing twice and says the same; what a kill cut off goes on. A look
+    that decides nothing is recorded with its blocks ("probation_looked").
     Raises ChampionUnresolved when the version to roll back to is not what was promoted.
     """
     entries = decisions.read_all(settings, use_case.name)
@@ -62,18 +77,24 @@ def probation(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Judg
     if under is None:
         return _over(entries, as_of)
     if told.unfinished is not None and probations.is_own(told.unfinished):
-        return _roll_back(use_case, settings, under, told.unfinished.reason, told.unfinished.as_of)
+        return _roll_back(use_case, settings, under, told.unfinished.reason, as_of)
     if probations.is_frozen_or_moving(told):
         return Judged(
             outcome="none", reason="Not judged: `headframe reconcile` has to be run first."
         )
     if under.promoted.as_of > as_of:
         return Judged(outcome="none", reason=f"At {as_of.isoformat()} nobody was on probation.")
-    if not probations.is_comparable(settings, under):
-        untested = _judged(under, "untested", OTHER_VIEW.format(against=under.against))
+    if why := probations.obstacle(settings, under):
+        untested = _judged(under, "untested", NOT_TESTED[why].format(against=under.against))
         return _end(settings, under, untested, (), as_of)
-    blocks = _final_blocks(use_case, settings, under, as_of)
-    verdict = judge(under.rule, blocks, against=under.against, unit=_unit(use_case, under))
+    blocks = final_blocks(use_case, settings, under, as_of)
+    verdict = judge(
+        under.rule,
+        blocks,
+        against=under.against,
+        unit=_unit(use_case, under),
+        looked=len(under.looked),
+    )
     return _acted(use_case, settings, under, verdict=verdict, blocks=blocks, as_of=as_of)
 
 
@@ -88,6 +109,7 @@ def _acted(
 ) -> Judged:
     match verdict.outcome:
         case "waiting":
+            _look(settings, under, verdict, blocks, as_of)
             return _judged(under, "waiting", verdict.reason)
         case "worse":
             return _roll_back(use_case, settings, under, verdict.reason, as_of)
@@ -95,6 +117,27 @@ def _acted(
             return _end(settings, under, _judged(under, "passed", verdict.reason), blocks, as_of)
         case "too_few":
             return _end(settings, under, _judged(under, "untested", verdict.reason), blocks, as_of)
+
+
+def _look(
+    settings: Settings,
+    under: OnProbation,
+    verdict: ProbationVerdict,
+    blocks: Sequence[PairedBlock],
+    as_of: datetime,
+) -> None:
+    """Record which blocks a look was at that decided nothing; once for each look."""
+    number = int(verdict.figures.get("look", 0))
+    if number <= len(under.looked):
+        return
+    probations.look(
+        settings,
+        under,
+        [block.block for block in blocks[:number]],
+        as_of=as_of,
+        reason=verdict.reason,
+        evidence_digest=digest_of(list(blocks[:number])),
+    )
 
 
 def _roll_back(
@@ -139,6 +182,16 @@ def _over(entries: Sequence[Recorded], as_of: datetime) -> Judged:
     found = last_result(entries)
     if found is None or found.decision.as_of != as_of:
         return Judged(outcome="none", reason="No champion is on probation.")
+    return _told(found)
+
+
+def last_ended(use_case: UseCase, settings: Settings) -> Judged | None:
+    """Return how a probation ended, whenever that was; None when the champion moved since, or none did."""
+    found = last_result(decisions.read_all(settings, use_case.name))
+    return None if found is None else _told(found)
+
+
+def _told(found: ProbationResult) -> Judged:
     return Judged(
         outcome=found.outcome,
         reason=found.decision.reason,
@@ -147,33 +200,42 @@ def _over(entries: Sequence[Recorded], as_of: datetime) -> Judged:
     )
 
 
-def _final_blocks(
+def final_blocks(
     use_case: UseCase, settings: Settings, under: OnProbation, as_of: datetime
 ) -> list[PairedBlock]:
-    """Return the blocks of a probation whose labels are all final, compared, in order of time."""
+    """Return the blocks of a probation whose labels are all final, compared.
+
+    Those of the last look first, as it saw them, then the others in order of time: a block that was
+    scored after a look that was at later ones comes after these.
+    """
     parts = TrainedUseCase.of(use_case)
     scoring, key = parts.scoring, parts.features.entity.key
-    both = paired_predictions.both_scored(settings, under)[: under.rule.blocks]
-    times = [
-        time
-        for time in both
+    both = {
+        block_name(time, scoring.timezone): time
+        for time in paired_predictions.both_scored(settings, under)
+    }
+    final = {
+        name: time
+        for name, time in both.items()
         if next_scoring_time(time, scoring.at, scoring.timezone) + parts.label.final_after <= as_of
-    ]
-    names = [block_name(time, scoring.timezone) for time in times]
-    if len(times) < under.rule.looks[0]:
+    }
+    ordered = dict.fromkeys((*under.looked, *final))
+    # One of the last look that was scored again in one slot alone stays, without a figure.
+    names = [name for name in ordered if name in final or name not in both][: under.rule.blocks]
+    if len(names) < under.rule.looks[0]:
         # No look is due: nobody asks what they cost, and no label is read.
         return [PairedBlock(block=name, rows=0, champion=None, shadow=None) for name in names]
-    rows = paired_predictions.paired(
-        settings, under, key=key, blocks=dict(zip(times, names, strict=True))
-    )
+    times = {final[name]: name for name in names if name in final}
+    rows = paired_predictions.paired(settings, under, key=key, blocks=times)
     tables = known.load(settings, use_case.name, parts.features, parts.label)
+    declared = under.minimum_labels
     return paired_blocks(
         rows,
         tables.label_states(parts.features.entity, as_of),
         key=key,
         blocks=names,
         loss=str(under.rule.loss),
-        minimum_labels=use_case.monitoring.minimum_labels,
+        minimum_labels=use_case.monitoring.minimum_labels if declared is None else declared,
     )
 
 

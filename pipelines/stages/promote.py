@@ -59,7 +59,7 @@ def promote(
     as_of: datetime,
     now: datetime | None = None,
 ) -> Promoted:
-    """Make a candidate the champion, once.
+    """Make a candidate the champion, once; ``as_of`` (UTC) is when that is, as history tells it.
 
     Raises PromotionRefused, and writes nothing that makes it champion, unless its frozen evidence
     lets it through, compared it with the present champion and, in tier "governed", an approver
@@ -71,14 +71,15 @@ def promote(
     _refuse_failed_gates(judged)
     told = champion.told_of(settings, use_case.name)
     if told.champion is not None and told.champion.version == version:
-        _stand_again(judged, told)
+        _stand_again(judged, told, as_of)
         return Promoted(version=version, changed=False)
     _refuse_succession(judged, told)
     approver = _approver(judged, as_of, now or as_of)
     first = _decision(judged, "promoting", approver, as_of)
-    probations.declare(settings, first, use_case.probation_rule)
+    labels = use_case.monitoring.minimum_labels
+    probations.declare(settings, first, use_case.probation_rule, minimum_labels=labels)
     begun = champion_moves.begin(settings, first, lambda now: _refuse_succession(judged, now))
-    champion_moves.finish(settings, begun, judged.challenger)
+    champion_moves.finish(settings, begun, judged.challenger, as_of=as_of)
     return Promoted(version=version, changed=True)
 
 
@@ -102,7 +103,7 @@ def record_answer(
         use_case=use_case.name,
         role=use_case.roles.approver,
         expires=use_case.approval_expires,
-        evidence_digest=judged.evidence.digest,
+        evidence=judged.evidence,
         asked_for_by=[asked_for_by],
     )
     if found := problems(f"approval of {judged.where}", approval, held):
@@ -155,7 +156,7 @@ def _refuse_failed_gates(judged: _Judged) -> None:
     )
 
 
-def _stand_again(judged: _Judged, told: Succession) -> None:
+def _stand_again(judged: _Judged, told: Succession, as_of: datetime) -> None:
     """Put the alias back on the standing champion; a promotion of another that was cut off ends."""
     settings, name = judged.settings, judged.use_case.name
     if told.unfinished is None:
@@ -163,7 +164,7 @@ def _stand_again(judged: _Judged, told: Succession) -> None:
         return
     champion_moves.refuse_roll_back_under_way(told)
     reason = f"version {judged.challenger.version}, the champion, was promoted again"
-    champion_moves.undo(settings, told.unfinished, actor=GATES, reason=reason)
+    champion_moves.undo(settings, told.unfinished, actor=GATES, reason=reason, as_of=as_of)
 
 
 def _refuse_succession(judged: _Judged, told: Succession) -> None:
@@ -171,12 +172,13 @@ def _refuse_succession(judged: _Judged, told: Succession) -> None:
     compared, standing = judged.evidence.champion, told.champion
     present = standing.version if standing else None
     if (decision := told.withdrawn.get(judged.challenger.version)) is not None:
+        retired = decision.kind == "retired"
         raise PromotionRefused(
             Problem(
                 where=judged.where,
-                expected="evidence from after it was rolled back from",
-                found=f"only what it was promoted on before {decision.actor} rolled back: "
-                f"{decision.reason.rstrip('.')}",
+                expected=f"evidence from after it was {'retired' if retired else 'rolled back from'}",
+                found=f"only what it was promoted on before {decision.actor} "
+                f"{'retired it' if retired else 'rolled back'}: {decision.reason.rstrip('.')}",
                 fix="Train again: a new version is judged anew.",
             )
         )
@@ -207,7 +209,7 @@ def _approver(judged: _Judged, as_of: datetime, now: datetime) -> str:
         use_case=use_case.name,
         role=use_case.roles.approver,
         expires=use_case.approval_expires,
-        evidence_digest=judged.evidence.digest,
+        evidence=judged.evidence,
         now=now,
     )
     _append_answer(judged, approval, as_of)
@@ -219,14 +221,9 @@ def _append_answer(judged: _Judged, approval: Approval, as_of: datetime) -> None
 
     def decide(so_far: list[Recorded]) -> Decision | None:
         """Append unless this person's last answer to this evidence is the same and the newest."""
-        answers = [
-            entry.decision
-            for entry in so_far
-            if entry.decision.kind in ("approved", "rejected")
-            and entry.decision.use_case == answer.use_case
-            and entry.decision.version == answer.version
-            and entry.decision.evidence_digest == answer.evidence_digest
-        ]
+        answers = approvals.recorded(
+            so_far, answer.use_case, answer.version, answer.evidence_digest
+        )
         last = answers[-1] if answers else None
         same = last is not None and (last.kind, last.actor) == (answer.kind, answer.actor)
         return None if same else answer

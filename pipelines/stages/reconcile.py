@@ -1,6 +1,6 @@
 """Reconcile: find where ledger, alias and artifacts disagree; mend what is known, freeze the rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,16 @@ from pipelines.adapters.models import (
     published_ledger,
 )
 from pipelines.adapters.models.decisions import Decision, Recorded
+from pipelines.adapters.platform import acting_users
+from pipelines.adapters.platform.users import PLATFORM
 from pipelines.adapters.settings import Settings
 from pipelines.domain.reconciliation import Extent, Finding
 from pipelines.domain.succession import succession
+from pipelines.errors import Problem, PromotionRefused
+from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
     from pipelines.domain.decision import Kind
-
-PLATFORM = "headframe"
-"""Actor of what no person asked for."""
 
 MOST_PASSES = 4
 """Looks at what is left: a move is ended, then the alias mended or the champion frozen, then none."""
@@ -99,10 +100,11 @@ def _act(repair: _Repair, finding: Finding) -> str:
         return f"{name}: what was cut off was ended meanwhile"
     if finding.remedy == "finish" and cut is not None:
         model = mlflow_registry.candidate(settings, name, cut.version)
-        champion_moves.finish(settings, cut, model)
+        champion_moves.finish(settings, cut, model, as_of=repair.as_of)
         return f"{name}: finished what was cut off; the champion is version {cut.version}"
     if finding.remedy == "undo" and cut is not None:
-        champion_moves.undo(settings, cut, actor=repair.actor, reason=finding.problem.found)
+        why = finding.problem.found
+        champion_moves.undo(settings, cut, actor=repair.actor, reason=why, as_of=repair.as_of)
         return f"{name}: gave up the promotion of version {cut.version}"
     if finding.remedy == "alias":
         champion_moves.republish(settings, name, told)
@@ -116,7 +118,7 @@ def _act(repair: _Repair, finding: Finding) -> str:
 def _record(repair: _Repair, kind: "Kind", finding: Finding) -> None:
     def decide(so_far: list[Recorded]) -> Decision | None:
         """Say it once of the champion that was looked at, while the other is the last word."""
-        mine = (entry for entry in so_far if entry.decision.use_case == repair.use_case)
+        mine = [entry for entry in so_far if entry.decision.use_case == repair.use_case]
         told = succession(mine)
         if told.champion is None or told.champion.version != finding.version:
             return None
@@ -134,6 +136,64 @@ def _record(repair: _Repair, kind: "Kind", finding: Finding) -> None:
         )
 
     decisions.append(repair.settings, decide)
+
+
+def retire(
+    use_case: UseCase, settings: Settings, *, as_of: datetime, actor: str, reason: str
+) -> Reconciled:
+    """End the reign of a champion that is frozen, without a successor, and reconcile the rest.
+
+    There is no champion then: the next challenger is judged against the baseline, and approved as a
+    first one is. The retired version is not promoted again without new evidence. One that is lost is
+    frozen first; asked again, nothing more is done. Raises PromotionRefused, and retires nothing,
+    without a reason, for an actor who is neither operator nor approver, and for a champion that is
+    what was promoted; otherwise as ``reconcile``.
+    """
+    name, where = use_case.name, f"retirement of the champion of {use_case.name}"
+    roles = (use_case.roles.operator, use_case.roles.approver)
+    acting_users.refuse_other(settings, roles, actor, where=where)
+    if not reason.strip():
+        raise PromotionRefused(
+            Problem(
+                where=where,
+                expected="a reason, for whoever reads the history",
+                found="none",
+                fix="Say why in a sentence: --reason.",
+            )
+        )
+    reconcile(name, settings, as_of=as_of, actor=actor, extent="freeze")
+
+    def decide(so_far: list[Recorded]) -> Decision | None:
+        told = succession([entry for entry in so_far if entry.decision.use_case == name])
+        if told.champion is None and told.unfinished is None and told.reigns:
+            return None
+        if told.frozen is None or told.champion is None or told.unfinished is not None:
+            raise PromotionRefused(
+                Problem(
+                    where=where,
+                    expected="a champion that is frozen, and no move that was cut off",
+                    found="another state of the ledger",
+                    fix=f"`headframe rollback {name} --reason ...` leaves a champion that works; "
+                    f"`headframe reconcile {name} --repair` ends a move.",
+                )
+            )
+        return Decision(
+            use_case=name,
+            kind="retired",
+            version=told.champion.version,
+            actor=actor,
+            as_of=as_of,
+            reason=reason.strip(),
+            artifact_sha256=told.champion.artifact_sha256,
+            evidence_digest=told.champion.evidence_digest,
+        )
+
+    retired = decisions.append(settings, decide)
+    left = reconcile(name, settings, as_of=as_of, actor=actor, extent="repair")
+    if retired is None:
+        return left
+    said = f"{name}: version {retired.version} is retired; there is no champion"
+    return replace(left, done=(said, *left.done))
 
 
 def _publish_newest(repair: _Repair) -> None:

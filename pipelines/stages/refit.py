@@ -46,28 +46,36 @@ class _Told:
     step: str = "code"
     said: dict[str, Any] = field(default_factory=dict)
 
+    def begins(self, step: str, folder: Path) -> None:
+        """Write that a step is at work, so that it is known where a killed process was."""
+        self.step = step
+        self.write(folder)
+
     def write(self, folder: Path, **more: object) -> None:
         plain = {"format": FORMAT, "step": self.step, **self.said, **more}
-        (folder / ANSWER).write_text(json.dumps(plain), "utf-8")
+        half = folder / f"{ANSWER}.half"
+        half.write_text(json.dumps(plain), "utf-8")
+        half.replace(folder / ANSWER)
 
 
 def refit(order: Order, settings: Settings, folder: Path) -> dict[str, Any]:
     """Fit as ordered, and leave rows, predictions and answer in ``folder``; return the answer.
 
-    A HeadframeError is told in the answer, with the step that it stopped at, and raised; of any
-    other error the type alone is told.
+    The answer is written at each step: of a process that is killed it tells the step. A
+    HeadframeError is told in it, with whether waiting may help, and raised; of any other error the
+    type alone is told.
     """
     told = _Told()
     try:
         _refit(order, settings, folder, told)
     except HeadframeError as error:
-        told.write(folder, problems=[asdict(problem) for problem in error.problems])
+        problems = [asdict(problem) for problem in error.problems]
+        told.write(folder, problems=problems, retryable=error.retryable)
         raise
     except Exception as error:
         told.write(folder, error=type(error).__name__)  # its text may quote a row
         raise
-    told.step = DONE
-    told.write(folder)
+    told.begins(DONE, folder)
     return {"step": told.step, **told.said}
 
 
@@ -86,7 +94,7 @@ def _refit(order: Order, settings: Settings, folder: Path, told: _Told) -> None:
         "threads": order.threads,
         "surroundings": asdict(environments.surroundings()),
     }
-    told.step = "data"
+    told.begins("data", folder)
     rows = pinned_rows.training_rows(
         settings,
         use_case.name,
@@ -96,9 +104,9 @@ def _refit(order: Order, settings: Settings, folder: Path, told: _Told) -> None:
         at=parts.scoring.at,
         timezone=parts.scoring.timezone,
     )
-    told.said |= {"rows": rows.num_rows, "columns": column_digests(rows)}
     _write_rows(rows, parts.features.entity.key, folder / ROWS)
-    told.step = "fit"
+    told.said |= {"rows": rows.num_rows, "columns": column_digests(rows)}
+    told.begins("fit", folder)
     columns = FeatureColumns(
         numeric=tuple(json.loads(tags["headframe.numeric"])),
         categorical=tuple(json.loads(tags["headframe.categorical"])),
@@ -113,7 +121,7 @@ def _refit(order: Order, settings: Settings, folder: Path, told: _Told) -> None:
             parameters=json.loads(tags["headframe.parameters"]),
             weights=training.weights,
         )
-    told.step = "predict"
+    told.begins("predict", folder)
     with one_thread():
         said = answers(model, pq.read_table(folder / PROBE), columns, kind.answer)
     _write_predictions(said, folder / PREDICTIONS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -17,11 +18,13 @@ from pipelines.adapters.models import (
     probe,
     recipes,
     refit_process,
+    registered_versions,
     reproductions,
 )
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.diagnosis import blamed, explained, stopped
+from pipelines.domain.evidence import Evidence
 from pipelines.domain.probe import digest_of
 from pipelines.domain.recipe import Recipe, different_files
 from pipelines.domain.refitted import Order, Refitted
@@ -56,8 +59,13 @@ REBUILT = "in an environment of the recorded lock"
 AS_JUDGED = {
     "declaration_digest": "headframe.declaration",
     "code_digest": "headframe.code",
+    "recipe_digest": recipes.DIGEST,
+    "probe_digest": probe.DIGEST,
 }
-"""Facts of the frozen evidence, whose digest the decisions ledger has -> the tags that repeat them."""
+"""Facts of the frozen evidence, whose digest the decisions ledger has -> the tags that repeat them.
+Evidence of an older release lacks the last two."""
+
+DATA = "headframe.data_versions"
 
 
 def reproduce(
@@ -75,10 +83,12 @@ def reproduce(
     ``threads`` are those of the fit, None as recorded. ``rebuild`` fits with the packages of the
     recorded lock, which are installed once. Only what was recorded is read: neither today's
     declaration nor today's code plays a part. Raises ChampionUnresolved when MLflow does not have
-    the version or its files, LakeError when what it recorded was changed since, PlatformError when
-    an environment cannot be rebuilt.
+    the version or its files, NotEnoughData when it was never judged, so that the decisions ledger
+    vouches for none of its code, LakeError when what it recorded was changed since, PlatformError
+    when an environment cannot be rebuilt, ServiceUnavailable when waiting may help.
     """
-    model = mlflow_registry.candidate(settings, use_case, version)
+    model, frozen = registered_versions.judged(settings, use_case, version)
+    _refuse_other_tags(use_case, model, frozen)
     recipe = recipes.read(settings, model)
     found = Reproduced(
         use_case=use_case,
@@ -92,8 +102,9 @@ def reproduce(
         environment=REBUILT if rebuild else HERE,
     )
     if recipe is not None:
-        _refuse_other_tags(settings, use_case, model)
-        case = _Case(settings=settings, use_case=use_case, model=model, recipe=recipe)
+        case = _Case(
+            settings=settings, use_case=use_case, model=model, recipe=recipe, frozen=frozen
+        )
         found = case.judged(replace(found, threads=threads or recipe.threads), rebuild=rebuild)
     reproductions.keep(settings, found, run=run)
     return found
@@ -123,18 +134,27 @@ class Proven:
         return self.reproduced.describe()
 
 
-def prove_champions(settings: Settings, *, as_of: datetime, run: str) -> tuple[Proven, ...]:
-    """Make the champion of every use case again that has one; one's trouble keeps back no other.
+def prove_champions(settings: Settings, *, as_of: datetime, run: str) -> Iterator[Proven]:
+    """Make the champion of every use case again that has one, and yield each answer as it is known.
 
-    Raises LakeError where the decisions ledger cannot be trusted: then nobody knows the champions;
-    ServiceUnavailable where MLflow does not answer.
+    One's trouble keeps back no other. Raises LakeError where the decisions ledger cannot be
+    trusted: then nobody knows the champions; after the last, the first error that may pass.
     """
     promoted = {
         entry.decision.use_case
         for entry in decisions.read_all(settings)
         if entry.decision.kind == "promoted"
     }
-    return tuple(_proven(name, settings, as_of, run) for name in sorted(promoted))
+    may_pass: list[HeadframeError] = []
+    for name in sorted(promoted):
+        try:
+            proven = _proven(name, settings, as_of, run)
+        except HeadframeError as error:
+            may_pass.append(error)
+        else:
+            yield proven
+    if may_pass:
+        raise may_pass[0]
 
 
 def _proven(use_case: str, settings: Settings, as_of: datetime, run: str) -> Proven:
@@ -159,6 +179,7 @@ class _Case:
     use_case: str
     model: ModelVersion
     recipe: Recipe
+    frozen: Evidence
     interpreter: Path | None = field(default=None)
 
     def judged(self, asked: Reproduced, *, rebuild: bool) -> Reproduced:
@@ -184,9 +205,9 @@ class _Case:
 
     def _findings(self, found: Refitted) -> list[Finding]:
         """Return what differs from the recipe, whether or not it plays a part."""
-        recipe, versions = self.recipe, json.loads(self.model.tags["headframe.data_versions"])
+        recipe, versions = self.recipe, self.frozen.data_versions
         several = [seed_finding(recipe, found), threads_finding(recipe, found)]
-        if found.columns is not None:
+        if found.columns is not None and found.columns != recipe.columns:
             marks = recipes.row_marks(self.settings, self.model)
             several.insert(0, data_finding(recipe, found, marks, versions))
         if found.surroundings is None and self.interpreter is None:
@@ -223,8 +244,21 @@ class _Case:
         return Finding(layer="code", evidence=f"the archive beside it: {', '.join(other)}")
 
     def _rebuilt(self) -> Path:
-        """Return the interpreter of the recorded lock. Raises PlatformError where none was kept."""
+        """Return the interpreter of the recorded lock.
+
+        Raises PlatformError where none was kept, or the evidence names no recipe that names it.
+        """
         recorded = self.recipe.surroundings
+        if not self.frozen.recipe_digest:
+            raise PlatformError(
+                Problem(
+                    where=f"{self.use_case} version {self.model.version}",
+                    expected="evidence that says which lock it was trained with",
+                    found="evidence of an older release: nothing vouches for the lock in its archive",
+                    fix="Train and judge a version with this release, or reproduce without "
+                    "--rebuild-environment.",
+                )
+            )
         if not recorded.lock_sha256:
             raise PlatformError(
                 Problem(
@@ -251,7 +285,8 @@ class _Case:
     def _probe(self) -> "tuple[pa.Table, np.ndarray]":
         """The probe set and what the model said of it. Raises LakeError where that was changed."""
         kept = probe.kept(self.settings, self.model)
-        assert kept is not None  # noqa: S101 - every release that writes recipes writes probes
+        if kept is None:  # every release that writes recipes writes probes
+            raise _changed(self.use_case, self.model.version, f"no tag {probe.DIGEST}")
         if digest_of(kept[1]) != self.model.tags[probe.DIGEST]:
             raise _changed(self.use_case, self.model.version, "its probe set, another")
         return kept
@@ -265,17 +300,25 @@ def _ended(asked: Reproduced, outcome: Outcome, *findings: Finding) -> Reproduce
     return replace(asked, outcome=outcome, layer=blamed(findings), findings=findings)
 
 
-def _refuse_other_tags(settings: Settings, use_case: str, model: ModelVersion) -> None:
-    """Raise LakeError where a judged version's tags say otherwise than its frozen evidence."""
-    decision = decisions.evaluation(settings, use_case, model.version)
-    if decision is None:
-        return
-    frozen = mlflow_registry.read_evidence(settings, model.run_id, decision.evidence_digest)
-    other = [tag for name, tag in AS_JUDGED.items() if getattr(frozen, name) != model.tags[tag]]
-    if json.loads(model.tags["headframe.data_versions"]) != dict(frozen.data_versions):
-        other.append("headframe.data_versions")
+def _refuse_other_tags(use_case: str, model: ModelVersion, frozen: Evidence) -> None:
+    """Raise LakeError where a version's tags say otherwise than its frozen evidence, or are gone."""
+    other = [
+        tag
+        for name, tag in AS_JUDGED.items()
+        if getattr(frozen, name) not in ("", model.tags.get(tag))
+    ]
+    if _versions(model) != dict(frozen.data_versions):
+        other.append(DATA)
     if other:
         raise _changed(use_case, model.version, f"tags that say otherwise: {', '.join(other)}")
+
+
+def _versions(model: ModelVersion) -> object:
+    """Return the table versions that a version is tagged with; None where the tag is unreadable."""
+    try:
+        return json.loads(model.tags[DATA])
+    except (KeyError, ValueError):
+        return None
 
 
 def _changed(use_case: str, version: str, found: str) -> LakeError:

@@ -21,10 +21,11 @@ def rollback(
     reason: str,
     as_of: datetime,
     to: str | None = None,
+    away_from: str | None = None,
 ) -> RolledBack:
     """Go back to the champion before, or to an earlier one, and withdraw the present one.
 
-    A withdrawn version is not promoted again without new evidence. One that was cut off is finished
+    ``away_from`` is the champion that is meant; asked again, nothing more is done. A withdrawn version is not promoted again without new evidence. One that was cut off is finished
     by running this again. Raises PromotionRefused, and changes nothing, without a reason, for an
     actor who is neither operator nor approver, and as ``rollbacks.roll_back``.
     """
@@ -48,5 +49,6 @@ def rollback(
         as_of=as_of,
         features=feature_digest(parts.features, parts.label),
         to=to,
+        away_from=away_from,
     )
     return rollbacks.roll_back(settings, asked)

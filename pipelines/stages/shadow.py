@@ -37,12 +37,12 @@ def asked(use_case: UseCase, settings: Settings, scored: Scored) -> tuple[Window
 
     Those of the champion's probation: the first blocks after its promotion, as many as its rule
     says, that both scored or this run asks for. None where nobody is on probation, or the version
-    before reads another feature view.
+    before reads another feature view, or the registry has it no more.
     """
     under = probations.standing(settings, use_case.name)
     if under is None or under.version != scored.model_version:
         return ()
-    if not probations.is_comparable(settings, under):
+    if probations.obstacle(settings, under):
         return ()
     mine = [
         window

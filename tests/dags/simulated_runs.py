@@ -71,14 +71,17 @@ def run(
     params: dict[str, Any] | None = None,
     before: dict[str, Callable[[], None]] | None = None,
     killed: Sequence[str] = (),
+    lost: str = "",
+    state: dict[str, Any] | None = None,
 ) -> str:
     """Run a DAG as of a moment; return "success", or the task that failed. Nothing is tried again.
 
-    ``before`` happens before a task; a ``killed`` one leaves neither result nor reason.
+    ``before`` happens before a task; a ``killed`` one leaves neither result nor reason. The task
+    ``lost`` does its work, of which Airflow never hears. ``state`` is what tasks keep for later tries.
     """
     dag_id = f"{use_case.name}__{purpose}"
     messages = Messages(dag_id)
-    state: dict[str, Any] = {}
+    state = {} if state is None else state
     context: dict[str, Any] = {
         "params": {"as_of": as_of.isoformat(), **(params or {})},
         "run_id": f"simulated__{as_of.isoformat()}",
@@ -107,6 +110,8 @@ def run(
             break
         except Exception:  # noqa: BLE001 - a fault fails a task like anything else
             failure_message(use_case)(context)
+            return task_id
+        if task_id == lost:
             return task_id
     success_message(use_case)(context)
     return "success"

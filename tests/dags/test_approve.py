@@ -1,6 +1,9 @@
 """Approve: who is asked, what they see, and what each answer does."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +11,8 @@ import pytest
 from pipelines.adapters.models import decisions
 from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
-from pipelines.domain.approval import Person, Terms
+from pipelines.domain.approval import Approval, Person, Terms
+from pipelines.domain.decision import Decision
 from pipelines.errors import PromotionRefused
 from tests import machines
 from tests.airflow_fake import airflow_of
@@ -55,10 +59,18 @@ def test_a_rejection_fails_the_run_and_is_in_the_ledger(ready: Settings) -> None
     assert decided(ready) == [("rejected", "approver", "not before Easter")]
     assert answer.asked == ["approver"], "dag_test asked for the training"
     assert answer.refused == ["dag_test: 403", "operator: 403"]
+    again = Answer("Approve", reason="it is after Easter")
+    assert run(TRAIN, conf=CONF, answer=again).state == "success"
+    assert "\n**Rejected before** by **approver**: not before Easter\n" in again.body
+    assert [kind for kind, _, _ in decided(ready)] == [
+        "rejected", "approved", "promoting", "promoted",
+    ]  # fmt: skip
 
 
 def test_an_approver_sees_the_evidence(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADFRAME_MLFLOW_UI", "https://mlflow.example/")
+    ranks = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+    monkeypatch.setenv(ranks, os.environ[ranks].replace("approver:user", "approver:viewer"))
     answer = Answer("Approve", reason="better")
     ended = run(TRAIN, conf=CONF, answer=answer)
     judged = ended.returned["evaluate"]
@@ -80,6 +92,7 @@ def test_an_approver_sees_the_evidence(ready: Settings, monkeypatch: pytest.Monk
         judged["evidence_digest"],
         judged["run_id"],
         "Asked: approver. Without an answer within 7 days the champion stays.",
+        "**Airflow takes no answer of approver before the next `headframe up`.**",
     ):
         assert part in answer.body
     assert ended.state == "success"
@@ -197,16 +210,37 @@ def test_where_everybody_is_administrator_nobody_is_asked(
     assert decided(ready) == []
 
 
+REJECTED = Decision(
+    use_case="machines",
+    kind="rejected",
+    version="1",
+    actor="bob",
+    as_of=datetime(2026, 2, 20, tzinfo=UTC),
+    reason="not before Easter",
+    artifact_sha256="",
+    evidence_digest="a" * 64,
+)
+SHOWN = "Look:\n\n**Rejected before** by **bob**: not before Easter\n\nand more"
+
+
 @pytest.mark.parametrize(
-    ("shown", "asked", "found"),
+    ("shown", "asked", "body", "rejections", "found"),
     [
-        ("a" * 64, "approver", ""),
-        ("b" * 64, "approver", "found the one that this run asked before, which shows other"),
-        ("a" * 64, "gone", "found none who still has the role"),
+        ("a" * 64, "approver", "", (), ""),
+        ("a" * 64, "approver", SHOWN, (REJECTED,), ""),
+        ("b" * 64, "approver", "", (), "found the one that this run asked before, which shows"),
+        ("a" * 64, "gone", "", (), "found none who still has the role"),
+        ("a" * 64, "approver", "Look", (REJECTED,), "that shows the rejection by bob"),
     ],
 )
 def test_a_cleared_task_asks_what_airflow_kept_or_nothing(
-    shown: str, asked: str, found: str, tmp_path: Path
+    *,
+    shown: str,
+    asked: str,
+    body: str,
+    rejections: tuple[Decision, ...],
+    found: str,
+    tmp_path: Path,
 ) -> None:
     """Airflow keeps text and people of a question when its task is cleared."""
     from pipelines.dag_factory.approve import Approve
@@ -224,10 +258,46 @@ def test_a_cleared_task_asks_what_airflow_kept_or_nothing(
     )
     approve = Approve(task_id="approve", use_case=use_case)
     with airflow_of(settings) as airflow:
-        airflow.answered(shown, by=asked, run_id="run_1")
+        airflow.answered(shown, by=asked, run_id="run_1", body=body)
         if not found:
-            assert approve._asked(settings, {"run_id": "run_1"}, terms) == (approver,)
-            assert len(approve._asked(settings, {"run_id": "run_2"}, terms)) == 2
+            assert approve._asked(settings, {"run_id": "run_1"}, terms, rejections) == (approver,)
+            assert len(approve._asked(settings, {"run_id": "run_2"}, terms, rejections)) == 2
             return
         with pytest.raises(PromotionRefused, match=found):
-            approve._asked(settings, {"run_id": "run_1"}, terms)
+            approve._asked(settings, {"run_id": "run_1"}, terms, rejections)
+
+
+def test_clearing_a_task_does_not_take_a_rejection_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked anew, and written to the ledger where the task had no time to; a yes is asked again."""
+    from pipelines.dag_factory.approve import Approve
+
+    settings = use_home(tmp_path, monkeypatch)
+    for name in ("HEADFRAME_AIRFLOW", "HEADFRAME_AIRFLOW_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    approve = Approve(
+        task_id="approve", use_case=machines.declare(machines.settings_in(tmp_path), GOVERNED)
+    )
+    judged = {"version": "1", "evidence_digest": "a" * 64}
+    kept: dict[str, str] = {}
+
+    def cleared(run_id: str) -> Approval | None:
+        context = {
+            "run_id": run_id,
+            "ti": SimpleNamespace(max_tries=4),
+            "task_state_store": SimpleNamespace(get=kept.get, set=kept.__setitem__),
+        }
+        return approve._answer_of_lost_try(context, judged)
+
+    no = {"evidence": "a" * 64, "why": "not before Easter"}
+    with airflow_of(settings) as airflow:
+        airflow.answered("a" * 64, by="bob", chosen="Reject", run_id="run_1", form=no)
+        airflow.answered("a" * 64, by="ann", run_id="run_2")
+        given = cleared("run_1")
+        assert given is not None
+        assert (given.actor, given.answer, given.reason) == ("bob", "rejected", no["why"])
+        decisions.append(settings, lambda _: REJECTED)
+        with pytest.raises(PromotionRefused, match="a rejection by bob: not before Easter"):
+            cleared("run_1")
+        assert cleared("run_2") is None

@@ -476,6 +476,21 @@ def test_there_are_twenty_faults() -> None:
     assert len(FAULTS) == 20
 
 
+def test_a_late_rescore_whose_try_was_lost_reaches_its_consumers_with_the_next(
+    world: World,
+) -> None:
+    assert world.run("score", at(TODAY, 5)) == "success"  # without the day's plan
+    parcels.land_plan(world.settings, TODAY)
+    assert world.run("ingest", at(TODAY, 7)) == "success"
+    late: dict[str, Any] = {"params": {"late": True}, "state": {}}
+    assert world.run("score", at(TODAY, 8), **late, lost="score") == "score"
+    file = world.settings.root / f"outputs/parcels/list/{at(TODAY, 5):%Y-%m-%dT%H%M%S}Z.csv"
+    assert len(file.read_text("utf-8").splitlines()) == 1, "consumers have the header alone"
+    assert world.run("score", at(TODAY, 8), **late) == "success"
+    assert len(file.read_text("utf-8").splitlines()) == PARCELS + 1
+    assert world.run("score", at(TODAY, 9), params={"late": True}) == "success"  # nothing is late
+
+
 PAGES = {"docs", "report"}
 """Tasks that write pages for people, and decide nothing."""
 

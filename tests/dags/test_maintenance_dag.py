@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import decisions
+from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.platform import incident_ledger, notifications
 from pipelines.adapters.settings import Settings
+from pipelines.use_case import load
 from tests import lakes, machines
 from tests.dags import airflow_runs
 from tests.dags.conftest import REPOSITORY
@@ -86,7 +89,7 @@ def test_it_fails_and_removes_nothing_when_the_models_needs_are_unknown(settings
 def test_a_champion_that_is_not_what_was_promoted_is_frozen_and_an_incident(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.dag_factory import maintenance
+    from pipelines.dag_factory import maintenance, tasks
 
     monkeypatch.setattr("pipelines.adapters.models.code_archive.PACKAGE", tmp_path / "no_library")
     machines.build_promoted(machines.build_template(tmp_path / "home"), tmp_path / "promoted")
@@ -98,14 +101,29 @@ def test_a_champion_that_is_not_what_was_promoted_is_frozen_and_an_incident(
         "says": "machines: ledger, alias and artifacts agree", "problems": 0,
     }  # fmt: skip
     assert incident_ledger.incidents(home) == {}
-    MlflowClient(home.mlflow_uri).delete_model_version("machines-candidates", "1")
+    # A promotion whose run was due long ago is of the moment at which it is made.
+    returned = {
+        "train": {"version": "2", "code": code_archive.code_digest(home, "machines")},
+        "evaluate": {"promotable": True},
+    }
+    late = {
+        **run,
+        "params": {"as_of": None},
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned[task_ids]),
+    }
+    began = datetime.now(UTC)
+    tasks.promote(load(home.dags / "machines.py"), late)
+    last = decisions.read_all(home)[-1].decision
+    assert (last.kind, last.version) == ("promoted", "2")
+    assert last.as_of >= began
+    MlflowClient(home.mlflow_uri).delete_model_version("machines-candidates", "2")
     assert maintenance._reconcile(run)["problems"] == 1
     assert maintenance._reconcile(run)["problems"] == 1
     (incident,) = incident_ledger.incidents(home).values()
     assert (incident.severity, incident.owner, incident.state) == ("PAGE", "plant", "open")
-    assert "machines-candidates version 1: expected a registered model version" in incident.title
+    assert "machines-candidates version 2: expected a registered model version" in incident.title
     last = decisions.read_all(home)[-1].decision
-    assert (last.kind, last.version, last.actor) == ("frozen", "1", "headframe")
+    assert (last.kind, last.version, last.actor) == ("frozen", "2", "headframe")
 
 
 def test_a_run_that_failed_is_told_once(settings: Settings) -> None:

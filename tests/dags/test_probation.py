@@ -1,7 +1,10 @@
 """A model that was good when it was judged and is bad in use: its DAGs take it out of production."""
 
+import shutil
+import sqlite3
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +35,7 @@ class Story:
     """What each run left behind, in the simulated time of the runs."""
 
     settings: Settings
+    without_the_version_before: Ended
     week: Ended
     in_parts: Ended
     decided: Ended
@@ -39,6 +43,8 @@ class Story:
     next_day: Ended
     after: Incident
     scored_after: Ended
+    untold: Incident
+    told_once: Incident
 
 
 def declare(settings: Settings, variant: Variant) -> UseCase:
@@ -82,6 +88,9 @@ def story(dags_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _story(settings: Settings) -> Story:
+    _in_registry(settings, "1", "Deleted_Internal")
+    without = _scored(51, 52)
+    _in_registry(settings, "1", "None")
     week = _scored(51, 58)
     declare(settings, Variant(parts=2))
     in_parts = _scored(58, 59)
@@ -90,16 +99,42 @@ def _story(settings: Settings) -> Story:
     (alarm,) = _about_probation(settings)
     next_day = run("machines__monitor", conf={"as_of": at(61, 4).isoformat()})
     (after,) = _about_probation(settings)
+    scored_after = _scored(59, 60)
+    # As if the run that rolled back had been killed before it told anybody.
+    shutil.rmtree(str(lake.ledger(settings, "incidents")))
+    untold, told_once = (_judged(settings, day) for day in (62, 63))
     return Story(
         settings=settings,
+        without_the_version_before=without,
         week=week,
         in_parts=in_parts,
         decided=decided,
         alarm=alarm,
         next_day=next_day,
         after=after,
-        scored_after=_scored(59, 60),
+        scored_after=scored_after,
+        untold=untold,
+        told_once=told_once,
     )
+
+
+def _in_registry(settings: Settings, version: str, stage: str) -> None:
+    """Give a version the stage by which MLflow knows what was deleted, or take it away again."""
+    with closing(sqlite3.connect(settings.root / "mlflow" / "mlflow.db")) as database:
+        statement = "update model_versions set current_stage = ? where name = ? and version = ?"
+        told = (stage, "machines-candidates", version)
+        assert database.execute(statement, told).rowcount == 1
+        database.commit()
+
+
+def _judged(settings: Settings, day: int) -> Incident:
+    """Do the work of the task ``probation`` alone; return the incident that there is then."""
+    from pipelines.dag_factory import probation_tasks
+
+    context = {"params": {"as_of": at(day, 4).isoformat()}}
+    probation_tasks.probation(load(settings.dags / "machines.py"), context)
+    (found,) = _about_probation(settings)
+    return found
 
 
 def _scored(first: int, until: int) -> Ended:
@@ -147,6 +182,21 @@ def test_the_roll_back_pages_the_owner_with_its_figures_until_a_person_closes_it
     assert story.next_day.returned["probation"]["outcome"] == "none"
     assert all(signal.kind != "probation" for signal in story.after.standing)
     assert story.after.state != "resolved"
+
+
+def test_a_roll_back_that_no_run_told_of_pages_with_the_next_and_once(story: Story) -> None:
+    assert (story.untold.severity, story.untold.state) == ("PAGE", "open")
+    assert story.untold.title in {signal.text for signal in story.alarm.seen}
+    assert len(story.untold.seen) == len(story.told_once.seen) == 1
+    assert story.told_once.standing == ()
+
+
+def test_consumers_get_theirs_although_the_version_before_is_gone(story: Story) -> None:
+    assert story.without_the_version_before.tasks == {
+        "champion": "success",
+        "score": "success",
+        "shadow": "skipped",
+    }
 
 
 def test_from_then_on_the_version_before_scores_and_nothing_is_compared(story: Story) -> None:

@@ -1,6 +1,7 @@
 """The DAG platform__reproduction: its shape, nothing to prove, and a champion that cannot be proven."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_it_runs_nightly_by_itself_as_one_task_before_maintenance(dags_folder: P
     assert (hour, minute) > (2, 10)
     assert timetable["run_immediately"] is False
     assert (dag.is_paused_upon_creation, dag.catchup, dag.max_active_runs) == (False, False, 1)
+    assert dag.dagrun_timeout == timedelta(hours=20)
     assert (dag.task_ids, dag.tags) == (["reproduce"], {"platform"})
     assert "headframe reproduce USE_CASE" in (dag.doc_md or "")
 

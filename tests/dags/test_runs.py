@@ -1,12 +1,12 @@
 """A run's as_of: the form's, else its events', else its scheduled time; and what started it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipelines.dag_factory.runs import as_of, is_about_late_data
+from pipelines.dag_factory.runs import as_of, decided_at, is_about_late_data
 from pipelines.errors import SettingsError
 
 SCHEDULED = datetime(2026, 1, 3, tzinfo=UTC)
@@ -38,6 +38,12 @@ def context(given: str | None, *told: str, logical: datetime | None = SCHEDULED)
 )
 def test_the_first_that_is_known(told: dict[str, Any], expected: str) -> None:
     assert as_of(told).isoformat() == expected
+
+
+def test_a_decision_is_of_the_moment_it_is_made_unless_the_form_simulates_another() -> None:
+    now = SCHEDULED + timedelta(days=3)
+    assert decided_at(context(None), now) == now
+    assert decided_at(context("2026-02-01T05:00:00Z"), now) == datetime(2026, 2, 1, 5, tzinfo=UTC)
 
 
 def test_a_time_without_offset_is_refused() -> None:

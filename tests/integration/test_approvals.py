@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from mlflow import MlflowClient
 
 from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
+from pipelines.domain.approval import Approval
 from pipelines.errors import (
     ChampionUnresolved,
-    PlatformError,
     PromotionRefused,
     ServiceUnavailable,
     SettingsError,
 )
 from pipelines.stages.accept import accept
 from pipelines.stages.evaluate import evaluate
+from pipelines.stages.history import in_production
 from pipelines.stages.promote import promote, record_answer
 from pipelines.stages.score import champion_version
 from pipelines.stages.train import train
@@ -86,6 +88,23 @@ class Home:
         return [entry.decision.kind for entry in decisions.read_all(self.settings)]
 
 
+def tag(settings: Settings, name: str, value: str) -> None:
+    client = MlflowClient(settings.mlflow_uri)
+    client.set_model_version_tag("machines-candidates", "1", name, value)
+
+
+def record(
+    home: Home, actor: str, answer: Literal["approved", "rejected"], digest: str = ""
+) -> None:
+    """Write an answer down as the task ``approve`` does, in a run that sam started."""
+    given = Approval(
+        actor=actor, answer=answer, evidence_digest=digest or home.digest, reason="looked"
+    )
+    record_answer(
+        home.use_case, home.settings, version="1", as_of=AS_OF, asked_for_by="sam", approval=given
+    )
+
+
 @pytest.fixture
 def home(governed_template: Path, tmp_path: Path, stable_code: None) -> Iterator[Home]:
     settings = machines.copy_template(governed_template, tmp_path / "governed")
@@ -125,11 +144,39 @@ def test_attack_who_started_the_run_that_asks_approves_it(home: Home) -> None:
 
 
 def test_attack_the_requester_is_taken_off_the_version_in_mlflow(home: Home) -> None:
-    """The ledger knows who asked, where it says so; the run that asked knows in any case."""
+    """The ledger knows who asked, though another one started the run that asks."""
+    tag(home.settings, "headframe.requester", "nobody")
+    home.airflow.answered(home.digest, by="sam", started_by="bob")
+    assert "someone other than bob and nobody and sam, who asked" in home.refusal()
+
+
+def test_a_version_that_does_not_say_who_asked_is_refused(home: Home) -> None:
     client = MlflowClient(home.settings.mlflow_uri)
-    client.set_model_version_tag("machines-candidates", "1", "headframe.requester", "nobody")
-    home.airflow.answered(home.digest, by="sam", started_by="sam")
-    assert "someone other than" in home.refusal()
+    client.delete_model_version_tag("machines-candidates", "1", "headframe.requester")
+    home.airflow.answered(home.digest)
+    assert_golden("stages/approval_no_requester", home.refusal())
+
+
+def test_attack_another_declaration_is_named_in_mlflow(home: Home) -> None:
+    """Ann accepted the declaration of a training that started itself; sam had accepted another."""
+    users = USERS.replace('ann = ["approver"]', 'ann = ["approver", "data_scientist"]')
+    home.settings.users_file.write_text(users)
+    other = machines.declare(home.settings, Variant(tier="governed", margin=0.02))
+    accept(other, home.settings, actor="sam", as_of=AS_OF)
+    accept(home.use_case, home.settings, actor="ann", as_of=AS_OF)
+    tag(home.settings, "headframe.declaration", other.digest())
+    home.airflow.answered(home.digest, by="ann", started_by=None)
+    assert "someone other than ann and sam, who asked" in home.refusal()
+
+
+def test_attack_another_declaration_is_named_in_mlflow_before_the_gates_judge(
+    machines_settings: Settings,
+) -> None:
+    use_case = machines.declare(machines_settings, Variant(tier="governed"))
+    train(use_case, machines_settings, as_of=AS_OF, run="test", requester="sam")
+    tag(machines_settings, "headframe.declaration", "0" * 64)
+    found = evaluate(use_case, machines_settings, version="1")
+    assert found.evidence.declaration_digest == use_case.digest()
 
 
 def test_attack_a_yes_to_evidence_of_before(home: Home) -> None:
@@ -192,6 +239,18 @@ def test_the_answer_given_last_counts(home: Home) -> None:
     assert_golden("stages/approval_rejected", home.refusal())
     latest = later + timedelta(minutes=1)
     home.airflow.answered(home.digest, at=latest, run_id="manual__3")
+    home.promote()
+    assert champion_version(home.use_case, home.settings) == "1"
+
+
+def test_attack_clearing_a_task_takes_a_rejection_back(home: Home) -> None:
+    """Ann said yes in a run whose promotion failed; bob's no in another is gone from Airflow."""
+    record(home, "ann", "approved")
+    home.settings.users_file.write_text(USERS.replace('"operator"', '"approver"'))
+    record(home, "bob", "rejected")
+    home.airflow.answered(home.digest)
+    assert_golden("stages/approval_rejected_before", home.refusal())
+    record(home, "ann", "approved")
     home.promote()
     assert champion_version(home.use_case, home.settings) == "1"
 
@@ -260,7 +319,7 @@ def test_a_declaration_is_accepted_once_by_somebody_who_works_on_it(home: Home) 
         assert done.changed is changed
     assert accepted() == [("sam", digest)]
     with pytest.raises(
-        PlatformError, match=r"'data_scientist' or 'data_engineer' \(sam\); found bob"
+        PromotionRefused, match=r"role data_scientist or data_engineer \(sam\); found bob"
     ):
         accept(home.use_case, home.settings, actor="bob", as_of=AS_OF)
     changed_since = machines.declare(home.settings, Variant(tier="governed", margin=0.02))
@@ -269,22 +328,23 @@ def test_a_declaration_is_accepted_once_by_somebody_who_works_on_it(home: Home) 
 
 
 def test_an_answer_that_may_not_count_is_not_written_to_the_ledger(home: Home) -> None:
-    from pipelines.domain.approval import Approval
-
-    def record(actor: str, digest: str) -> None:
-        record_answer(
-            home.use_case,
-            home.settings,
-            version="1",
-            as_of=AS_OF,
-            asked_for_by="bob",
-            approval=Approval(actor=actor, answer="approved", evidence_digest=digest, reason=""),
-        )
-
     for actor, digest in (("sam", home.digest), ("eve", home.digest), ("ann", "0" * 64)):
         with pytest.raises(PromotionRefused):
-            record(actor, digest)
+            record(home, actor, "approved", digest)
     assert home.kinds()[-1] == "evaluated"
     for _ in range(2):
-        record("ann", home.digest)
+        record(home, "ann", "approved")
     assert home.kinds()[-2:] == ["evaluated", "approved"]
+
+
+def test_a_promotion_that_waited_for_its_answer_is_of_the_moment_it_was_made(home: Home) -> None:
+    home.airflow.answered(home.digest)
+    made = AS_OF + timedelta(days=3)
+    promote(home.use_case, home.settings, version="1", as_of=made, now=NOW)
+    told = [entry.decision for entry in decisions.read_all(home.settings)]
+    assert [d.as_of for d in told if d.kind in ("approved", "promoting", "promoted")] == [made] * 3
+    days = {1: "", 3: "1"}
+    for day, version in days.items():
+        at_that_time = AS_OF + timedelta(days=day)
+        found = in_production(home.settings, "machines", at=at_that_time)
+        assert found.version == version

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable
 from datetime import timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -251,6 +252,29 @@ def test_removed_artifacts_are_reported_as_missing(promoted: tuple[UseCase, Sett
     settings.mlflow_artifacts.rename(settings.mlflow_artifacts.with_name("moved"))
     with pytest.raises(ChampionUnresolved, match="none to be had"):
         champion.scorer(settings, "machines", found)
+
+
+def test_a_promotion_under_way_is_waited_for(
+    promoted: tuple[UseCase, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_case, settings = promoted
+    begin(settings, "2")
+    waited: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            promote(use_case, settings, version="2", as_of=machines.at(50))
+
+    monkeypatch.setattr(champion, "PATIENCE", (0.1, 0.2, 0.3))
+    monkeypatch.setattr(champion, "time", SimpleNamespace(sleep=meanwhile))
+    found = champion.resolve(settings, "machines")
+    assert found is not None
+    assert (found.model.version, waited) == ("2", [0.1, 0.2])
+    MlflowClient(settings.mlflow_uri).delete_registered_model_alias("machines", "champion")
+    with pytest.raises(ChampionUnresolved, match="no alias"):
+        champion.resolve(settings, "machines")
+    assert waited[2:] == [0.1, 0.2, 0.3], "and no longer"
 
 
 def test_an_unfinished_promotion_is_refused_until_promote_runs_again(

@@ -101,3 +101,42 @@ def test_the_ledger_is_verified_and_its_first_bad_entry_named(replaced: Home) ->
     TAMPERINGS["a reason changed"](settings)
     broken = headframe("ledger", "verify", status=1).output
     assert_golden("command_line/ledger_verify", broken)
+
+
+def test_a_simulated_time_is_given_with_as_of_and_the_champion_that_is_meant_with_from(
+    replaced: Home,
+) -> None:
+    _, settings = replaced
+    headframe = headframe_in(settings)
+    told = ("--reason", "late", "--user", "olga", "--as-of", "2026-02-24T12:00:00Z")
+    assert "expected version 1 to be the champion; found version 2" in (
+        headframe("rollback", "machines", "--from", "1", *told, status=1).output
+    )
+    for already in ("", " (already)"):
+        done = headframe("rollback", "machines", "--from", "2", *told)
+        assert done.output == f"champion is version 1, back from version 2{already}\n"
+    lines = headframe("history", "machines").output.splitlines()
+    assert "2026-02-24 12:00  olga rolled back to version 1" in lines[-1]
+
+
+def test_a_lost_champion_is_retired_by_somebody_who_says_why(promoted: Home) -> None:
+    _, settings = promoted
+    settings.users_file.write_text('[users]\nolga = ["operator"]\n')
+    headframe = headframe_in(settings)
+    MlflowClient(settings.mlflow_uri).delete_model_version("machines-candidates", "1")
+    told = ("--retire", "--user", "olga", "--as-of", "2026-02-24T12:00:00Z")
+    assert "expected a reason" in headframe("reconcile", "machines", *told, status=1).output
+    done = headframe("reconcile", "machines", *told, "--reason", "its disk burnt")
+    assert done.output == (
+        "machines: version 1 is retired; there is no champion\n"
+        "machines: the champion alias is taken away, as the ledger says\n"
+    )
+    assert (
+        headframe("history", "machines")
+        .output.splitlines()[-1]
+        .endswith(
+            "2026-02-24 12:00  olga retired version 1: no champion follows it: its disk burnt"
+        )
+    )
+    later = headframe("history", "machines", "--at", "2026-02-25").output
+    assert "machines had no champion." in later

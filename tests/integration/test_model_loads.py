@@ -1,5 +1,7 @@
 """Loading a registered model: the ledger's digest counts, whatever MLflow and the disk agree on."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipelines.adapters.models import decisions, mlflow_registry
 from pipelines.adapters.settings import Settings
-from pipelines.errors import ChampionUnresolved
+from pipelines.errors import ChampionUnresolved, ServiceUnavailable
 from pipelines.use_case import UseCase
 
 
@@ -60,3 +62,27 @@ def test_the_digest_in_the_ledger_is_the_first_one_of_a_version(
         found = mlflow_registry.candidate(settings, "machines", version).artifact_sha256
         assert decisions.artifact(settings, "machines", version) == found
     assert decisions.artifact(settings, "machines", "3") == ""
+
+
+def fail(*_: object, **__: object) -> None:
+    """Do what a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_store_that_fails_is_no_word_about_its_files(
+    promoted: tuple[UseCase, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = promoted
+    judged = decisions.evaluation(settings, "machines", "1")
+    assert judged is not None
+    wanted = mlflow_registry.candidate(settings, "machines", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copy2", fail)
+        with pytest.raises(ServiceUnavailable):
+            mlflow_registry.load(settings, "machines", wanted)
+        with pytest.raises(ServiceUnavailable):
+            mlflow_registry.read_evidence(settings, wanted.run_id, judged.evidence_digest)
+    with pytest.raises(ChampionUnresolved, match="none to be had"):
+        mlflow_registry.artifact(settings, wanted.run_id, "evidence/other.json")
+    with pytest.raises(ChampionUnresolved, match="none to be had"):
+        mlflow_registry.artifact(settings, "0" * 32, mlflow_registry.EVIDENCE_FILE)

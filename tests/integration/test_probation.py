@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
@@ -27,7 +27,7 @@ from pipelines.domain.slots import SHADOW
 from pipelines.errors import ChampionUnresolved, PromotionRefused
 from pipelines.stages.ingest import ingest
 from pipelines.stages.late import late_windows
-from pipelines.stages.probation import Judged, probation
+from pipelines.stages.probation import Judged, final_blocks, last_ended, probation
 from pipelines.stages.promote import promote
 from pipelines.stages.score import champion_version, score
 from pipelines.stages.shadow import asked, shadow
@@ -204,7 +204,8 @@ def test_a_roll_back_that_was_killed_is_finished_by_the_next_run(turned: Home, w
     assert found.outcome == "rolled_back"
     assert champion_version(use_case, settings) == "1"
     assert steps(settings) == [*PROMOTED, *ROLLED_BACK]
-    assert {entry.decision.as_of for entry in decisions.read_all(settings)[-2:]} == {at(60, 4)}
+    told = [entry.decision.as_of for entry in decisions.read_all(settings)[-2:]]
+    assert told == [at(60, 4), at(67, 4)], "begun by one run, and done by the next"
 
 
 def test_a_shadow_that_was_killed_is_whole_after_the_next_run(home: Home) -> None:
@@ -251,7 +252,11 @@ def test_the_rule_is_the_one_from_before_the_promotion_whatever_is_declared_sinc
     turned: Home,
 ) -> None:
     use_case, settings = turned
-    lenient = replace(use_case, probation=Probation(blocks=28, look_every=28, tolerance=9.0))
+    lenient = replace(
+        use_case,
+        probation=Probation(blocks=28, look_every=28, tolerance=9.0),
+        monitoring=replace(use_case.monitoring, minimum_labels=41),
+    )
     assert probation(lenient, settings, as_of=at(60, 4)).outcome == "rolled_back"
 
 
@@ -265,7 +270,8 @@ def test_a_champion_that_is_no_worse_passes_once_and_the_shadow_rests(
     passed = probation(use_case, settings, as_of=at(67, 4))
     assert passed.outcome == "passed"
     assert "below that of version 1" in passed.reason
-    assert steps(settings) == [*PROMOTED, ("probation_passed", "2", "probation")]
+    looked = ("probation_looked", "2", "probation")
+    assert steps(settings) == [*PROMOTED, looked, ("probation_passed", "2", "probation")]
     before = versions(settings)
     assert probation(use_case, settings, as_of=at(67, 4)) == passed
     assert probation(use_case, settings, as_of=at(68)).outcome == "none"
@@ -273,11 +279,8 @@ def test_a_champion_that_is_no_worse_passes_once_and_the_shadow_rests(
     assert both(use_case, settings, 66, 67)[1] is None
 
 
-def test_the_command_line_scores_both_and_judges(
-    turned: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, settings = turned
-    monkeypatch.setattr(terminal.console, "width", 1000)
+def headframe(settings: Settings, *arguments: str) -> Result:
+    """Run a stage of a home from the command line."""
     folder = settings.home.parent
     environment = {
         "HEADFRAME_HOME": str(settings.home),
@@ -286,9 +289,17 @@ def test_the_command_line_scores_both_and_judges(
         "NO_COLOR": "1",
         "TERM": "dumb",
     }
+    return CliRunner(env=environment).invoke(app, ["run", *arguments])
+
+
+def test_the_command_line_scores_both_and_judges(
+    turned: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = turned
+    monkeypatch.setattr(terminal.console, "width", 1000)
 
     def said(*arguments: str) -> str:
-        return CliRunner(env=environment).invoke(app, ["run", *arguments]).stdout
+        return headframe(settings, *arguments).stdout
 
     told = said("score", "machines", "--from", f"{at(60):%Y-%m-%d}")
     # Outcomes have come since the first scoring: the features of the day are others in both slots.
@@ -299,15 +310,52 @@ def test_the_command_line_scores_both_and_judges(
 
 
 def test_blocks_with_too_few_labels_end_a_probation_untested_and_the_champion_stays(
-    turned: Home,
+    home: Home,
 ) -> None:
-    use_case, settings = turned
-    strict = replace(use_case, monitoring=replace(use_case.monitoring, minimum_labels=41))
-    found = probation(strict, settings, as_of=at(67, 4))
+    use_case, settings = home  # to which no outcome came
+    found = probation(use_case, settings, as_of=at(67, 4))
     assert found.outcome == "untested"
     assert found.reason.startswith("Not tested: of 14 blocks 0 were scored")
     assert steps(settings) == [*PROMOTED, ("probation_untested", "2", "probation")]
     assert champion_version(use_case, settings) == "2"
+
+
+def test_a_block_that_is_scored_after_a_look_comes_after_those_that_were_looked_at(
+    home: Home,
+) -> None:
+    use_case, settings = home
+    machines.deliver(settings, first=50, until=LAST + 1)
+    ingest(use_case, settings, as_of=at(400), run="outcomes")
+    shutil.rmtree(str(lake.predictions(settings, machines.NAME, SHADOW)))
+    scored = score(use_case, settings, since=at(FIRST, 0), until=at(LAST, 0), run="test")
+    missed, *others = asked(use_case, settings, scored)
+    shadow(use_case, settings, windows=others, run="test")
+    assert probation(use_case, settings, as_of=at(62)).outcome == "waiting"
+    under = probations.standing(settings, machines.NAME)
+    assert under is not None
+    seven = tuple(f"{at(day):%Y-%m-%d}" for day in range(52, 59))
+    assert under.looked == seven
+    shadow(use_case, settings, windows=[missed], run="cleared")
+    found = final_blocks(use_case, settings, under, at(62))
+    assert [block.block for block in found] == [*seven, f"{at(51):%Y-%m-%d}", f"{at(59):%Y-%m-%d}"]
+    before = versions(settings)
+    assert probation(use_case, settings, as_of=at(62)).outcome == "waiting"
+    assert versions(settings) == before, "the same look is recorded once"
+
+
+def test_a_window_that_both_made_of_other_rows_is_no_block_and_another_takes_its_place(
+    home: Home,
+) -> None:
+    use_case, settings = home
+    plan = [f"{at(55):%Y-%m-%d},A00,0.9999,{at(55, 7):%Y-%m-%dT%H:%M:%SZ}"]
+    machines.land(settings, "plan/late.csv", "day,machine,load,shift_at", plan, at(54, 21))
+    ingest(use_case, settings, as_of=at(400), run="late")
+    score_of(use_case, settings, 55)  # and its shadow fails
+    under = probations.standing(settings, machines.NAME)
+    assert under is not None
+    assert at(55, 4) not in paired_predictions.both_scored(settings, under)
+    windows = asked(use_case, settings, score_of(use_case, settings, 65))
+    assert [window.scored_for for window in windows] == [at(65, 4)]
 
 
 def test_late_data_rescores_both_slots_from_the_same_rows(home: Home) -> None:
@@ -373,7 +421,7 @@ def test_a_promotion_during_a_probation_is_compared_with_the_version_that_stood_
     assert under is not None
     third = replace(under.promoted, kind="promoting", version="3", as_of=at(58))
     for _ in range(2):  # once, however often its promotion is begun
-        probations.declare(settings, third, RULE)
+        probations.declare(settings, third, RULE, minimum_labels=30)
     told = [entry.decision for entry in decisions.read_all(settings)]
     assert [(d.kind, d.version, d.reason.partition(" ")[0]) for d in told[-2:]] == [
         ("promoted", "2", ""),
@@ -393,6 +441,42 @@ def test_a_version_before_that_reads_another_view_cannot_be_compared(home: Home)
         "Not tested: version 1 reads another feature view, so that no feature row is for both."
     )
     assert champion_version(use_case, settings) == "2"
+
+
+def test_a_version_before_that_is_gone_ends_the_probation_untested_and_stops_no_scoring(
+    home: Home,
+) -> None:
+    use_case, settings = home
+    MlflowClient(settings.mlflow_uri).delete_model_version("machines-candidates", "1")
+    scored = score_of(use_case, settings, 60)
+    assert (scored.model_version, asked(use_case, settings, scored)) == ("2", ())
+    found = probation(use_case, settings, as_of=at(60))
+    assert found.outcome == "untested"
+    assert found.reason == "Not tested: the registry has version 1 no more."
+    assert champion_version(use_case, settings) == "2"
+    assert last_ended(use_case, settings) == found
+
+
+def test_what_is_late_reaches_consumers_although_the_shadow_fails(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_case, settings = home
+    path = settings.dags / f"{machines.NAME}.py"
+    given = 'Scoring(outputs=[CsvFile(name="all", consumer="desk")], '
+    text = path.read_text("utf-8").replace("Scoring(", given, 1)
+    path.write_text(text.replace("    Scoring,", "    CsvFile, Scoring,"), "utf-8")
+    MlflowClient(settings.mlflow_uri).set_model_version_tag(
+        "machines-candidates", "1", "headframe.artifact_sha256", "another"
+    )
+    plan = [f"{at(55):%Y-%m-%d},A00,0.9999,{at(55, 7):%Y-%m-%dT%H:%M:%SZ}"]
+    machines.land(settings, "plan/late.csv", "day,machine,load,shift_at", plan, at(54, 21))
+    ingest(use_case, settings, as_of=at(400), run="late")
+    monkeypatch.setattr(terminal.console, "width", 1000)
+    told = headframe(settings, "score", "machines", "--late", "--as-of", at(56).isoformat())
+    assert told.exit_code == 1
+    assert "on version 1 in MLflow" in told.output
+    files = sorted((settings.root / "outputs" / "machines" / "all").glob("*.csv"))
+    assert f"{at(55, 4):%Y-%m-%dT%H%M%S}Z.csv" in [file.name for file in files]
 
 
 def test_the_first_champion_and_one_without_a_rule_have_no_probation(

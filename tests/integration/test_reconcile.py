@@ -16,12 +16,19 @@ from pipelines.adapters.models import (
     decisions,
     mlflow_registry,
 )
+from pipelines.adapters.models.judged_tags import FEATURES
 from pipelines.adapters.settings import Settings
 from pipelines.domain.decision import Decision, chained
 from pipelines.domain.reconciliation import Extent
-from pipelines.errors import ChampionUnresolved, LakeError
+from pipelines.errors import (
+    ChampionUnresolved,
+    LakeError,
+    PromotionRefused,
+    ServiceUnavailable,
+)
+from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import promote
-from pipelines.stages.reconcile import Reconciled, reconcile
+from pipelines.stages.reconcile import Reconciled, reconcile, retire
 from pipelines.stages.rollback import rollback
 from pipelines.stages.score import score
 from pipelines.stages.train import train
@@ -29,6 +36,7 @@ from pipelines.use_case import UseCase
 from tests import machines
 from tests.goldens import assert_golden
 from tests.integration.test_decisions import TAMPERINGS
+from tests.integration.test_model_loads import fail
 from tests.integration.test_rollback import kinds, standing
 
 Home = tuple[UseCase, Settings]
@@ -190,6 +198,118 @@ def test_a_champion_that_is_not_what_was_promoted_is_frozen_until_rolled_back(
     assert [(f.what, f.stops) for f in left] in ([], [("earlier champion 2", False)])
 
 
+def test_a_store_that_fails_freezes_nobody(replaced: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, settings = replaced
+    before = decisions.read_all(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copy2", fail)
+        with pytest.raises(ServiceUnavailable):
+            run(settings, "freeze")
+    assert decisions.read_all(settings) == before
+    assert run(settings, "freeze").agrees
+
+
+TAGS: dict[str, Callable[[MlflowClient], None]] = {
+    "removed": lambda client: client.delete_model_version_tag(CANDIDATES, "2", FEATURES),
+    "changed": lambda client: client.set_model_version_tag(CANDIDATES, "2", FEATURES, "f" * 64),
+}
+
+
+@pytest.mark.parametrize("name", TAGS)
+def test_attack_a_model_is_made_to_score_the_rows_of_another_view(
+    name: str, replaced: Home
+) -> None:
+    use_case, settings = replaced
+    TAGS[name](mlflow(settings))
+    with pytest.raises(ChampionUnresolved, match=f"others, or none: {FEATURES}"):
+        champion.to_score_with(settings, "machines", features="f" * 64)
+    assert [(f.what, f.remedy) for f in run(settings).left] == [("champion", "freeze")]
+    rollback(use_case, settings, actor="olga", reason="tags", as_of=machines.at(57))
+    assert standing(settings) == "1"
+
+
+def test_a_version_to_go_back_to_without_its_tags_is_refused(replaced: Home) -> None:
+    use_case, settings = replaced
+    mlflow(settings).delete_model_version_tag(CANDIDATES, "1", FEATURES)
+    before = kinds(settings)
+    with pytest.raises(ChampionUnresolved, match=f"others, or none: {FEATURES}"):
+        rollback(use_case, settings, actor="olga", reason="why", as_of=machines.at(57))
+    assert kinds(settings) == before
+
+
+@pytest.mark.parametrize("shown", [None, "0:ff"])
+def test_attack_the_digest_beside_the_alias_is_taken_away(
+    shown: str | None, replaced: Home
+) -> None:
+    """A ledger written anew would then be published as the newest by the daily reconciliation."""
+    _, settings = replaced
+    found = champion_alias.standing(settings, "machines")
+    assert found is not None
+    if shown is None:
+        mlflow(settings).delete_model_version_tag("machines", found.version, champion_alias.ANCHOR)
+    else:
+        tag = champion_alias.ANCHOR
+        mlflow(settings).set_model_version_tag("machines", found.version, tag, shown)
+    with pytest.raises(ChampionUnresolved, match="headframe reconcile machines --repair"):
+        champion.resolve(settings, "machines")
+    daily = run(settings, "freeze")
+    assert ([f.what for f in daily.left], daily.done) == (["anchor"], ())
+    still = champion_alias.standing(settings, "machines")
+    assert still is not None
+    assert still.anchor is None
+    assert run(settings, "repair").agrees
+    assert standing(settings) == "2"
+
+
+def test_the_only_champion_is_lost_and_a_new_one_is_reached(promoted: Home) -> None:
+    use_case, settings = promoted
+    settings.users_file.write_text('[users]\nolga = ["operator"]\n')
+
+    def end(reason: str = "lost with its disk", actor: str = "olga") -> Reconciled:
+        return retire(use_case, settings, as_of=machines.at(57), actor=actor, reason=reason)
+
+    with pytest.raises(PromotionRefused, match="a champion that is frozen"):
+        end()
+    mlflow(settings).delete_model_version(CANDIDATES, "1")
+    for asked in ({"reason": " "}, {"actor": "sam"}):
+        with pytest.raises(PromotionRefused):
+            end(**asked)
+    ended = end()
+    assert ended.agrees
+    assert ended.done[0] == "machines: version 1 is retired; there is no champion"
+    assert kinds(settings)[-2:] == [("frozen", "1", "olga"), ("retired", "1", "olga")]
+    assert champion.resolve(settings, "machines") is None
+    assert champion_alias.standing(settings, "machines") is None
+    assert (end().done, kinds(settings)[-1][0]) == ((), "retired"), "once"
+    with pytest.raises(PromotionRefused, match="none: the last one was retired"):
+        rollback(use_case, settings, actor="olga", reason="why", as_of=machines.at(58))
+    with pytest.raises(PromotionRefused, match="the present champion, none"):
+        promote(use_case, settings, version="2", as_of=machines.at(58))
+    another = machines.declare(settings, machines.Variant(strength=0.5))
+    train(another, settings, as_of=machines.at(50), run="test", requester="sam")
+    judged = evaluate(another, settings, version="3")
+    assert judged.promotable, judged.describe()
+    assert judged.evidence.champion is None
+    promote(another, settings, version="3", as_of=machines.at(58))
+    assert standing(settings) == "3"
+    assert run(settings).agrees
+
+
+def test_a_retired_version_that_is_found_again_is_not_promoted_on_what_it_had(
+    promoted: Home,
+) -> None:
+    use_case, settings = promoted
+    settings.users_file.write_text('[users]\nolga = ["operator"]\n')
+    mlflow(settings).set_model_version_tag(CANDIDATES, "1", TAG, "ff")
+    whole = decisions.artifact(settings, "machines", "1")
+    retire(use_case, settings, as_of=machines.at(57), actor="olga", reason="other files")
+    mlflow(settings).set_model_version_tag(CANDIDATES, "1", TAG, whole)
+    with pytest.raises(PromotionRefused, match="before olga retired it: other files"):
+        promote(use_case, settings, version="1", as_of=machines.at(58))
+    with pytest.raises(ChampionUnresolved, match="retired by olga"):
+        champion.pinned(settings, "machines", "1")
+
+
 def test_a_frozen_champion_that_was_restored_is_used_again_when_somebody_says_so(
     replaced: Home,
 ) -> None:
@@ -229,6 +349,8 @@ def test_a_promotion_that_was_cut_off_is_finished(promoted: Home) -> None:
     assert_golden("reconcile/unfinished_promotion", run(settings).describe())
     assert run(settings, "repair").agrees
     assert (standing(settings), kinds(settings)[-1]) == ("2", ("promoted", "2", "gates"))
+    told = [entry.decision.as_of for entry in decisions.read_all(settings)[-2:]]
+    assert told == [machines.at(50), machines.at(56)], "it became champion when it was finished"
 
 
 def test_a_promotion_that_cannot_be_finished_is_given_up(promoted: Home) -> None:
@@ -244,12 +366,13 @@ def test_a_promotion_that_goes_on_after_it_was_given_up_ends_nothing(promoted: H
     _, settings = promoted
     say(settings, "promoting", "2")
     begun = decisions.read_all(settings)[-1].decision
-    champion_moves.undo(settings, begun, actor="olga", reason="it hung")
+    undone_at, late = machines.at(51), machines.at(52)
+    champion_moves.undo(settings, begun, actor="olga", reason="it hung", as_of=undone_at)
+    assert decisions.read_all(settings)[-1].decision.as_of == undone_at
     model = mlflow_registry.candidate(settings, "machines", "2")
     with pytest.raises(ChampionUnresolved, match="another decision, which came in between"):
-        champion_moves.finish(settings, begun, model)
-    assert [finding.what for finding in run(settings).left] == ["alias"]
-    assert run(settings, "repair").agrees
+        champion_moves.finish(settings, begun, model, as_of=late)
+    assert run(settings).agrees, "the alias was not moved"
     assert standing(settings) == "1"
 
 

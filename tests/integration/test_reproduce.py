@@ -1,6 +1,8 @@
 """Reproduce: a registered model is made again bit for bit, or what differs is named with evidence."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,19 @@ from pipelines.adapters.delta import delta_tables, table_upkeep
 from pipelines.adapters.models import (
     code_archive,
     data_pins,
+    decisions,
     environments,
     mlflow_registry,
+    probe,
     recipes,
     reproductions,
 )
+from pipelines.adapters.models.decisions import Decision
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.recipe import Recipe
-from pipelines.domain.reproduction import Reproduced
-from pipelines.errors import LakeError, PlatformError
+from pipelines.domain.reproduction import Finding, Reproduced
+from pipelines.errors import LakeError, NotEnoughData, PlatformError, ServiceUnavailable
 from pipelines.stages.card import card
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.maintain import Retention, maintain
@@ -60,6 +65,15 @@ dependencies = []
 """
 
 
+FORGED = {code_archive.LOCK: LOCK.encode(), code_archive.PROJECT: PROJECT.encode()}
+
+SHOP = Decision(
+    use_case="shop", kind="promoted", version="1", actor="gates", reason="",
+    as_of=at(50), artifact_sha256="a", evidence_digest="b",
+)  # fmt: skip
+"""A champion that MLflow has not."""
+
+
 @pytest.fixture(scope="module")
 def template(machines_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a home whose champion is a forest, made by a library that lies beside it."""
@@ -84,16 +98,17 @@ def home(template: Path, tmp_path: Path) -> Settings:
 
 
 def again(settings: Settings, **how: Any) -> Reproduced:  # noqa: ANN401 - as the stage takes it
-    return reproduce("machines", settings, version="1", as_of=NIGHT, run="test", **how)
+    asked = {"version": "1", **how}
+    return reproduce("machines", settings, as_of=NIGHT, run="test", **asked)
 
 
-def model(settings: Settings) -> ModelVersion:
-    return mlflow_registry.candidate(settings, "machines", "1")
+def model(settings: Settings, version: str = "1") -> ModelVersion:
+    return mlflow_registry.candidate(settings, "machines", version)
 
 
-def artifact(settings: Settings, path: str) -> Path:
-    """Return where a file beside version 1 lies."""
-    run = MlflowClient(settings.mlflow_uri).get_run(model(settings).run_id)
+def artifact(settings: Settings, path: str, *, version: str = "1") -> Path:
+    """Return where a file beside a version lies."""
+    run = MlflowClient(settings.mlflow_uri).get_run(model(settings, version).run_id)
     return Path(run.info.artifact_uri) / path
 
 
@@ -109,7 +124,7 @@ def rewrite_recipe(settings: Settings, change: Callable[[dict[str, Any]], None])
     plain = json.loads(file.read_text("utf-8"))
     change(plain)
     file.write_text(json.dumps(plain), "utf-8")
-    retag(settings, recipes.DIGEST, Recipe.from_json(json.dumps(plain)).digest)
+    retag(settings, recipes.DIGEST, Recipe.from_plain(plain).digest)
 
 
 def features(settings: Settings) -> Path:
@@ -141,6 +156,8 @@ def change_rows(settings: Settings, change: Callable[[pa.Table], pa.Table]) -> N
 
 
 def test_every_champion_is_made_again_in_a_process_of_its_own(home: Settings) -> None:
+    # Marks name rows that differ: where none does, nobody looks at them.
+    artifact(home, recipes.MARKS).write_bytes(b"damaged")
     # Neither today's declaration nor today's library may matter.
     (home.dags / "machines.py").write_text("raise RuntimeError\n", "utf-8")
     (proven,) = prove_champions(home, as_of=NIGHT, run="night")
@@ -247,20 +264,77 @@ def test_what_was_recorded_and_changed_since_is_an_error_of_its_own(home: Settin
     assert proven.wrong.startswith("recipe/recipe.json beside version 1: expected the recipe")
     recipe.write_text(before, "utf-8")
     retag(home, "headframe.probe_digest", "0" * 64)
-    with pytest.raises(LakeError, match="its probe set, another"):
+    with pytest.raises(LakeError, match=r"tags that say otherwise: headframe\.probe_digest"):
         again(home)
     assert reproductions.of_version(home, "machines", "1") == []
 
 
-def test_a_version_of_an_older_release_is_not_tested(home: Settings) -> None:
+DAMAGED: dict[str, tuple[str, bytes, str]] = {
+    "recipe": (recipes.FILE, b"{", "found no recipe (JSONDecodeError)"),
+    "text": (recipes.FILE, b"\xff", "found no recipe (UnicodeDecodeError)"),
+    "archive": (code_archive.FILE, b"\x1f\x8b\x08\0" + b"\xff" * 40, "no such archive"),
+    "probe": (probe.FILE, b"PAR1", "found a file that is none (ArrowInvalid)"),
+    "evidence": (mlflow_registry.EVIDENCE_FILE, b"\xff", "expected evidence in format"),
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_a_damaged_file_is_told_and_ends_no_other_proof(home: Settings, damaged: str) -> None:
+    path, content, told = DAMAGED[damaged]
+    artifact(home, path).write_bytes(content)
+    decisions.append(home, lambda _: SHOP)
+    proven = prove_champions(home, as_of=NIGHT, run="night")
+    first = next(proven)
+    assert first.use_case == "machines"
+    assert told in first.wrong
+    # Only now is the next one looked at: what is known is reported before.
+    assert [(one.use_case, bool(one.wrong)) for one in proven] == [("shop", True)]
+
+
+def test_a_champion_whose_recipe_is_no_more_named_is_told(home: Settings) -> None:
     client = MlflowClient(home.mlflow_uri)
     client.delete_model_version_tag("machines-candidates", "1", recipes.DIGEST)
+    shutil.rmtree(artifact(home, recipes.FILE).parent)
     (proven,) = prove_champions(home, as_of=NIGHT, run="night")
-    assert proven.wrong == ""
-    assert proven.reproduced is not None
-    assert proven.reproduced.outcome == "not_recorded"
-    told = headframe_in(home)("reproduce", "machines", status=1).stdout
-    assert told.startswith("machines version 1: not recorded. Not tested")
+    assert "found tags that say otherwise: headframe.recipe_digest" in proven.wrong
+
+
+def test_what_the_ledger_does_not_vouch_for_is_neither_run_nor_installed(home: Settings) -> None:
+    version = reproducing.trained(home, "logistic")
+    with pytest.raises(NotEnoughData, match="headframe run evaluate machines --version 2"):
+        again(home, version=version)
+    # The evidence of a release that froze no recipe, beside a model that has one.
+    client, name = MlflowClient(home.mlflow_uri), "machines-candidates"
+    digest = client.get_model_version(name, version).tags[recipes.DIGEST]
+    folder = artifact(home, "recipe", version=version)
+    client.delete_model_version_tag(name, version, recipes.DIGEST)
+    reproducing.judged(home, version)
+    with pytest.raises(LakeError, match=r"headframe\.recipe_digest that says which; found no such"):
+        again(home, version=version)
+    client.set_model_version_tag(name, version, recipes.DIGEST, digest)
+    with pytest.raises(PlatformError, match="nothing vouches for the lock in its archive"):
+        again(home, version=version, rebuild=True)
+    assert not (home.root / "environments").exists()
+    # And of one that wrote none.
+    client.delete_model_version_tag(name, version, recipes.DIGEST)
+    shutil.rmtree(folder)
+    found = again(home, version=version)
+    assert found.outcome == "not_recorded"
+    assert found.reason.startswith("Not tested: the release that registered it recorded no recipe")
+
+
+def test_a_fit_that_was_killed_or_waits_for_a_store_blames_no_layer(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIT_ENDS", "killed")
+    found = again(home)
+    assert (found.outcome, found.layer) == ("not_rebuilt", "unknown")
+    told = "its process was killed by signal 9 (SIGKILL) at step 'fit'"
+    assert found.findings == (Finding(layer="unknown", evidence=told),)
+    monkeypatch.setenv("FIT_ENDS", "without its store")
+    with pytest.raises(ServiceUnavailable, match="expected an answer; found none"):
+        again(home)
+    assert reproductions.of_version(home, "machines", "1") == [found]
 
 
 def test_the_versions_recorded_are_those_that_were_read_and_what_they_keep_is_told(
@@ -299,5 +373,15 @@ def test_a_lock_that_was_changed_beside_the_model_is_not_installed(home: Setting
     held = code_archive.contents(file.read_bytes())
     reproducing.pack({**held, code_archive.LOCK: LOCK.encode()}, file)
     with pytest.raises(LakeError, match="another lock in its archive"):
+        again(home, rebuild=True)
+    # Nor when recipe and tags were changed with it: the frozen evidence has the recipe's digest.
+    reproducing.pack({**held, **FORGED}, file)
+    lock, project = (hashlib.sha256(content).hexdigest() for content in FORGED.values())
+    rewrite_recipe(
+        home,
+        lambda plain: plain["surroundings"].update(lock_sha256=lock, project_sha256=project),
+    )
+    retag(home, environments.LOCK_SHA256, lock)
+    with pytest.raises(LakeError, match=r"tags that say otherwise: headframe\.recipe_digest"):
         again(home, rebuild=True)
     assert not (home.root / "environments").exists()

@@ -1,5 +1,6 @@
 """Reproduce, at length: every sort of estimator, and each layer changed for real and named."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_every_sort_of_estimator_comes_out_bit_for_bit_on_any_number_of_threads(
 ) -> None:
     if candidate == "boosted":
         pytest.importorskip("lightgbm")
-    version = reproducing.trained(home, candidate)
+    version = reproducing.judged(home, reproducing.trained(home, candidate))
     for threads in (None, 2, 4):
         found = again(home, version, threads=threads)
         assert found.outcome == "identical", found.describe()
@@ -77,9 +78,9 @@ def test_a_seed_that_was_recorded_wrongly_is_named(home: Settings) -> None:
     text = file.read_text("utf-8").replace('"seed": 7', '"seed": 8')
     file.write_text(text, "utf-8")
     client.set_model_version_tag(
-        "machines-candidates", version, recipes.DIGEST, Recipe.from_json(text).digest
+        "machines-candidates", version, recipes.DIGEST, Recipe.from_plain(json.loads(text)).digest
     )
-    found = again(home, version)
+    found = again(home, reproducing.judged(home, version))
     assert (found.outcome, found.layer) == ("differs", "seed")
     assert found.findings[0].describe() == (
         "seed: 8 recorded, 7 declared in the archive: put back, the predictions are the recorded ones"
@@ -88,7 +89,7 @@ def test_a_seed_that_was_recorded_wrongly_is_named(home: Settings) -> None:
 
 @pytest.mark.prove
 def test_a_candidate_that_takes_no_seed_is_named(home: Settings) -> None:
-    found = again(home, reproducing.trained(home, "unseeded"))
+    found = again(home, reproducing.judged(home, reproducing.trained(home, "unseeded")))
     assert (found.outcome, found.layer) == ("differs", "seed")
     assert "draws at random without the seed" in found.reason
 
@@ -112,6 +113,7 @@ def test_a_changed_package_is_named_with_both_versions(
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.syspath_prepend(packages)
     version = reproducing.trained(home, "weighed", more_code=WEIGHING)
+    reproducing.judged(home, version)
     assert again(home, version).outcome == "identical"
     install(packages, "2.0", 0.01)
     found = again(home, version)
@@ -125,7 +127,7 @@ def test_a_changed_package_is_named_with_both_versions(
 
 @pytest.mark.prove
 def test_the_recorded_lock_is_installed_and_gives_the_recorded_predictions(home: Settings) -> None:
-    version = reproducing.trained(home, "trees")
+    version = reproducing.judged(home, reproducing.trained(home, "trees"))
     found = again(home, version, rebuild=True)
     assert found.outcome == "identical", found.describe()
     assert found.environment == "in an environment of the recorded lock"

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.adapters.platform import authentication, machine
 from pipelines.adapters.platform.airflow_home import airflow_folder
-from pipelines.adapters.platform.role_holders import holders, kept_in
+from pipelines.adapters.platform.role_holders import holders, kept_in, unable
 from pipelines.adapters.settings import Settings
 from pipelines.domain.approval import Person
 from pipelines.errors import PlatformError, SettingsError
@@ -22,11 +22,12 @@ ann = "ann@example.com"
 """
 
 ALL_ADMINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"
+RANKS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name in ("AIRFLOW__CORE__AUTH_MANAGER", ALL_ADMINS, "AIRFLOW_CONFIG"):
+    for name in ("AIRFLOW__CORE__AUTH_MANAGER", ALL_ADMINS, RANKS, "AIRFLOW_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "elsewhere"))
     found = Settings(home=tmp_path / "home")
@@ -68,6 +69,40 @@ def test_any_other_auth_manager_is_refused(settings: Settings) -> None:
     (folder / "airflow.cfg").write_text("[core]\nauth_manager = keycloak.Manager\n")
     with pytest.raises(SettingsError, match=r"found keycloak\.Manager"):
         holders(settings, "approver")
+
+
+def test_whom_airflow_gave_too_low_a_rank_is_known_until_the_next_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RANKS, "ann:op, zoe:viewer,sam:USER:team,headframe:viewer")
+    people = [Person(id=name, name=name) for name in ("ann", "zoe", "sam", "new")]
+    assert unable(settings, "approver", people) == ("zoe", "new")
+    assert unable(settings, "operator", people) == ("zoe", "sam", "new")
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", authentication.FAB)
+    assert unable(settings, "approver", people) == ()
+
+
+def test_without_ranks_nobody_is_said_to_be_unable(settings: Settings) -> None:
+    assert unable(settings, "approver", holders(settings, "approver")) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "everybody"),
+    [
+        ("True", True),
+        (" t ", True),
+        ("1", True),
+        ("True  # for now", True),
+        ("False  # not True", False),
+        ("# True", False),
+        ("False", False),
+    ],
+)
+def test_everybody_is_administrator_where_airflow_reads_so(
+    said: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, everybody: bool
+) -> None:
+    monkeypatch.setenv(ALL_ADMINS, said)
+    assert authentication.everybody_is_administrator(settings) is everybody
 
 
 @pytest.mark.parametrize("where", ["environment", "airflow.cfg"])

@@ -1,5 +1,6 @@
 """Roll back: an earlier champion takes over in one step, and what it replaced does not come back."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from pipelines.adapters.models import champion, champion_alias, decisions, rollb
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import feature_digest
 from pipelines.errors import ChampionUnresolved, HeadframeError, PromotionRefused
+from pipelines.stages.history import in_production
 from pipelines.stages.promote import promote
 from pipelines.stages.rollback import rollback
 from pipelines.use_case import TrainedUseCase, UseCase, load
@@ -19,10 +21,18 @@ from tests.integration.test_decisions import begin
 Home = tuple[UseCase, Settings]
 
 
-def back(home: Home, *, actor: str = "olga", reason: str = "it harms", to: str = "") -> str:
+def back(
+    home: Home, *, actor: str = "olga", reason: str = "it harms", to: str = "", leave: str = ""
+) -> str:
     use_case, settings = home
     done = rollback(
-        use_case, settings, actor=actor, reason=reason, as_of=machines.at(55), to=to or None
+        use_case,
+        settings,
+        actor=actor,
+        reason=reason,
+        as_of=machines.at(55),
+        to=to or None,
+        away_from=leave or None,
     )
     return done.describe()
 
@@ -147,6 +157,43 @@ def test_from_the_first_champion_there_is_nothing_to_go_back_to(replaced: Home) 
         back(replaced, to="2")
     assert_golden("rollback/withdrawn", str(withdrawn.value))
     assert standing(replaced[1]) == "1"
+
+
+def test_the_same_command_twice_is_one_step_back_and_a_further_one_is_asked_for(
+    replaced: Home,
+) -> None:
+    _, settings = replaced
+    judged = decisions.evaluation(settings, "machines", "2")
+    assert judged is not None
+    for kind in ("evaluated", "promoting", "promoted"):
+        third = dataclasses.replace(judged, kind=kind, version="3", as_of=machines.at(52))
+        decisions.append(settings, lambda _, third=third: third)  # type: ignore[misc]
+    assert back(replaced) == "champion is version 2, back from version 3"
+    with pytest.raises(PromotionRefused) as caught:
+        back(replaced)
+    assert_golden("rollback/already_back", str(caught.value))
+    assert back(replaced, leave="3") == "champion is version 2, back from version 3 (already)"
+    assert standing(settings) == "2"
+    assert back(replaced, leave="2") == "champion is version 1, back from version 2"
+    assert standing(settings) == "1"
+
+
+def test_one_that_was_cut_off_is_finished_by_the_same_command_when_that_is_given(
+    replaced: Home,
+) -> None:
+    use_case, settings = replaced
+    told = champion.told_of(settings, "machines").before
+    assert told is not None
+    begun = dataclasses.replace(told, kind="rolling_back", actor="olga", as_of=machines.at(52))
+    decisions.append(settings, lambda _: begun)
+    assert back(replaced) == "champion is version 1, back from version 2"
+    entries = decisions.read_all(settings)
+    assert [entry.decision.as_of for entry in entries[-2:]] == [machines.at(52), machines.at(55)]
+    for day, version in ((54, "2"), (55, "1")):
+        found = in_production(settings, use_case.name, at=machines.at(day))
+        assert found.version == version
+    stopped = in_production(settings, use_case.name, at=machines.at(54)).stopped
+    assert stopped == "version 1 was about to take over"
 
 
 def test_one_that_says_which_champion_it_means_steps_back_once(replaced: Home) -> None:

@@ -85,3 +85,22 @@ def packed(name: str, *, kind: bytes = tarfile.REGTYPE) -> bytes:
 def test_what_leads_elsewhere_or_is_cut_off_is_refused(archived: bytes, found: str) -> None:
     with pytest.raises(CodeChanged, match=found):
         code_archive.contents(archived)
+
+
+def test_a_damaged_byte_anywhere_is_an_error_of_ours_or_other_content(
+    settings: Settings, tmp_path: Path
+) -> None:
+    # Long enough that it is not all unpacked with the first header.
+    numbers = "".join(f"N{n} = {n * n}\n" for n in range(20_000))
+    (settings.dags / "shop.py").write_text(numbers)
+    code_archive.archive(settings, "shop", tmp_path / "archive")
+    whole = (tmp_path / "archive").read_bytes()
+    refused = 0
+    for place in range(0, len(whole), len(whole) // 40):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        try:
+            code_archive.contents(bytes(damaged))
+        except CodeChanged:
+            refused += 1
+    assert refused > 0

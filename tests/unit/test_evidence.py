@@ -126,6 +126,14 @@ def test_evidence_that_an_older_release_froze_keeps_its_digest() -> None:
     assert json.loads(EXAMINED.to_json())["format"] == 2
 
 
+def test_what_a_challenger_was_registered_with_is_frozen_and_reads_back_equal() -> None:
+    made = replace(EVIDENCE, recipe_digest="r" * 64, probe_digest="p" * 64)
+    assert Evidence.from_json(made.to_json()) == made
+    assert len({EVIDENCE.digest, made.digest, replace(made, probe_digest="").digest}) == 3
+    forged = made.to_json().replace("r" * 64, "f" * 64)
+    assert Evidence.from_json(forged).digest != made.digest
+
+
 def test_evidence_of_another_kind_says_which_and_reads_back_equal() -> None:
     listed = RankedList(count=10, per=("region",))
     ranking = replace(EXAMINED, kind="ranking", unit="USD", listed=listed)

@@ -1,12 +1,15 @@
 """The evidence page: what an approver reads of an examination, and of evidence without one."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from pipelines.dag_factory import page_addresses
 from pipelines.dag_factory.evidence_page import evidence_page
+from pipelines.domain.decision import Decision
 from pipelines.domain.examination import ChampionDifference, CurvePoint
+from pipelines.domain.verdict import Verdict
 from tests.examined import evidence_with
 
 EXAMINED = evidence_with(
@@ -86,3 +89,34 @@ def test_evidence_of_an_older_release_has_nothing_beside_the_gates() -> None:
     page = evidence_page(older, run_id="r", requester="sam", reason="")
     assert "Beside the gates" not in page.body
     assert f"Evidence `{older.digest}`" in page.body
+
+
+def test_words_of_data_and_of_people_are_no_markdown() -> None:
+    link = "[EWR](https://evil.example)"
+    verdict = Verdict(gate="NoWorse", outcome="passed", reason=f"{link} is worse", figures={})
+    rejected = Decision(
+        use_case="flight_delays",
+        kind="rejected",
+        version="7",
+        actor="bob",
+        as_of=datetime(2013, 6, 1, tzinfo=UTC),
+        reason=f"not yet\n{link}",
+        artifact_sha256="",
+        evidence_digest="",
+    )
+    judged = evidence_with(importance={link: 1.0})
+    page = evidence_page(
+        replace(judged, verdicts=(verdict,)),
+        run_id="r",
+        requester="sam",
+        reason=link,
+        rejections=(rejected,),
+    )
+    shown = r"\[EWR\]\(https://evil.example\)"
+    for line in (
+        f"**sam** asked for it: {shown}",
+        f"**Rejected before** by **bob**: not yet {shown}",
+        f"- **passed** NoWorse: {shown} is worse",
+        f"- most important: {shown} 100%",
+    ):
+        assert line in page.body.split("\n")

@@ -142,3 +142,15 @@ def test_the_registry_alone_asks_that_module() -> None:
         if "model_file.read(" in path.read_text("utf-8")
     }
     assert found == {"mlflow_registry.py"}
+
+
+@pytest.mark.parametrize("lack", [MemoryError, ImportError])
+def test_what_this_machine_lacks_is_not_said_of_the_file(
+    lack: type[Exception], tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise lack
+
+    monkeypatch.setattr("skops.io.load", load)
+    with pytest.raises(lack):
+        model_file.read(tree, "version 1")

@@ -1,6 +1,7 @@
 """Probation: looks and their levels, what labels say, who is on probation, how often it is wrong."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipelines.domain.on_probation import (
     ProbationResult,
     declared_reason,
     last_result,
+    looked_reason,
     on_probation,
     opponent,
 )
@@ -178,7 +180,7 @@ def ledger(*steps: tuple[str, str] | tuple[str, str, str]) -> list[Recorded]:
             version=version,
             actor="gates" if declares or not more else more[0],
             as_of=AT,
-            reason=declared_reason(more[0], RULE) if declares else "",
+            reason=declared_reason(more[0], RULE, minimum_labels=30) if declares else "",
             artifact_sha256="a",
             evidence_digest="e",
         )
@@ -223,6 +225,15 @@ BACK = (("rolling_back", "1", ACTOR), ("rolled_back", "1", ACTOR))
             ),
             "3", "2", "2",
         ),
+        # A person rolls back to one that never stood its time: it vouches for nobody either.
+        (
+            (
+                *FIRST, *SECOND,
+                ("probation_declared", "3", "1"), ("promoting", "3"), ("promoted", "3"),
+                ("rolling_back", "2", "op"), ("rolled_back", "2", "op"),
+            ),
+            None, None, "1",
+        ),
     ],
 )  # fmt: skip
 def test_who_is_on_probation_is_what_the_ledger_says(
@@ -233,7 +244,41 @@ def test_who_is_on_probation_is_what_the_ledger_says(
     assert (found and found.version, found and found.against) == (version, against)
     assert opponent(told) == next_against
     if found is not None:
-        assert found.rule == RULE
+        assert (found.rule, found.minimum_labels) == (RULE, 30)
+
+
+def test_a_probation_that_an_earlier_release_declared_names_no_number_of_labels() -> None:
+    told = ledger(*FIRST, *SECOND)
+    old = replace(told[2].decision, reason=f"against=1 {RULE.as_text()}")
+    found = on_probation([*told[:2], chained(3, old, ""), *told[3:]])
+    assert found is not None
+    assert (found.against, found.rule, found.minimum_labels) == ("1", RULE, None)
+
+
+def test_the_blocks_of_the_last_look_are_those_of_the_present_reign() -> None:
+    seven = [f"2026-03-{day:02}" for day in range(2, 9)]
+    told = ledger(*FIRST, *SECOND, ("probation_looked", "2"), ("probation_looked", "3"))
+    entries = [
+        replace(
+            entry, decision=replace(entry.decision, reason=looked_reason(seven, "Nothing, yet."))
+        )
+        if entry.sequence == 6
+        else entry
+        for entry in told
+    ]
+    found = on_probation(entries)
+    assert found is not None
+    assert found.looked == tuple(seven)
+
+
+def test_a_look_that_found_nothing_is_not_asked_again() -> None:
+    found = blocks([*WORSE_WEEK, 0.1, 0.1])
+    again = judge(RULE, found, against="1", unit="nats", looked=7)
+    assert again.outcome == "waiting"
+    assert judge(RULE, found, against="1", unit="nats").outcome == "worse"
+    week = [0.01, -0.01, 0.0, 0.01, -0.01, 0.0, 0.005]
+    last = judge(RULE, blocks([*WORSE_WEEK, *week]), against="1", unit="nats", looked=7)
+    assert (last.outcome, last.figures["look"]) == ("no_worse", 14)
 
 
 def result(outcome: str, kind: Kind, entries: list[Recorded], champion: str) -> ProbationResult:

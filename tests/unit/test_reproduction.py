@@ -1,5 +1,6 @@
 """Reproduction: the layer that differs is named by what was tried, never by what is likely."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -165,6 +166,51 @@ def test_a_seed_that_was_recorded_wrongly_is_named_when_the_declared_one_does() 
     assert found == [Finding(layer="seed", evidence=evidence, cause=True)]
 
 
+def test_seed_zero_is_put_back_like_any_other() -> None:
+    def fit(order: Order) -> Refitted:
+        said = np.array([0.1, 0.2, 0.7 + order.seed])
+        return replace(refitted(order=order), declared_seed=0, predictions=said)
+
+    recipe = replace(RECIPE, seed=8)
+    first = fit(replace(ORDER, seed=8))
+    finding = seed_finding(recipe, first)
+    assert finding is not None
+    found = explained(recipe, EXPECTED, first, [finding], fit)
+    assert [(one.layer, one.cause) for one in found] == [("seed", True)]
+
+
+def test_several_threads_that_never_add_up_alike_are_not_called_a_seed() -> None:
+    drawn = iter([0.3, 0.4, 0.5])
+    found = explain(
+        lambda order: [0.1, 0.2, next(drawn) if order.threads > 1 else 0.9],
+        order=replace(ORDER, threads=4),
+    )
+    assert [(one.layer, one.cause) for one in found] == [("threads", False)]
+    # But chance is told where it is there on the recorded number too.
+    drawn = iter([0.3, 0.4, 0.5])
+    found = explain(lambda _: [0.1, 0.2, next(drawn)], order=replace(ORDER, threads=4))
+    assert [one.layer for one in found] == ["seed", "threads"]
+
+
+@pytest.mark.parametrize("killed", [2, 3])
+def test_a_fit_that_was_killed_on_the_way_to_the_reason_blames_no_layer(killed: int) -> None:
+    fits = 0
+
+    def fit(order: Order) -> Refitted:
+        nonlocal fits
+        fits += 1
+        if fits == killed:
+            return Refitted(order=order, step="fit", ended="killed by signal 9 (SIGKILL)")
+        return replace(refitted(order=order), predictions=np.array([0.9, 0.2, 0.7]))
+
+    threads = Finding(layer="threads", evidence="4 used, 1 recorded")
+    found = explained(RECIPE, EXPECTED, fit(replace(ORDER, threads=4)), [threads], fit)
+    assert (blamed(found), fits) == ("unknown", killed)
+    assert found[0].evidence == (
+        "fitting once more, its process was killed by signal 9 (SIGKILL) at step 'fit'"
+    )
+
+
 def test_a_fit_that_is_not_like_itself_draws_without_its_seed() -> None:
     drawn = iter([0.3, 0.4, 0.5])
     found = explain(lambda _: [0.1, 0.2, next(drawn)])
@@ -211,6 +257,11 @@ def test_why_nothing_was_fitted_is_the_step_it_stopped_at() -> None:
     assert [one.layer for one in stopped(failed, [around])] == ["environment", "environment"]
     assert stopped(failed, [])[0].layer == "unknown"
     assert stopped(Refitted(order=ORDER, step="code"), [])[0].layer == "code"
+    for step in ("code", "data", "fit"):
+        killed = Refitted(order=ORDER, step=step, ended="killed by signal 9 (SIGKILL)")
+        assert stopped(killed, [around])[0].layer == "unknown"
+    full = Refitted(order=ORDER, step="data", error="MemoryError")
+    assert stopped(full, [around])[0].layer == "unknown"
 
 
 def test_one_bit_is_a_difference_and_no_number_equals_itself() -> None:
@@ -249,8 +300,11 @@ def test_the_answer_reads_as_sentences() -> None:
 
 
 def test_a_recipe_reads_back_as_it_was_and_no_other_format_is_read() -> None:
-    assert Recipe.from_json(RECIPE.to_json()) == RECIPE
+    assert Recipe.from_plain(json.loads(RECIPE.to_json())) == RECIPE
     assert replace(RECIPE, seed=8).digest != RECIPE.digest
-    later = RECIPE.to_json().replace('"format": 1', '"format": 2')
+    later = {**RECIPE.to_plain(), "format": 2}
     with pytest.raises(LakeError, match="expected format 1; found that of another release"):
-        Recipe.from_json(later)
+        Recipe.from_plain(later)
+    for other in ({}, {"format": 1}, {**RECIPE.to_plain(), "surroundings": None}):
+        with pytest.raises(LakeError, match="found something else"):
+            Recipe.from_plain(other)

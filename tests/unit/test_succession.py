@@ -78,12 +78,36 @@ def versions(found: Succession) -> tuple[str, str, str]:
         ((*TWO, ("accepted", ""), ("requested", "3"), ("rejected", "3")), ("2", "1", "")),
         ((*TWO, ("frozen", "2")), ("2", "1", "")),
         ((*TWO, ("promoting", "3"), ("frozen", "2")), ("2", "1", "3")),
+        ((*ONE, ("frozen", "1"), ("retired", "1")), ("", "", "")),
+        ((*ONE, ("retired", "1"), ("promoting", "2"), ("promoted", "2")), ("2", "", "")),
+        ((*ONE, ("retired", "1"), ("promoting", "1"), ("promoted", "1")), ("1", "", "")),
     ],
 )
 def test_a_ledger_says_who_is_champion_who_was_before_and_what_was_cut_off(
     decisions: tuple[tuple[Kind, str], ...], expected: tuple[str, str, str]
 ) -> None:
     assert versions(told(*decisions)) == expected
+
+
+THREE: tuple[tuple[Kind, str], ...] = (
+    *ONE, ("probation_declared", "2"), *TWO[4:], ("probation_declared", "3"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ended", "before"),
+    [
+        ((), "1"),
+        ((("probation_passed", "2"),), "2"),
+        ((("probation_untested", "2"),), "2"),
+    ],
+)
+def test_one_step_back_leads_to_the_last_version_that_stood_its_time(
+    ended: tuple[tuple[Kind, str], ...], before: str
+) -> None:
+    declared, promoted = THREE[:-1], (*THREE[-1:], ("promoting", "3"), ("promoted", "3"))
+    found = told(*declared, *ended, *promoted)
+    assert versions(found) == ("3", before, "")
 
 
 def test_a_champion_is_frozen_until_it_is_repaired_or_replaced() -> None:
@@ -101,6 +125,14 @@ def test_a_version_rolled_back_from_is_withdrawn_until_it_is_judged_on_other_evi
     other = replace(entries[-1].decision, evidence_digest="e2 again")
     anew = [*entries, chained(len(entries) + 1, other, entries[-1].digest)]
     assert succession(anew).withdrawn == {}
+
+
+def test_a_retired_version_is_withdrawn_and_its_reign_is_over() -> None:
+    found = told(*TWO, ("frozen", "2"), ("retired", "2"))
+    assert (found.champion, found.frozen, list(found.withdrawn)) == (None, None, ["2"])
+    ended = found.reigns[-1].ended
+    assert ended is not None
+    assert ended.sequence == 8
 
 
 def test_a_reign_lasts_until_the_next_one_begins() -> None:
@@ -128,6 +160,15 @@ def test_the_first_break_of_a_chain_is_named() -> None:
     cut = first_break(entries[:4], appended=6)
     assert cut is not None
     assert (cut.sequence, cut.found) == (5, "4 of the 6 entries that were appended")
+
+
+@pytest.mark.parametrize("entries", [[], ledger(*ONE)])
+def test_an_anchor_that_no_ledger_has_is_a_break_of_the_first_entry(
+    entries: list[Recorded],
+) -> None:
+    found = rewritten(entries, [Anchor(0, "ff")])
+    assert found is not None
+    assert (found.sequence, found.found) == (1, "number 0 published, which no ledger has")
 
 
 def test_a_chain_made_anew_is_whole_and_only_what_was_published_tells() -> None:

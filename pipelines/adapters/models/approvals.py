@@ -20,13 +20,14 @@ from pipelines.domain.approval import (
     last_answer,
     problems_in_force,
 )
+from pipelines.domain.evidence import Evidence
 from pipelines.errors import Problem, PromotionRefused
 
 APPROVE = "Approve"
 """The option of Airflow's approval that is a yes; anything else is none."""
 
-DECLARATION = "headframe.declaration"
-"""Tag of a candidate: the digest of the declaration that it was trained by."""
+REQUESTER = "headframe.requester"
+"""Tag of a candidate: who asked for its training."""
 
 
 def train_dag(use_case: str) -> str:
@@ -72,13 +73,15 @@ def in_force(
     use_case: str,
     role: str,
     expires: timedelta,
-    evidence_digest: str,
+    evidence: Evidence,
     now: datetime,
 ) -> Approval:
     """Return the approval of this evidence that counts at ``now`` (UTC).
 
     Raises PromotionRefused when there is none: no answer, a rejection given last, or one by somebody
-    who may not give it, has asked for the training, or gave it too long ago.
+    who may not give it, has asked for the training, or gave it too long ago. A rejection that is the
+    ledger's last answer stands, though Airflow forgets the answer of a task that asks again: the
+    task ``approve`` writes a later yes down before this is asked.
     """
     where = f"{use_case} candidate {challenger.version}"
     authentication.refuse_everybody(settings)
@@ -87,20 +90,25 @@ def in_force(
         for entry in decisions.read_all(settings, use_case)
         if (entry.decision.kind, entry.decision.version) == ("evaluated", challenger.version)
     }
-    given = answers(settings, use_case, {*judged, evidence_digest})
-    mine = [answer for answer in given if answer.asked == evidence_digest]
+    given = answers(settings, use_case, {*judged, evidence.digest})
+    mine = [answer for answer in given if answer.asked == evidence.digest]
     last = last_answer(mine)
     if last is None or last.approval.answer == "rejected":
         raise PromotionRefused(
             _no_yes(where, train_dag(use_case), role, last or last_answer(given))
         )
+    on_record = recorded(
+        decisions.read_all(settings), use_case, challenger.version, evidence.digest
+    )
+    if on_record and on_record[-1].kind == "rejected":
+        raise PromotionRefused(_rejected(where, train_dag(use_case), role, on_record[-1]))
     held = terms(
         settings,
         challenger,
         use_case=use_case,
         role=role,
         expires=expires,
-        evidence_digest=evidence_digest,
+        evidence=evidence,
         asked_for_by=[answer.asked_for_by for answer in mine],
     )
     if found := problems_in_force(f"approval of {where}", last, held, now=now):
@@ -115,14 +123,14 @@ def terms(
     use_case: str,
     role: str,
     expires: timedelta,
-    evidence_digest: str,
+    evidence: Evidence,
     asked_for_by: Iterable[str],
 ) -> Terms:
     """Return what an answer about a candidate is held against, with the role as it is now.
 
     ``asked_for_by`` names the user who started each run that asks; empty for one that started
-    itself, for which stands who last accepted the declaration. Raises PromotionRefused where nobody
-    did.
+    itself, for which stands who last accepted the declaration that the evidence names. Raises
+    PromotionRefused where nobody did, and where the version does not say who asked for it.
     """
     entries = decisions.read_all(settings, use_case)
     registered = [
@@ -130,15 +138,16 @@ def terms(
         for entry in entries
         if (entry.decision.kind, entry.decision.version) == ("requested", challenger.version)
     ]
-    declaration = challenger.tags[DECLARATION]
+    # Of the evidence, whose digest is in the ledger: a tag in MLflow can be changed.
+    declaration = evidence.declaration_digest
     started = [user or _accepted_by(entries, use_case, declaration) for user in asked_for_by]
     return Terms(
         role=role,
         holders=role_holders.holders(settings, role),
         roles_in=role_holders.kept_in(settings),
         # Of the ledger, too: a tag in MLflow can be changed.
-        requesters=frozenset([challenger.tags["headframe.requester"], *registered, *started]),
-        evidence_digest=evidence_digest,
+        requesters=frozenset([_requester(challenger, use_case), *registered, *started]),
+        evidence_digest=evidence.digest,
         expires=expires,
     )
 
@@ -153,6 +162,28 @@ def acceptance(entries: Iterable[Recorded], declaration: str) -> Decision | None
     return found[-1] if found else None
 
 
+def recorded(
+    entries: Iterable[Recorded], use_case: str, version: str, evidence_digest: str
+) -> list[Decision]:
+    """Return the answers to one evidence that are in the ledger, in its order."""
+    return [
+        entry.decision
+        for entry in entries
+        if entry.decision.kind in ("approved", "rejected")
+        and entry.decision.use_case == use_case
+        and entry.decision.version == version
+        and entry.decision.evidence_digest == evidence_digest
+    ]
+
+
+def rejections(
+    settings: Settings, use_case: str, version: str, evidence_digest: str
+) -> tuple[Decision, ...]:
+    """Return every rejection of one evidence that is in the ledger, in its order."""
+    found = recorded(decisions.read_all(settings), use_case, version, evidence_digest)
+    return tuple(answer for answer in found if answer.kind == "rejected")
+
+
 def _no_yes(where: str, dag_id: str, role: str, last: Answered | None) -> Problem:
     if last is None:
         found = "no answer yet in Airflow"
@@ -164,6 +195,29 @@ def _no_yes(where: str, dag_id: str, role: str, last: Answered | None) -> Proble
         fix = f"Start {dag_id} again, and answer its question."
     expected = f"an approval by a user with role {role!r}"
     return Problem(where=where, expected=expected, found=found, fix=fix)
+
+
+def _rejected(where: str, dag_id: str, role: str, last: Decision) -> Problem:
+    return Problem(
+        where=where,
+        expected=f"an approval by a user with role {role!r}, given after all rejections",
+        found=f"a rejection by {last.actor}, the ledger's last answer to this evidence",
+        fix=f"Start {dag_id} again: its question shows the rejection.",
+    )
+
+
+def _requester(challenger: ModelVersion, use_case: str) -> str:
+    found = challenger.tags.get(REQUESTER)
+    if found is None:
+        raise PromotionRefused(
+            Problem(
+                where=f"approval of {use_case} candidate {challenger.version}",
+                expected=f"a tag {REQUESTER} on the version in MLflow: who asked for the training",
+                found="none: it was taken away",
+                fix="Train again, and do not change the tags of a version.",
+            )
+        )
+    return found
 
 
 def _accepted_by(entries: Iterable[Recorded], use_case: str, declaration: str) -> str:

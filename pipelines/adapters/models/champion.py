@@ -1,8 +1,9 @@
 """The champion: what ledger, alias and artifact agree on, or nothing."""
 
+import time
 from dataclasses import dataclass
 
-from pipelines.adapters.models import champion_alias, decisions, mlflow_registry, probe
+from pipelines.adapters.models import champion_alias, decisions, judged_tags, mlflow_registry, probe
 from pipelines.adapters.models.champion_alias import Copy
 from pipelines.adapters.models.decisions import Decision
 from pipelines.adapters.models.mlflow_registry import ModelVersion
@@ -11,6 +12,13 @@ from pipelines.domain.decision import rewritten
 from pipelines.domain.probe import Scorer
 from pipelines.domain.succession import Succession, succession
 from pipelines.errors import ChampionUnresolved, Problem
+
+PATIENCE = (0.2, 0.8, 1.5, 2.5)
+"""Seconds between looks at what a move under way explains: from its first entry to its last."""
+
+
+class _Disagreement(ChampionUnresolved):
+    """What a move under way explains, as long as that lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +37,25 @@ def resolve(settings: Settings, use_case: str) -> Champion | None:
 
     The ledger is the truth. Raises ChampionUnresolved when the alias or the artifact's recorded
     digest says otherwise, when the last move did not finish, and when the champion is frozen;
-    LakeError when the ledger is not the one that was published with the alias.
+    LakeError when the ledger is not the one that was published with the alias. What a move under way
+    explains is looked at again, for the seconds that one takes, before it is an error.
     """
+    for wait in PATIENCE:
+        try:
+            return _resolved(settings, use_case)
+        except _Disagreement:
+            time.sleep(wait)
+    try:
+        return _resolved(settings, use_case)
+    except _Disagreement as error:
+        raise ChampionUnresolved(*error.problems) from None
+
+
+def _resolved(settings: Settings, use_case: str) -> Champion | None:
     # The alias first: what it shows of the ledger is then in what is read of it, whoever appends.
     alias = champion_alias.standing(settings, use_case)
     entries = decisions.read_all(settings)
-    told = succession(entry for entry in entries if entry.decision.use_case == use_case)
+    told = succession([entry for entry in entries if entry.decision.use_case == use_case])
     published = [alias.anchor] if alias is not None and alias.anchor is not None else []
     if (found := rewritten(entries, published)) is not None:
         raise decisions.broken(found)
@@ -42,7 +63,8 @@ def resolve(settings: Settings, use_case: str) -> Champion | None:
         if alias is not None:
             raise _unresolved(
                 use_case,
-                expected="no champion alias: none was promoted",
+                expected="no champion alias: "
+                + ("the champion was retired" if told.reigns else "none was promoted"),
                 found="an alias set by hand",
                 fix=f"`headframe reconcile {use_case} --repair` takes it away.",
             )
@@ -52,13 +74,18 @@ def resolve(settings: Settings, use_case: str) -> Champion | None:
         return None
     champion = _verified(settings, told.champion)
     if alias is None or not alias.is_of(use_case, champion.model):
-        raise _unresolved(
-            use_case,
-            expected=f"the champion alias on version {champion.model.version}, as the ledger says",
-            found=elsewhere(alias, champion.model),
-            fix=f"Nothing is scored until they agree: `headframe reconcile {use_case} --repair` "
-            "moves the alias back.",
+        raise _Disagreement(
+            _about(
+                use_case,
+                expected=f"the champion alias on version {champion.model.version}, as the ledger "
+                "says",
+                found=elsewhere(alias, champion.model),
+                fix="Nothing is scored until they agree: "
+                f"`headframe reconcile {use_case} --repair` moves the alias back.",
+            )
         )
+    if alias.anchor is None:
+        raise ChampionUnresolved(unanchored(use_case))
     return champion
 
 
@@ -70,14 +97,15 @@ def pinned(settings: Settings, use_case: str, version: str) -> Champion:
     """
     told = told_of(settings, use_case)
     if (decision := told.withdrawn.get(version)) is not None:
+        how = "retired" if decision.kind == "retired" else "rolled back from"
         raise _unresolved(
             use_case,
-            expected="a version that was not rolled back from",
-            found=f"version {version}, rolled back from by {decision.actor}: {decision.reason}",
+            expected=f"a version that was not {how}",
+            found=f"version {version}, {how} by {decision.actor}: {decision.reason}",
             fix="Start the run anew: it scores with the present champion.",
         )
     if told.frozen is not None and told.frozen.version == version:
-        _refuse_unusable(use_case, told)
+        _refuse_frozen(use_case, told.frozen)
     return once(settings, use_case, version)
 
 
@@ -164,11 +192,23 @@ def elsewhere(alias: Copy | None, wanted: ModelVersion) -> str:
     return "an alias on another version, moved by hand"
 
 
+def unanchored(use_case: str) -> Problem:
+    """Return the problem of an alias that shows nothing of the ledger, which could then be any."""
+    return _about(
+        use_case,
+        expected=f"a digest of the decisions ledger beside the alias, as tag {champion_alias.ANCHOR}",
+        found="none: it was removed, or an older release set the alias",
+        fix="Hold `headframe history` against what you know; "
+        f"`headframe reconcile {use_case} --repair` publishes the ledger as it is.",
+    )
+
+
 def _verified(settings: Settings, promoted: Decision) -> Champion:
-    """Return the promoted version; its recorded digest must be the one that was promoted."""
+    """Return the promoted version; its digest and its tags must be those that were promoted."""
     model = mlflow_registry.candidate(settings, promoted.use_case, promoted.version)
     if model.artifact_sha256 != promoted.artifact_sha256:
         raise other_artifact(model, promoted)
+    judged_tags.refuse_changed(settings, promoted.use_case, model)
     return Champion(model=model, promoted=promoted)
 
 
@@ -176,24 +216,33 @@ def _refuse_unusable(use_case: str, told: Succession) -> None:
     """Raise ChampionUnresolved for a move that was cut off, or a champion that is frozen."""
     if (cut := told.unfinished) is not None:
         move = "promotion of" if cut.kind == "promoting" else "roll back to"
-        raise _unresolved(
-            use_case,
-            expected=f"the {move} version {cut.version} to be finished",
-            found="one that was cut off",
-            fix="Nothing is scored until it is: clear its task, or let "
-            f"`headframe reconcile {use_case} --repair` finish it.",
+        raise _Disagreement(
+            _about(
+                use_case,
+                expected=f"the {move} version {cut.version} to be finished",
+                found="one that was cut off",
+                fix="Nothing is scored until it is: clear its task, or let "
+                f"`headframe reconcile {use_case} --repair` finish it.",
+            )
         )
-    if (frozen := told.frozen) is not None:
-        raise _unresolved(
-            use_case,
-            expected="a champion that is what was promoted",
-            found=f"version {frozen.version}, frozen by {frozen.actor}: {frozen.reason}",
-            fix=f"Restore what is named and run `headframe reconcile {use_case} --repair`, or "
-            f"`headframe rollback {use_case} --reason ...`.",
-        )
+    if told.frozen is not None:
+        _refuse_frozen(use_case, told.frozen)
+
+
+def _refuse_frozen(use_case: str, frozen: Decision) -> None:
+    raise _unresolved(
+        use_case,
+        expected="a champion that is what was promoted",
+        found=f"version {frozen.version}, frozen by {frozen.actor}: {frozen.reason}",
+        fix=f"Restore what is named and run `headframe reconcile {use_case} --repair`, or "
+        f"`headframe rollback {use_case} --reason ...`; with nothing to go back to, "
+        f"`headframe reconcile {use_case} --retire --reason ...`.",
+    )
 
 
 def _unresolved(use_case: str, *, expected: str, found: str, fix: str) -> ChampionUnresolved:
-    return ChampionUnresolved(
-        Problem(where=f"champion of {use_case}", expected=expected, found=found, fix=fix)
-    )
+    return ChampionUnresolved(_about(use_case, expected=expected, found=found, fix=fix))
+
+
+def _about(use_case: str, *, expected: str, found: str, fix: str) -> Problem:
+    return Problem(where=f"champion of {use_case}", expected=expected, found=found, fix=fix)

@@ -118,5 +118,5 @@ def _copy(found: Any) -> Copy:  # noqa: ANN401 - untyped library
         run_id=str(found.run_id),
         source=str(found.source),
         artifact_sha256=str(found.tags.get("headframe.artifact_sha256", "")),
-        anchor=Anchor(int(sequence), digest) if sequence.isdecimal() else None,
+        anchor=Anchor(int(sequence), digest) if sequence.isdecimal() and int(sequence) else None,
     )

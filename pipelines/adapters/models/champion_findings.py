@@ -6,6 +6,7 @@ from pipelines.adapters.models import (
     champion,
     champion_alias,
     data_pins,
+    judged_tags,
     mlflow_registry,
     published_ledger,
 )
@@ -43,7 +44,7 @@ def look(settings: Settings, use_case: str) -> list[Finding]:
 
 
 def _differences(settings: Settings, use_case: str, entries: list[Recorded]) -> Iterator[Finding]:
-    told = succession(entry for entry in entries if entry.decision.use_case == use_case)
+    told = succession([entry for entry in entries if entry.decision.use_case == use_case])
     if told.unfinished is not None:
         yield _cut_off(settings, told.unfinished)
     fault = None if told.champion is None else _fault(settings, told.champion)
@@ -106,10 +107,14 @@ def _astray(settings: Settings, use_case: str, told: Succession) -> Iterator[Fin
     if told.champion is None:
         if alias is not None:
             expected = "no champion alias: none was promoted"
+            if told.reigns:
+                expected = "no champion alias: the champion was retired"
             yield _alias(use_case, expected=expected, found="an alias set by hand")
         return
     wanted = mlflow_registry.candidate(settings, use_case, told.champion.version)
     if alias is not None and alias.is_of(use_case, wanted):
+        if alias.anchor is None:
+            yield Finding(what="anchor", problem=champion.unanchored(use_case), remedy="alias")
         return
     yield _alias(
         use_case,
@@ -137,13 +142,19 @@ def _earlier(settings: Settings, told: Succession) -> Iterator[Finding]:
     back_to = told.before.version if told.before else None
     last = {reign.version: reign.began.decision for reign in told.reigns}
     for version, decision in last.items():
-        if version == present:
+        if version == present or _is_retired(told, version):
             continue
         fault = _fault(settings, decision, files=version == back_to)
         if fault is not None:
             yield Finding(
                 what=f"earlier champion {version}", problem=fault, remedy="none", stops=False
             )
+
+
+def _is_retired(told: Succession, version: str) -> bool:
+    """Tell whether somebody has said already that a version is lost."""
+    decision = told.withdrawn.get(version)
+    return decision is not None and decision.kind == "retired"
 
 
 def _fault(settings: Settings, decision: Decision, *, files: bool = True) -> Problem | None:
@@ -153,6 +164,7 @@ def _fault(settings: Settings, decision: Decision, *, files: bool = True) -> Pro
         model = mlflow_registry.candidate(settings, use_case, decision.version)
         if model.artifact_sha256 != decision.artifact_sha256:
             raise champion.other_artifact(model, decision)
+        judged_tags.refuse_changed(settings, use_case, model)
         if files:
             mlflow_registry.load(settings, use_case, model)
     except HeadframeError as error:

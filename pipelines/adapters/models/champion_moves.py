@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.models import (
@@ -55,37 +56,32 @@ def begin(settings: Settings, first: Decision, allowed: Callable[[Succession], N
     return going[0]
 
 
-def finish(settings: Settings, first: Decision, model: ModelVersion) -> None:
+def finish(settings: Settings, first: Decision, model: ModelVersion, *, as_of: datetime) -> None:
     """Move the alias and write a move's last entry; running it again changes nothing.
 
-    Raises ChampionUnresolved when another process has given the move up meanwhile.
+    The last entry bears ``as_of`` (UTC), or the first one's time where that is later: a move that
+    was cut off takes place when it is finished. Raises ChampionUnresolved, and leaves the alias
+    where it is, when another process has given the move up meanwhile.
     """
     verb, use_case = VERBS[first.kind], first.use_case
     failpoint(f"{verb}.between_ledger_and_alias")
+    last = replace(first, kind=STARTS[first.kind], as_of=max(first.as_of, as_of))
+    if not _stands(succession(decisions.read_all(settings, use_case)), first):
+        raise _overtaken(first)
     anchor = decisions.newest(published_ledger.published_entries(settings))
     champion_alias.publish(settings, use_case, model, anchor, verb=verb)
     failpoint(f"{verb}.between_alias_and_ledger")
 
     def decide(so_far: list[Recorded]) -> Decision | None:
         told = _told(so_far, use_case)
-        if told.unfinished is not None and told.unfinished == first:
-            return replace(first, kind=STARTS[first.kind])
-        if told.unfinished is None and told.champion == replace(first, kind=STARTS[first.kind]):
-            return None  # another process finished it
-        raise ChampionUnresolved(
-            Problem(
-                where=f"champion of {use_case}",
-                expected=f"version {first.version} still to be {STARTS[first.kind]}",
-                found="another decision, which came in between",
-                fix=f"`headframe reconcile {use_case} --repair` puts the alias where the ledger "
-                "says.",
-            )
-        )
+        if not _stands(told, first):
+            raise _overtaken(first)
+        return None if told.unfinished is None else last  # another process may have finished it
 
     decisions.append(settings, decide)
 
 
-def undo(settings: Settings, cut: Decision, *, actor: str, reason: str) -> None:
+def undo(settings: Settings, cut: Decision, *, actor: str, reason: str, as_of: datetime) -> None:
     """Give up a move that was cut off, once: the alias goes back first, then the ledger says so."""
     told = succession(decisions.read_all(settings, cut.use_case))
     republish(settings, cut.use_case, told)
@@ -93,7 +89,8 @@ def undo(settings: Settings, cut: Decision, *, actor: str, reason: str) -> None:
     def decide(so_far: list[Recorded]) -> Decision | None:
         if _told(so_far, cut.use_case).unfinished != cut:
             return None
-        return replace(cut, kind="undone", actor=actor, reason=reason)
+        when = max(cut.as_of, as_of)
+        return replace(cut, kind="undone", actor=actor, reason=reason, as_of=when)
 
     decisions.append(settings, decide)
 
@@ -111,7 +108,7 @@ def republish(settings: Settings, use_case: str, told: Succession) -> None:
             champion_alias.remove(settings, use_case)
         return
     model = mlflow_registry.candidate(settings, use_case, told.champion.version)
-    if alias is not None and alias.is_of(use_case, model):
+    if alias is not None and alias.is_of(use_case, model) and alias.anchor is not None:
         return
     newest = decisions.newest(entries)
     champion_alias.publish(settings, use_case, model, newest, verb="republish")
@@ -123,8 +120,32 @@ def refuse_roll_back_under_way(told: Succession) -> None:
         raise _unfinished(told.unfinished)
 
 
+def _stands(told: Succession, first: Decision) -> bool:
+    """Tell whether a move is still to be finished, or another process finished it."""
+    if told.unfinished is not None:
+        return told.unfinished == first
+    now = told.champion
+    return (
+        now is not None
+        and now.as_of >= first.as_of
+        and replace(now, as_of=first.as_of) == replace(first, kind=STARTS[first.kind])
+    )
+
+
+def _overtaken(first: Decision) -> ChampionUnresolved:
+    use_case = first.use_case
+    return ChampionUnresolved(
+        Problem(
+            where=f"champion of {use_case}",
+            expected=f"version {first.version} still to be {STARTS[first.kind]}",
+            found="another decision, which came in between",
+            fix=f"`headframe reconcile {use_case} --repair` puts the alias where the ledger says.",
+        )
+    )
+
+
 def _told(so_far: list[Recorded], use_case: str) -> Succession:
-    return succession(entry for entry in so_far if entry.decision.use_case == use_case)
+    return succession([entry for entry in so_far if entry.decision.use_case == use_case])
 
 
 def _unfinished(cut: Decision) -> ChampionUnresolved:

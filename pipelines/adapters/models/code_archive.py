@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -78,7 +79,7 @@ def contents(archived: bytes) -> dict[str, bytes]:
     """
     try:
         return dict(_members(archived))
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, ValueError, OSError, EOFError) as error:
         raise _not_ours(f"a file that is no such archive ({type(error).__name__})") from error
 
 

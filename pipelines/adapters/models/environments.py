@@ -22,6 +22,9 @@ INSTALLED = "installed"
 TOOLS_UV = Path(__file__).parents[3] / ".tools" / "bin" / "uv"
 """Where ``make`` puts uv in a checkout."""
 
+LONGEST = 30 * 60
+"""Seconds that an installation may take."""
+
 LAST_LINES = 3
 """Of what uv said when it failed."""
 
@@ -82,7 +85,7 @@ def rebuilt(settings: Settings, *, lock: bytes, project: bytes) -> Path:
     """Return the interpreter of an environment installed from a lock; made once, then found again.
 
     It lies under ``environments/<digest of lock and project>`` of the home. Raises PlatformError
-    when there is no uv, or it cannot install what the lock names.
+    when there is no uv, or it cannot install what the lock names, or not in LONGEST seconds.
     """
     digest = hashlib.sha256(lock + b"\0" + project).hexdigest()[:16]
     folder = settings.root / "environments" / digest
@@ -100,18 +103,22 @@ def rebuilt(settings: Settings, *, lock: bytes, project: bytes) -> Path:
 
 def _install(source: Path, venv: Path) -> None:
     """Install exactly what the lock names, extras included, and not the project itself."""
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        [_uv(), "sync", "--frozen", "--no-dev", "--all-extras", "--no-install-project",
-         "--no-progress", "--project", str(source)],
-        env={
-            **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
-            "UV_PROJECT_ENVIRONMENT": str(venv),
-            "UV_PYTHON_DOWNLOADS": "never",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            [_uv(), "sync", "--frozen", "--no-dev", "--all-extras", "--no-install-project",
+             "--no-progress", "--project", str(source)],
+            env={
+                **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+                "UV_PROJECT_ENVIRONMENT": str(venv),
+                "UV_PYTHON_DOWNLOADS": "never",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _not_installed(f"uv at work still after {LONGEST:,} seconds") from error
     if done.returncode:
         said = " ".join(done.stderr.split("\n")[-LAST_LINES - 1 :]).strip()
         raise _not_installed(f"uv ended with status {done.returncode}: {said}")

@@ -1,5 +1,6 @@
 """MLflow's client: one that answers, and what its errors mean."""
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,13 +43,22 @@ def missing(error: "MlflowException") -> bool:
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def unavailable(error: "MlflowException") -> ServiceUnavailable:
-    """Return the error of a server that gave no answer; waiting may help."""
+def gone(error: "MlflowException | OSError") -> bool:
+    """Tell files that are not there from a store or a disk that fails."""
+    code = getattr(error, "error_code", None)
+    return isinstance(error, FileNotFoundError) or code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def unavailable(error: "MlflowException | OSError") -> ServiceUnavailable:
+    """Return the error of a server or a store that gave no answer; waiting may help."""
+    code = getattr(error, "error_code", None) or errno.errorcode.get(
+        getattr(error, "errno", None) or 0, "no code"
+    )
     return ServiceUnavailable(
         Problem(
             where="MLflow",
-            expected="an answer from the tracking server",
-            found=f"{type(error).__name__} ({error.error_code})",
+            expected="an answer from the tracking server, and the files it keeps",
+            found=f"{type(error).__name__} ({code})",
             fix="Look at `headframe status` and `headframe logs mlflow`.",
         )
     )

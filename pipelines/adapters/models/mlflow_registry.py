@@ -185,7 +185,10 @@ def experiment_id(settings: Settings, run_id: str) -> str:
 
 
 def artifact(settings: Settings, run_id: str, path: str) -> bytes:
-    """Return a file logged beside a model; raises ChampionUnresolved when it is gone."""
+    """Return a file logged beside a model.
+
+    Raises ChampionUnresolved when it is gone, ServiceUnavailable when the store did not give it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         return _download(settings, f"runs:/{run_id}/{path}", folder).read_bytes()
 
@@ -222,7 +225,8 @@ def artifact_bytes(settings: Settings, use_case: str, wanted: ModelVersion) -> i
 def read_evidence(settings: Settings, run_id: str, digest: str) -> Evidence:
     """Return the evidence bundle of a run; raises PromotionRefused unless it has this digest."""
     try:
-        text = artifact(settings, run_id, EVIDENCE_FILE).decode("utf-8")
+        # A byte that is no text makes it another evidence, not an error of its own.
+        text = artifact(settings, run_id, EVIDENCE_FILE).decode("utf-8", "replace")
     except ChampionUnresolved as error:
         raise _other_evidence(run_id, digest, "none") from error
     evidence = Evidence.from_json(text)
@@ -251,6 +255,9 @@ def _download(settings: Settings, uri: str, folder: str) -> Path:
         if found.is_dir() and not any(found.iterdir()):
             raise FileNotFoundError(uri)
     except (MlflowException, OSError) as error:
+        if not mlflow_client.gone(error) or (isinstance(error, MlflowException) and _kept(uri)):
+            # A store that fails says nothing about the model: asking again may help.
+            raise mlflow_client.unavailable(error) from error
         raise ChampionUnresolved(
             Problem(
                 where=uri,
@@ -260,6 +267,21 @@ def _download(settings: Settings, uri: str, folder: str) -> Path:
             )
         ) from error
     return found
+
+
+def _kept(uri: str) -> bool:
+    """Tell whether a run lists a file that did not come: MLflow calls each failure of one missing."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    if not uri.startswith("runs:/"):
+        return False
+    folder, _, name = uri.rpartition("/")
+    try:
+        listed = mlflow.artifacts.list_artifacts(folder)
+    except (MlflowException, OSError) as error:
+        return not mlflow_client.gone(error)
+    return name in (Path(file.path).name for file in listed)
 
 
 def _tree_digest(folder: Path) -> str:

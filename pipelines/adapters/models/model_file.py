@@ -37,7 +37,8 @@ def read(tree: Path, where: str) -> Any:  # noqa: ANN401 - any library's estimat
 
     Raises ChampionUnresolved where there are files beside a model's own, where MLflow's description
     names another format than skops, and where the file is damaged or holds a type that is not on
-    the platform's own list. The list in the description is the model's, and decides nothing.
+    the platform's own list. The list in the description is the model's, and decides nothing. What
+    this machine lacks, memory or a library, is raised as it is.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -56,6 +57,8 @@ def read(tree: Path, where: str) -> Any:  # noqa: ANN401 - any library's estimat
         raise _refused(
             where, "types of libraries that are trusted", ", ".join(sorted(named)[:3])
         ) from None
+    except (MemoryError, ImportError):
+        raise  # of this machine, and says nothing about the file
     except Exception as error:
         # Whatever a file that was made to harm raises: its text stays out of the message.
         raise _refused(where, "a whole skops file", type(error).__name__) from error

@@ -21,10 +21,14 @@ AS_OF = "as_of"
 
 
 def both_scored(settings: Settings, under: OnProbation) -> list[datetime]:
-    """Return the scoring times that a champion on probation and its shadow both scored, sorted."""
+    """Return the scoring times that a champion on probation and its shadow both scored, sorted.
+
+    Those that the two made from different feature rows are left out.
+    """
     use_case, since = under.promoted.use_case, under.promoted.as_of
     ours = _times(settings, use_case, SLOT, under.version, since)
-    return sorted(ours & _times(settings, use_case, SHADOW, under.against, since))
+    theirs = _times(settings, use_case, SHADOW, under.against, since)
+    return _made_alike(settings, use_case, ours & theirs)
 
 
 def paired(

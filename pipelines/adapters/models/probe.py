@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters.models import answer_tags, mlflow_registry
+from pipelines.adapters.models import answer_tags, kept_tables, mlflow_registry
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.fused_encoder import fuse
@@ -89,12 +89,15 @@ def reference(settings: Settings, model: ModelVersion) -> dict[str, Any]:
 
 
 def kept(settings: Settings, model: ModelVersion) -> "tuple[pa.Table, np.ndarray] | None":
-    """Return the probe set and what the pipeline said of it at registration; None for an older model."""
-    import pyarrow.parquet as pq
+    """Return the probe set and what the pipeline said of it at registration; None for an older model.
 
+    Raises LakeError where the file was damaged, ChampionUnresolved where it is gone.
+    """
     if DIGEST not in model.tags:
         return None
-    rows = pq.read_table(BytesIO(mlflow_registry.artifact(settings, model.run_id, FILE)))
+    content = mlflow_registry.artifact(settings, model.run_id, FILE)
+    where = f"{FILE} beside version {model.version}"
+    rows = kept_tables.read(content, where=where, columns=[PREDICTION])
     return rows.drop_columns([PREDICTION]), rows[PREDICTION].to_numpy()
 
 

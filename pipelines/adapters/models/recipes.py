@@ -1,16 +1,18 @@
 """Recipes of registered models: written beside each, and read back only as they were written."""
 
+import json
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.models import environments, mlflow_registry
+from pipelines.adapters.models import environments, kept_tables, mlflow_registry
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
+from pipelines.domain.digest import digest_of
+from pipelines.domain.feature_query import AS_OF
 from pipelines.domain.recipe import Recipe
-from pipelines.domain.row_marks import column_digests, marked
-from pipelines.errors import LakeError, Problem
+from pipelines.domain.row_marks import MARK, column_digests, marked
+from pipelines.errors import ChampionUnresolved, LakeError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,26 +54,49 @@ def write(recipe: Recipe, rows: "pa.Table", folder: Path) -> dict[str, Path]:
 def read(settings: Settings, model: ModelVersion) -> Recipe | None:
     """Return a version's recipe; None for a version of a release that recorded none.
 
-    Raises LakeError when it is not the one that was registered, ChampionUnresolved when it is gone.
+    Raises LakeError when it is not the one that was registered or the version does not say which
+    that is, ChampionUnresolved when it is gone.
     """
     if DIGEST not in model.tags:
+        if _lies_there(settings, model):
+            raise _other(model, f"the tag {DIGEST} that says which", "no such tag")
         return None
-    text = mlflow_registry.artifact(settings, model.run_id, FILE).decode("utf-8")
-    recipe = Recipe.from_json(text)
-    if recipe.digest != model.tags[DIGEST]:
-        raise LakeError(
-            Problem(
-                where=f"{FILE} beside version {model.version}",
-                expected=f"the recipe that was registered ({model.tags[DIGEST][:12]})",
-                found=f"another ({recipe.digest[:12]})",
-                fix="Restore the artifact store from a backup.",
-            )
+    expected = f"the recipe that was registered ({model.tags[DIGEST][:12]})"
+    content = mlflow_registry.artifact(settings, model.run_id, FILE)
+    try:
+        plain = json.loads(content)
+        found = digest_of(plain)
+    except ValueError as error:
+        raise _other(model, expected, f"no recipe ({type(error).__name__})") from error
+    if found != model.tags[DIGEST]:
+        raise _other(model, expected, f"another ({found[:12]})")
+    return Recipe.from_plain(plain)
+
+
+def _lies_there(settings: Settings, model: ModelVersion) -> bool:
+    try:
+        mlflow_registry.artifact(settings, model.run_id, FILE)
+    except ChampionUnresolved:
+        return False
+    return True
+
+
+def _other(model: ModelVersion, expected: str, found: str) -> LakeError:
+    return LakeError(
+        Problem(
+            where=f"{FILE} beside version {model.version}",
+            expected=expected,
+            found=found,
+            fix="Restore MLflow's database and artifacts from a backup.",
         )
-    return recipe
+    )
 
 
 def row_marks(settings: Settings, model: ModelVersion) -> "pa.Table":
-    """Return the marks of the rows a version was taught; raises ChampionUnresolved when gone."""
-    import pyarrow.parquet as pq
+    """Return the marks of the rows a version was taught.
 
-    return pq.read_table(BytesIO(mlflow_registry.artifact(settings, model.run_id, MARKS)))
+    Raises LakeError where the file was damaged, ChampionUnresolved where it is gone.
+    """
+    content = mlflow_registry.artifact(settings, model.run_id, MARKS)
+    where = f"{MARKS} beside version {model.version}"
+    return kept_tables.read(content, where=where, columns=[AS_OF, MARK])

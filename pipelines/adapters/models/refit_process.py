@@ -3,13 +3,14 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipelines.adapters.models import code_archive
 from pipelines.adapters.settings import Settings
@@ -25,12 +26,15 @@ from pipelines.domain.refitted import (
     Order,
     Refitted,
 )
-from pipelines.errors import Problem
+from pipelines.errors import Problem, ServiceUnavailable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MODULE = "pipelines.stages.refit"
+
+LONGEST = 4 * 3600
+"""Seconds that a fit may take."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -48,7 +52,9 @@ def refit(
     """Unpack an archive, fit as ordered in a process of its own, and return what it answered.
 
     ``held`` is what the archive holds: code that is run, so its digest must have been compared.
-    ``interpreter`` is another environment's, which then sees nothing of this one. A process that fails says so in its answer; its stack goes to the log.
+    ``interpreter`` is another environment's, which then sees nothing of this one. A process that
+    fails says so in its answer; its stack goes to the log. One that is not done after LONGEST
+    seconds is stopped. Raises ServiceUnavailable where the process met a trouble that may pass.
     """
     import pyarrow.parquet as pq
 
@@ -59,18 +65,35 @@ def refit(
         plain = {"format": FORMAT, **asdict(order)}
         (asked / ORDER).write_text(json.dumps(plain), "utf-8")
         pq.write_table(probe, asked / PROBE)
+        environment = _environment(settings, code, order.threads, apart=interpreter is not None)
+        said = Path(temporary) / "said"
+        with said.open("wb") as written:
+            ended = _run([str(interpreter or sys.executable), "-m", MODULE, str(asked)],
+                         code, environment, written)  # fmt: skip
+        if told := said.read_text("utf-8", "replace"):
+            logger.info("refit of %s:\n%s", order.use_case, told)
+        return _answered(order, asked, ended)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str], said: BinaryIO) -> str:
+    """Run to the end; return what ended it from outside, empty where nothing did."""
+    try:
         done = subprocess.run(  # noqa: S603 - our own arguments
-            [str(interpreter or sys.executable), "-m", MODULE, str(asked)],
-            cwd=code,
-            env=_environment(settings, code, order.threads, apart=interpreter is not None),
-            stdout=subprocess.PIPE,
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=said,
             stderr=subprocess.STDOUT,
-            text=True,
             check=False,
+            timeout=LONGEST,
         )
-        if done.stdout:
-            logger.info("refit of %s:\n%s", order.use_case, done.stdout)
-        return _answered(order, asked)
+    except subprocess.TimeoutExpired:
+        return f"stopped after {LONGEST:,} seconds"
+    if done.returncode >= 0:
+        return ""
+    number = -done.returncode
+    names = {one.value: f" ({one.name})" for one in signal.Signals}
+    return f"killed by signal {number}{names.get(number, '')}"
 
 
 def _environment(settings: Settings, code: Path, threads: int, *, apart: bool) -> dict[str, str]:
@@ -92,28 +115,33 @@ def _environment(settings: Settings, code: Path, threads: int, *, apart: bool) -
     }
 
 
-def _answered(order: Order, asked: Path) -> Refitted:
-    """Read the answer; a process that was killed or could not begin left none."""
+def _answered(order: Order, asked: Path, ended: str) -> Refitted:
+    """Read the answer; a process that was ended in its first step or could not begin left none whole."""
     import pyarrow.parquet as pq
 
-    file = asked / ANSWER
-    if not file.is_file():
-        return Refitted(order=order, step="code")
-    plain: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    try:
+        plain: dict[str, Any] = json.loads((asked / ANSWER).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return Refitted(order=order, step="code", ended=ended)
+    problems = tuple(Problem(**problem) for problem in plain.get("problems", ()))
+    if plain.get("retryable"):
+        raise ServiceUnavailable(*problems)
     around = plain.get("surroundings")
     rows, predictions = asked / ROWS, asked / PREDICTIONS
+    read = plain["step"] not in ("code", "data")
     return Refitted(
         order=order,
         step=plain["step"],
-        problems=tuple(Problem(**problem) for problem in plain.get("problems", ())),
+        ended=ended,
+        problems=problems,
         error=plain.get("error", ""),
         code=plain.get("code", ""),
         declared_seed=plain.get("declared_seed"),
         label_table=plain.get("label_table", ""),
         surroundings=Surroundings(**around) if around else None,
         loaded=frozenset(plain["loaded"]) if "loaded" in plain else None,
-        columns=plain.get("columns"),
-        marks=pq.read_table(rows) if rows.is_file() else None,
+        columns=plain["columns"] if read else None,
+        marks=pq.read_table(rows) if read else None,
         predictions=(
             pq.read_table(predictions)[PREDICTION].to_numpy() if plain["step"] == DONE else None
         ),

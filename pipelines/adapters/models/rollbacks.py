@@ -53,7 +53,8 @@ def roll_back(settings: Settings, asked: Asked) -> RolledBack:
 
     One that was cut off is finished by running this again. Raises PromotionRefused, and changes
     nothing, when there is no version to go back to that was champion, was not rolled back from
-    itself, and reads the present feature view; ChampionUnresolved when that version or its files
+    itself, and reads the present feature view, or when the champion is there by a roll back already
+    and neither ``to`` nor ``away_from`` is given; ChampionUnresolved when that version or its files
     are gone or changed, or a promotion is unfinished.
     """
     told = champion.told_of(settings, asked.use_case)
@@ -84,7 +85,7 @@ def roll_back(settings: Settings, asked: Asked) -> RolledBack:
             )
 
     begun = champion_moves.begin(settings, first, allowed)
-    champion_moves.finish(settings, begun, model)
+    champion_moves.finish(settings, begun, model, as_of=asked.as_of)
     return RolledBack(version=target.version, withdrawn=from_version, changed=True)
 
 
@@ -110,7 +111,9 @@ def _standing(asked: Asked, told: Succession) -> Decision:
         raise _refused(
             asked,
             expected="a champion",
-            found="none: no candidate was promoted yet",
+            found="none: the last one was retired"
+            if told.reigns
+            else "none: no candidate was promoted yet",
             fix=f"Train and promote one: trigger {asked.use_case}__train.",
         )
     return told.champion
@@ -131,6 +134,7 @@ def _target(asked: Asked, told: Succession) -> Decision:
                 fix="There is nothing to go back to. Train and promote a version, or pause "
                 f"{asked.use_case}__score.",
             )
+        _refuse_further_step(asked, told)
         return told.before
     reign = told.reign_of(to)
     if to == standing.version or reign is None or to in told.withdrawn:
@@ -140,7 +144,8 @@ def _target(asked: Asked, told: Succession) -> Decision:
         elif reign is None:
             found += "never was champion"
         else:
-            found += f"was rolled back from by {told.withdrawn[to].actor}"
+            how = "retired" if told.withdrawn[to].kind == "retired" else "rolled back from"
+            found += f"was {how} by {told.withdrawn[to].actor}"
         raise _refused(
             asked,
             expected="a version that was champion and was not rolled back from",
@@ -148,6 +153,22 @@ def _target(asked: Asked, told: Succession) -> Decision:
             fix=f"`headframe history {asked.use_case}` lists them; leave --to out for the last.",
         )
     return reign.began.decision
+
+
+def _refuse_further_step(asked: Asked, told: Succession) -> None:
+    """Raise PromotionRefused where the last move was a step back and nobody named what to leave now.
+
+    The same command twice is then one step, whether a person or a retry gave it again.
+    """
+    standing = _standing(asked, told)
+    if standing.kind == "rolled_back" and asked.away_from is None:
+        left = told.reigns[-2].version
+        raise _refused(
+            asked,
+            expected=f"word that version {standing.version} is the one to go back from",
+            found=f"a champion that is already back from version {left}, by {standing.actor}",
+            fix=f"Say --from {standing.version} to go further back.",
+        )
 
 
 def _sound(settings: Settings, asked: Asked, target: Decision) -> ModelVersion:

@@ -36,6 +36,11 @@ if sys.argv[1:3] == ["celery", "worker"] or (LOCAL and sys.argv[1:2] == ["schedu
     import sklearn.ensemble
 '''
 
+SIMPLE_AUTH_MANAGER = (
+    "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+)
+"""The class by which Airflow knows the users of ``users.toml``."""
+
 KEPT_PREFIXES = (
     "AIRFLOW_CONN_",
     "AIRFLOW_VAR_",
@@ -184,7 +189,7 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             # A laptop's full name changes with its network, and looking it up can take seconds.
             "hostname_callable": "socket.gethostname",
             "execution_api_server_url": f"{airflow_address(settings, ports)}/execution/",
-            "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "auth_manager": SIMPLE_AUTH_MANAGER,
             "simple_auth_manager_all_admins": "False",
             "simple_auth_manager_users": ",".join(
                 (*(f"{user.name}:{user.airflow_role}" for user in users), f"{PLATFORM}:viewer")

@@ -8,7 +8,7 @@ from pipelines.adapters.platform import airflow_home
 from pipelines.adapters.settings import Settings
 from pipelines.errors import Problem, SettingsError
 
-SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+SIMPLE = airflow_home.SIMPLE_AUTH_MANAGER
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 ALL_ADMINS = "simple_auth_manager_all_admins"
@@ -25,7 +25,16 @@ def named(settings: Settings) -> str:
 
 def everybody_is_administrator(settings: Settings) -> bool:
     """Whether Airflow is told to let anybody do anything, approvals included."""
-    return _core_option(settings, ALL_ADMINS, "False").strip().lower() in TRUE
+    # As Airflow reads it, with what may be written after the value.
+    value, _, _ = _core_option(settings, ALL_ADMINS, "False").partition("#")
+    return value.strip().lower() in TRUE
+
+
+def ranks(settings: Settings) -> dict[str, str]:
+    """Return the rank that Airflow's simple auth manager gives each user, by name."""
+    listed = _core_option(settings, "simple_auth_manager_users", "")
+    users = [entry.strip().split(":") for entry in listed.split(",") if ":" in entry]
+    return {name: rank.lower() for name, rank, *_ in users}
 
 
 def refuse_everybody(settings: Settings) -> None:

@@ -1,7 +1,9 @@
 """Role holders: who has a Headframe role now, by whatever Airflow knows people with."""
 
+from collections.abc import Iterable
+
 from pipelines.adapters.platform import airflow_api, authentication
-from pipelines.adapters.platform.users import PLATFORM, read_users
+from pipelines.adapters.platform.users import AIRFLOW_RANKS, AIRFLOW_ROLES, PLATFORM, read_users
 from pipelines.adapters.settings import Settings
 from pipelines.domain.approval import Person
 from pipelines.errors import Problem, SettingsError
@@ -31,6 +33,19 @@ def holders(settings: Settings, role: str) -> tuple[Person, ...]:
             )
         )
     return tuple(sorted(found, key=lambda person: person.name))
+
+
+def unable(settings: Settings, role: str, people: Iterable[Person]) -> tuple[str, ...]:
+    """Return the names of those whom Airflow, as it was started, does not let act in a role.
+
+    Under the simple auth manager `headframe up` tells Airflow each user's rank, so that a role given
+    since may be one that Airflow refuses; empty under FAB, and where no ranks are configured.
+    """
+    ranks = authentication.ranks(settings)
+    if authentication.named(settings) != authentication.SIMPLE or not ranks:
+        return ()
+    enough = AIRFLOW_RANKS[AIRFLOW_RANKS.index(AIRFLOW_ROLES[role]) :]
+    return tuple(person.name for person in people if ranks.get(person.name) not in enough)
 
 
 def kept_in(settings: Settings) -> str:

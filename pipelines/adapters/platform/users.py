@@ -27,8 +27,8 @@ PLATFORM = "headframe"
 """The platform's own user, who may read in Airflow and nothing else: tasks read answers with it."""
 
 USERS_AT_FIRST = """\
-# Who has which Headframe role. Edit freely; a new user's password appears in
-# airflow/passwords.json at the next `headframe up`.
+# Who has which Headframe role. Edit freely. Airflow learns of new users and of their first role at
+# the next `headframe up`; a new user's password appears in airflow/passwords.json then.
 # Roles: data_engineer, data_scientist, approver, operator. The user admin administers Airflow.
 [users]
 engineer = ["data_engineer"]
