@@ -26,7 +26,7 @@ test: .venv/.installed  ## Run the tests that CI runs
 	$(RUN)/pytest -m "platform and not prove" tests/e2e
 
 test-library: .venv/.installed
-	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove and not platform" --ignore tests/dags
+	$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not prove and not platform" --ignore tests/dags
 
 test-dags: .venv/.installed
 	@# What one file registers with Airflow must not be another's.

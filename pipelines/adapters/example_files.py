@@ -1,8 +1,7 @@
 """Example files: what an example's world delivers, written to landing whole, once, with its sidecar.
 
-An example is a module of the folder ``examples`` named after the use case it feeds. It has
-``FIRST_DAY`` and ``UNTIL``, the local days it can deliver, and ``deliver(landing, *, first_day,
-until)``, which returns ``Delivered``.
+An example is a module named after the use case it feeds. It has ``FIRST_DAY`` and ``UNTIL``, the
+local days it can deliver, and ``deliver(landing, *, first_day, until)``, which returns ``Delivered``.
 """
 
 import csv
@@ -63,16 +62,19 @@ class Example(Protocol):
         ...
 
 
-def example(folder: Path, name: str) -> Example:
-    """Return the example called ``name``. Raises SettingsError when ``folder`` has none of it."""
-    known = sorted(names(folder))
+def example(folder: Path, name: str, *, also: Sequence[str] = ()) -> Example:
+    """Return the example called ``name``.
+
+    Raises SettingsError, which names ``also`` beside them, when ``folder`` has none of that name.
+    """
+    known = sorted([*names(folder), *also])
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise SettingsError(
             Problem(
-                where=f"example {name!r}",
-                expected=f"one of {', '.join(known) or 'none'}, a module of {folder.name}/",
-                found="no such module",
+                where="headframe example",
+                expected=f"one of {', '.join(known) or 'none'}",
+                found=repr(name),
                 fix=f"Did you mean {near[0]!r}?" if near else "Correct the name.",
             )
         )

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 MOST_ROWS_SHOWN = 100
 """Rows `headframe sql` prints; --json prints all."""
 
-EXAMPLES = ("flight_delays",)
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 From = Annotated[str, typer.Option("--from", help="First day, ISO date.")]
 Until = Annotated[str, typer.Option(help="Day after the last, ISO date.")]
@@ -144,21 +142,18 @@ def sql(query: str, *, as_json: AsJson = False) -> None:
 
 
 def example(name: str, from_: From, until: Until) -> None:
-    """Deliver the files of a built-in example into landing, as its world would."""
+    """Deliver the files of an example into landing, as its world would."""
     settings = Settings()
     with fail_on(HeadframeError):
-        if name not in EXAMPLES:
-            raise SettingsError(
-                Problem(
-                    where="headframe example",
-                    expected=f"one of {', '.join(EXAMPLES)}",
-                    found=repr(name),
-                    fix="Correct the name.",
-                )
-            )
+        from pipelines.adapters import example_files
         from pipelines.adapters.examples import flight_delays
 
-        delivered = flight_delays.deliver(
+        found = (
+            flight_delays
+            if name == flight_delays.NAME
+            else example_files.example(Path("examples").absolute(), name, also=[flight_delays.NAME])
+        )
+        delivered = found.deliver(
             object_store.local(settings.landing), first_day=_day(from_), until=_day(until)
         )
         rows = ", ".join(f"{table} {count:,}" for table, count in delivered.rows.items())

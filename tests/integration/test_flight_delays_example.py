@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.adapters.example_files import Delivered
 from pipelines.adapters.examples import flight_delays
-from pipelines.adapters.examples.flight_delays import Delivered, deliver
+from pipelines.adapters.examples.flight_delays import deliver
 from pipelines.errors import FileRefused, PlatformError, SettingsError
 
 MARCH_9 = date(2013, 3, 9)
@@ -375,7 +376,7 @@ def test_days_outside_2013_are_refused(tmp_path: Path, first_day: date, until: d
     with pytest.raises(SettingsError) as refused:
         deliver(tmp_path, first_day=first_day, until=until)
     assert str(refused.value) == (
-        "flight_delays example: expected days in 2013: 2013-01-01 <= first_day < until <="
+        "flight_delays example: expected days with 2013-01-01 <= first_day < until <="
         f" 2014-01-01; found first_day {first_day}, until {until}.\n"
         "  The day of until itself is not delivered: for one day, give the day after it."
     )

@@ -5,18 +5,10 @@ and some sixty flights landed after the 06:00 at which their outcome is delivere
 """
 
 import csv
-import fcntl
-import gzip
-import hashlib
 import importlib.util
 import io
-import json
-import os
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import groupby
@@ -25,11 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from pipelines.errors import FileRefused, PlatformError, Problem, SettingsError
+from pipelines.adapters.example_files import (
+    Delivered,
+    Delivery,
+    csv_text,
+    require_days,
+    utc_text,
+    write,
+)
+from pipelines.errors import PlatformError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NAME = "flight_delays"
 FIRST_DAY = date(2013, 1, 1)
 UNTIL = date(2014, 1, 1)
 """The package holds the local days in [FIRST_DAY, UNTIL)."""
@@ -49,9 +50,6 @@ WEATHER_HOURS = 6
 """Local hours in one weather file."""
 WEATHER_DELAY = timedelta(minutes=30)
 """From the end of a weather file's hours to its delivery."""
-UNFINISHED = ".part"
-"""Suffix of the hidden file that becomes a landing file once it is whole."""
-
 KEY = ("carrier", "flight", "origin", "sched_dep_time")
 """Names a flight within its local day."""
 SCHEDULE_COLUMNS = (
@@ -67,24 +65,6 @@ WEATHER_COLUMNS = (
 Row = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """What a delivery covered: data files (sidecars not counted), and rows of each table in them."""
-
-    files_written: int
-    files_present: int
-    rows: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delivery:
-    table: str
-    name: str
-    delivered_at: datetime
-    columns: Row
-    rows: list[Row]
-
-
 def deliver(landing: Path, *, first_day: date, until: date) -> Delivered:
     """Write the files of the local days in [first_day, until) to ``landing/flight_delays``.
 
@@ -94,42 +74,9 @@ def deliver(landing: Path, *, first_day: date, until: date) -> Delivered:
     Raises SettingsError for days outside 2013, FileRefused if files there hold other bytes (all
     others were delivered), PlatformError without the package or a folder to write to.
     """
-    _require_days(first_day, until)
+    require_days(NAME, first_day, until, within=(FIRST_DAY, UNTIL))
     files = _package_files(FLIGHTS, WEATHER, *(f"{table}.csv" for table in REFERENCE_TABLES))
-    root = landing / "flight_delays"
-    rows: Counter[str] = Counter()
-    written = present = 0
-    changed: list[Problem] = []
-    try:
-        with _alone_in(root):
-            for delivery in _deliveries(files, first_day, until):
-                contents = _contents(root / delivery.table / delivery.name, delivery)
-                missing = [path for path in contents if not path.exists()]
-                differing = [
-                    path
-                    for path, content in contents.items()
-                    if path not in missing and path.read_bytes() != content
-                ]
-                if differing:
-                    changed += [_changed_file(path, contents[path]) for path in differing]
-                    continue
-                for path in missing:
-                    _write_whole(path, contents[path])
-                written += bool(missing)
-                present += not missing
-                rows[delivery.table] += len(delivery.rows)
-    except OSError as error:
-        raise PlatformError(
-            Problem(
-                where=str(error.filename or landing),
-                expected="a folder and disk space for landing files",
-                found=error.strerror or str(error),
-                fix="Make room or mend the folder, then deliver again: files there are left alone.",
-            )
-        ) from error
-    if changed:
-        raise FileRefused(*changed)
-    return Delivered(files_written=written, files_present=present, rows=dict(rows))
+    return write(landing / NAME, _deliveries(files, first_day, until))
 
 
 def truth() -> "pa.Table":
@@ -160,19 +107,6 @@ def truth() -> "pa.Table":
     return flights.drop_columns(date_parts).add_column(0, "flight_date", days.cast(pa.date32()))
 
 
-def _require_days(first_day: date, until: date) -> None:
-    if FIRST_DAY <= first_day < until <= UNTIL:
-        return
-    raise SettingsError(
-        Problem(
-            where="flight_delays example",
-            expected=f"days in 2013: {FIRST_DAY} <= first_day < until <= {UNTIL}",
-            found=f"first_day {first_day}, until {until}",
-            fix="The day of until itself is not delivered: for one day, give the day after it.",
-        )
-    )
-
-
 def _package_files(*names: str) -> dict[str, Path]:
     # The package is located, never imported: its __init__ needs pkg_resources, which is gone.
     spec = importlib.util.find_spec(PACKAGE)
@@ -193,25 +127,11 @@ def _package_files(*names: str) -> dict[str, Path]:
     return files
 
 
-@contextmanager
-def _alone_in(root: Path) -> Iterator[None]:
-    # The kernel drops the lock of a killed delivery, so what is unfinished here has no owner.
-    root.mkdir(parents=True, exist_ok=True)
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        for unfinished in root.glob(f"*/.*{UNFINISHED}"):
-            unfinished.unlink()
-        yield
-    finally:
-        os.close(folder)
-
-
-def _deliveries(files: dict[str, Path], first_day: date, until: date) -> Iterator[_Delivery]:
+def _deliveries(files: dict[str, Path], first_day: date, until: date) -> Iterator[Delivery]:
     for table in REFERENCE_TABLES:
         with files[f"{table}.csv"].open(encoding="utf-8", newline="") as lines:
             header, *rows = csv.reader(lines)
-        yield _Delivery(
+        yield _delivery(
             table=table,
             name=f"{table}.csv",
             delivered_at=REFERENCE_DELIVERED_AT,
@@ -222,7 +142,7 @@ def _deliveries(files: dict[str, Path], first_day: date, until: date) -> Iterato
     yield from _weather_deliveries(files[WEATHER], first_day, until)
 
 
-def _flight_deliveries(path: Path, first_day: date, until: date) -> Iterator[_Delivery]:
+def _flight_deliveries(path: Path, first_day: date, until: date) -> Iterator[Delivery]:
     with (
         zipfile.ZipFile(path) as archive,
         io.TextIOWrapper(archive.open("flights.csv"), encoding="utf-8", newline="") as lines,
@@ -239,7 +159,7 @@ def _flight_deliveries(path: Path, first_day: date, until: date) -> Iterator[_De
                 continue
             # As scheduled: the package's order is that of actual departure, which would tell.
             flights = sorted(csv.reader(days_lines), key=lambda row: (int(row[departs]), key(row)))
-            yield _Delivery(
+            yield _delivery(
                 table="schedule",
                 name=f"{day}.csv.gz",
                 delivered_at=datetime.combine(
@@ -250,7 +170,7 @@ def _flight_deliveries(path: Path, first_day: date, until: date) -> Iterator[_De
                     (str(day), *scheduled(row), _departure(day, row[departs])) for row in flights
                 ],
             )
-            yield _Delivery(
+            yield _delivery(
                 table="arrivals",
                 name=f"{day}.csv.gz",
                 delivered_at=datetime.combine(
@@ -261,7 +181,7 @@ def _flight_deliveries(path: Path, first_day: date, until: date) -> Iterator[_De
             )
 
 
-def _weather_deliveries(path: Path, first_day: date, until: date) -> Iterator[_Delivery]:
+def _weather_deliveries(path: Path, first_day: date, until: date) -> Iterator[Delivery]:
     with path.open(encoding="utf-8", newline="") as lines:
         header, *observations = csv.reader(lines)
     local_day, hour_at = _day(header), header.index("hour")
@@ -276,7 +196,7 @@ def _weather_deliveries(path: Path, first_day: date, until: date) -> Iterator[_D
     for (day, origin, first_hour), rows in sorted(grouped.items()):
         # Adding to a time in one zone moves the local clock, also over a change of it.
         begins = datetime.combine(day, time(first_hour), tzinfo=TIMEZONE)
-        yield _Delivery(
+        yield _delivery(
             table="weather",
             name=f"{origin}-{day}T{first_hour:02}.csv",
             delivered_at=begins + timedelta(hours=WEATHER_HOURS) + WEATHER_DELAY,
@@ -302,45 +222,18 @@ def _local_date(year: str, month: str, day: str) -> date:
 @cache
 def _departure(day: date, local_hhmm: str) -> str:
     hour, minute = divmod(int(local_hhmm), 100)
-    return _utc(datetime.combine(day, time(hour, minute), tzinfo=TIMEZONE))
+    return utc_text(datetime.combine(day, time(hour, minute), tzinfo=TIMEZONE))
 
 
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _contents(path: Path, delivery: _Delivery) -> dict[Path, bytes]:
-    """Sidecar and data file, in the order in which they may appear."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(delivery.columns)
-    table.writerows([["" if cell == "NA" else cell for cell in row] for row in delivery.rows])
-    data = text.getvalue().encode()
-    if path.suffix == ".gz":
-        packed = io.BytesIO()
-        # No name and no time in the header, or the bytes would differ from one day to the next.
-        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as stream:
-            stream.write(data)
-        data = packed.getvalue()
-    sidecar = json.dumps({"delivered_at": _utc(delivery.delivered_at)}).encode() + b"\n"
-    return {path.with_name(f"{path.name}.delivered.json"): sidecar, path: data}
-
-
-def _changed_file(path: Path, content: bytes) -> Problem:
-    expected, found = (
-        f"{len(content):,} bytes with sha256 {hashlib.sha256(content).hexdigest()[:12]}"
-        for content in (content, path.read_bytes())
+def _delivery(
+    *, table: str, name: str, delivered_at: datetime, columns: Row, rows: list[Row]
+) -> Delivery:
+    """Return a delivery of rows in which the package's NA is an empty cell."""
+    cells = [["" if cell == "NA" else cell for cell in row] for row in rows]
+    return Delivery(
+        table=table,
+        name=name,
+        delivered_at=delivered_at,
+        text=csv_text(columns, cells),
+        rows=len(rows),
     )
-    return Problem(
-        where=str(path),
-        expected=f"{expected}, as first delivered",
-        found=found,
-        fix="A landing file never changes: restore it, or deliver into an empty landing folder.",
-    )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
