@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta.commit_entries import entries
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -78,3 +80,13 @@ def test_nothing_is_synced_where_it_is_turned_off(tmp_path: Path) -> None:
     done = calls(tmp_path / "lake" / "t", "staged", fsync=False)
     assert [call for call in done if call.startswith("fsync")] == []
     assert f"publish {1:020}.json" in done
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x1e", "\x0b", "\r"])
+def test_a_value_that_holds_a_line_separator_is_committed(tmp_path: Path, separator: str) -> None:
+    """The log entry holds the least and greatest texts of its file, as they are."""
+    rows = pa.table({"text": [f"a{separator}b"]})
+    for number in (1, 2):
+        delta_tables.commit_rows(tmp_path / "t", rows, transactions={"t": number}, metadata={})
+    assert delta_tables.read(tmp_path / "t")["text"].to_pylist() == [f"a{separator}b"] * 2
+    assert len(list(entries(tmp_path / "t"))) == len(delta_tables.history(tmp_path / "t"))

@@ -44,5 +44,6 @@ def settle_checkpoint(table: Path, version: int) -> None:
 
 def _added(entry: Path) -> list[str]:
     """Return the paths of the files that a log entry adds, inside the table's folder."""
-    actions = (json.loads(line) for line in entry.read_text("utf-8").splitlines())
+    # Of bytes: a text's lines would also end at the separators that a value may hold.
+    actions = (json.loads(line) for line in entry.read_bytes().splitlines())
     return [unquote(action["add"]["path"]) for action in actions if "add" in action]

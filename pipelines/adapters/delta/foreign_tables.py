@@ -142,10 +142,11 @@ def _actions(location: str, where: str, version: int) -> list[tuple[str, dict[st
     with _unavailable(where):
         try:
             with files.open_input_stream(f"_delta_log/{version:020}.json") as stream:
-                text = stream.read().decode()
+                entry = stream.read()
         except FileNotFoundError:
             return None
-    return [item for line in text.splitlines() if line for item in json.loads(line).items()]
+    # Of bytes: a text's lines would also end at the separators that a value may hold.
+    return [item for line in entry.splitlines() if line for item in json.loads(line).items()]
 
 
 def _files(handle: "DeltaTable", paths: frozenset[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
