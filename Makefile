@@ -1,7 +1,7 @@
 # Headframe: `make demo` runs the main job on real data, `make test` passes the tests.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-library test-dags prove check bench
+.PHONY: help demo up down test test-library test-dags test-platform prove check bench
 
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
@@ -22,8 +22,7 @@ down: .venv/.installed  ## Stop the platform; its state stays under .headframe/
 	@$(RUN)/headframe down
 
 test: .venv/.installed  ## Run the tests that CI runs
-	@$(MAKE) --no-print-directory --jobs 2 test-library test-dags
-	$(RUN)/pytest -m "platform and not prove" tests/e2e
+	@$(MAKE) --no-print-directory --jobs 2 test-library test-platform
 
 test-library: .venv/.installed
 	$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not prove and not platform" --ignore tests/dags
@@ -31,6 +30,9 @@ test-library: .venv/.installed
 test-dags: .venv/.installed
 	@# What one file registers with Airflow must not be another's.
 	$(RUN)/python -m tests.apart 2 tests/dags/test_*.py
+
+test-platform: test-dags
+	$(RUN)/pytest -m "platform and not prove" tests/e2e
 
 prove: .venv/.installed  ## Run the long proofs, or FILES="..." of them, into docs/proof/
 	$(RUN)/python -m tests.prove $(FILES)
