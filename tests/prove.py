@@ -95,7 +95,8 @@ def _table(every: list[str]) -> str:
         record = PROOF / _record_name(file)
         facts = dict(FACTS.findall(record.read_text())) if record.exists() else {}
         said = [facts.get(name, "-") for name in ("verdict", "revision", "date", "minutes")]
-        lines.append(f"| [{file}]({record.name}) | {' | '.join(said)} |")
+        name = f"[{file}]({record.name})" if facts else file
+        lines.append(f"| {name} | {' | '.join(said)} |")
     return "\n".join(lines) + "\n"
 
 
