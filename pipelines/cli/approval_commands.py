@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.terminal import console, fail_on
 from pipelines.errors import HeadframeError
-from pipelines.use_case import load
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def accept(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         accepted = stage(
             declared,
             settings,
@@ -58,7 +58,7 @@ def consent(
     settings = Settings()
     with fail_on(HeadframeError):
         consented = stage(
-            load(settings.dags.absolute() / f"{use_case}.py"),
+            declared_use_case(settings, use_case),
             settings,
             consumer=consumer,
             actor=user or getpass.getuser(),

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.terminal import console, fail_on
 from pipelines.errors import HeadframeError
-from pipelines.use_case import load
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -27,7 +27,7 @@ def docs(use_case: Annotated[str, typer.Argument()] = "", *, as_json: AsJson = F
     settings = Settings()
     with fail_on(HeadframeError):
         if use_case:
-            load(settings.dags.absolute() / f"{use_case}.py")  # names the nearest one for a typo
+            declared_use_case(settings, use_case)  # names the nearest one for a typo
         made = quality_docs(settings, use_case)
     if as_json:
         sys.stdout.write(json.dumps(asdict(made), default=str) + "\n")

@@ -12,10 +12,11 @@ import typer
 from pipelines.adapters.models import published_ledger
 from pipelines.adapters.platform import acting_users
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.terminal import console, fail_on
 from pipelines.errors import HeadframeError
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
     from pipelines.domain.reconciliation import Extent
@@ -58,7 +59,7 @@ def history(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = _declared(settings, use_case)
+        declared = declared_use_case(settings, use_case)
         if at:
             found = in_production(settings, use_case, at=moment(at, declared))
             _say(found.describe(), asdict(found), as_json=as_json)
@@ -87,7 +88,7 @@ def rollback(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = _declared(settings, use_case)
+        declared = declared_use_case(settings, use_case)
         done = stage(
             declared,
             settings,
@@ -122,7 +123,7 @@ def reconcile(
 
     settings, actor = Settings(), user or getpass.getuser()
     with fail_on(HeadframeError):
-        declared = _declared(settings, use_case)
+        declared = declared_use_case(settings, use_case)
         extent: Extent = "look"
         if repair:
             roles = (declared.roles.operator, declared.roles.approver)
@@ -148,10 +149,6 @@ def verify(*, as_json: AsJson = False) -> None:
 
 def _decided_at(as_of: str, declared: UseCase) -> datetime:
     return moment(as_of, declared) if as_of else datetime.now(UTC)
-
-
-def _declared(settings: Settings, use_case: str) -> UseCase:
-    return load(settings.dags.absolute() / f"{use_case}.py")
 
 
 def _say(text: str, content: object, *, as_json: bool) -> None:

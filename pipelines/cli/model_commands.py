@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pipelines.adapters.models import champion
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import champion_version, declared_use_case
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.comparison_text import comparison_text
-from pipelines.errors import HeadframeError, NotEnoughData, Problem
-from pipelines.use_case import UseCase, load
+from pipelines.errors import HeadframeError
 
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -39,7 +38,7 @@ def evidence(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        made = stage(_declared(settings, use_case), settings, version=version, attach=False)
+        made = stage(declared_use_case(settings, use_case), settings, version=version, attach=False)
     if as_json:
         sys.stdout.write(json.dumps(asdict(made), default=str) + "\n")
     elif open_path:
@@ -60,8 +59,8 @@ def card(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = _declared(settings, use_case)
-        wanted = version or _champion(settings, use_case)
+        declared = declared_use_case(settings, use_case)
+        wanted = version or champion_version(settings, use_case, command="card")
         sys.stdout.write(stage(declared, settings, version=wanted))
 
 
@@ -77,27 +76,8 @@ def compare(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        found = stage(_declared(settings, use_case), settings, first=first, second=second)
+        found = stage(declared_use_case(settings, use_case), settings, first=first, second=second)
     if as_json:
         sys.stdout.write(json.dumps(found.to_plain()) + "\n")
     else:
         console.print(comparison_text(found), markup=False, highlight=False, soft_wrap=True)
-
-
-def _declared(settings: Settings, use_case: str) -> UseCase:
-    return load(settings.dags.absolute() / f"{use_case}.py")
-
-
-def _champion(settings: Settings, use_case: str) -> str:
-    """Return the champion's version. Raises NotEnoughData when none was promoted."""
-    standing = champion.resolve(settings, use_case)
-    if standing is None:
-        raise NotEnoughData(
-            Problem(
-                where=f"headframe card {use_case}",
-                expected="a champion, or --version",
-                found="no version that was promoted",
-                fix="Name a candidate: `headframe run train` prints the version it made.",
-            )
-        )
-    return standing.model.version

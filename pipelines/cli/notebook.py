@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.domain.contract_problems import near
 from pipelines.domain.training import Asked
 from pipelines.errors import Problem, SettingsError
-from pipelines.use_case import UseCase, load, load_all
+from pipelines.use_case import UseCase, load_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def training_rows(
     from pipelines.stages.train import rows
 
     settings = Settings()
-    declared = load(settings.dags.absolute() / f"{use_case}.py")
+    declared = declared_use_case(settings, use_case)
     found = rows(
         declared,
         settings,
@@ -77,7 +78,7 @@ def train(
     from pipelines.stages.train import train as stage
 
     settings = Settings()
-    declared = load(settings.dags.absolute() / f"{use_case}.py")
+    declared = declared_use_case(settings, use_case)
     time = _moment(as_of, declared)
     return stage(
         declared,

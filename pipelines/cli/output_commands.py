@@ -15,11 +15,12 @@ from rich.text import Text
 from pipelines.adapters.outputs import output_ledger, placed_files, top_list
 from pipelines.adapters.outputs.output_ledger import Recorded
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.outputs import TopN
 from pipelines.errors import HeadframeError, NotEnoughData, Problem
-from pipelines.use_case import TrainedUseCase, UseCase, load
+from pipelines.use_case import TrainedUseCase, UseCase
 
 BESIDE = ("raw_prediction", "rule")
 """Columns of a list that are shown only where a business rule changed a row."""
@@ -47,7 +48,7 @@ def outputs(
     """
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         found = newest(settings, declared, window)
         lists = top_lists(settings, declared, found)
     if as_json:

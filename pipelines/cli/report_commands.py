@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.terminal import console, fail_on
 from pipelines.errors import HeadframeError
-from pipelines.use_case import load
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -35,7 +35,7 @@ def report(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         at = moment(as_of, declared) if as_of else datetime.now(UTC)
         made = stage(declared, settings, as_of=at)
     if as_json:

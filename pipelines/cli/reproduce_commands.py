@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pipelines.adapters.models import champion, data_pins
+from pipelines.adapters.models import data_pins
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import champion_version
 from pipelines.cli.terminal import console, fail_on
-from pipelines.errors import HeadframeError, NotEnoughData, Problem
+from pipelines.errors import HeadframeError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -43,7 +44,7 @@ def reproduce(
         found = stage(
             use_case,
             settings,
-            version=version or _champion(settings, use_case),
+            version=version or champion_version(settings, use_case, command="reproduce"),
             as_of=now,
             run=f"cli__{now.isoformat()}",
             threads=threads,
@@ -66,18 +67,3 @@ def pins(*, as_json: AsJson = False) -> None:
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
     else:
         console.print(found.describe(), markup=False, highlight=False, soft_wrap=True)
-
-
-def _champion(settings: Settings, use_case: str) -> str:
-    """Return the champion's version. Raises NotEnoughData when none was promoted."""
-    standing = champion.resolve(settings, use_case)
-    if standing is None:
-        raise NotEnoughData(
-            Problem(
-                where=f"headframe reproduce {use_case}",
-                expected="a champion, or --version",
-                found="no version that was promoted",
-                fix="Name a candidate: `headframe run train` prints the version it made.",
-            )
-        )
-    return standing.model.version

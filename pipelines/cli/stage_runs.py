@@ -13,11 +13,12 @@ from rich.markup import escape
 
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.training import AS_DECLARED, Asked
 from pipelines.domain.windows import scoring_times
 from pipelines.errors import HeadframeError, Problem, SettingsError
-from pipelines.use_case import TrainedUseCase, UseCase, load
+from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
     from pipelines.domain.scoring import Scored
@@ -70,7 +71,7 @@ def run(
     settings = Settings()
     started = clock.perf_counter()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         chosen = _Run(
             use_case=declared,
             settings=settings,

@@ -17,6 +17,7 @@ from pipelines.adapters.lineage import lineage_pages
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.cli import impact_tree, trace_tree
+from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.tables import find_table
 from pipelines.cli.terminal import console, errors, fail_on
@@ -24,7 +25,7 @@ from pipelines.domain.impact import Impact
 from pipelines.domain.provenance import Progress
 from pipelines.domain.trace import as_json as plain
 from pipelines.errors import HeadframeError, Problem, SettingsError
-from pipelines.use_case import UseCase, load
+from pipelines.use_case import UseCase
 
 Told = TypeVar("Told")
 
@@ -65,7 +66,7 @@ def trace(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         if first == bool(key):
             raise _wrong("--key or --first", "one of them", "both" if first else "neither")
         with _shown("landed files taken away", quiet=as_json) as progress:
@@ -101,7 +102,7 @@ def impact(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        declared = declared_use_case(settings, use_case)
         asked = [bool(file), bool(table) or version is not None, bool(model)]
         if sum(asked) != 1 or bool(table) != (version is not None):
             expected = "--file, or --table with --version, or --model"

@@ -58,7 +58,9 @@ def ingest(capfd: pytest.CaptureFixture[str]) -> tuple[Ended, str]:
     """Run the DAG; return how it ended and what its log says."""
     capfd.readouterr()
     ended = run("shop__ingest", conf=UNTIL)
-    return ended, "".join(capfd.readouterr())
+    log = "".join(capfd.readouterr())
+    print(log)  # noqa: T201 - pytest shows it where a test fails
+    return ended, log
 
 
 TRAPS: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -187,7 +187,7 @@ def test_a_wrong_query_is_answered_in_duckdbs_words(
 def test_the_example_wants_a_name_and_days_that_exist(headframe: Headframe) -> None:
     days = ("--from", "2013-01-01", "--until", "2013-01-02")
     said = headframe("example", "flights", *days, status=1).stderr
-    assert "expected one of flight_delays; found 'flights'" in said
+    assert "expected one of flight_delays, sales_opportunities; found 'flights'" in said
     said = headframe("example", "flight_delays", "--from", "May", *days[2:], status=1).stderr
     assert "expected an ISO date such as 2013-01-01; found 'May'" in said
     headframe("example", "flight_delays", "--from", "2014-01-01", "--until", "2014-01-02", status=1)
