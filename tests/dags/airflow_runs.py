@@ -25,9 +25,10 @@ class Ended:
 class Answer:
     """What is answered to a run's question once it is asked, and then what was asked.
 
-    ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer "expire" is that of Airflow's scheduler when the time is up. With
-    ``lost`` the answer is taken and the try fails all the same, which Airflow then repeats.
-    ``form`` is filled in beside the reason.
+    ``try_first`` are users who try before; ``meanwhile`` happens while the run waits. The answer
+    "expire" is that of Airflow's scheduler when the time is up. With ``lost`` the answer is taken
+    and the try fails all the same, which Airflow then repeats. ``form`` is filled in beside the
+    reason.
     """
 
     chosen: Literal["Approve", "Reject", "expire", "nothing"]
@@ -66,6 +67,7 @@ def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | Non
     dag = bag.dags[dag_id]
     for task in dag.tasks:
         task.retry_delay = task.retry_delay / 1000  # tests do not wait
+    _forget_other_homes()
     over = threading.Event()
     thread = threading.Thread(target=_answer, args=(dag_id, answer, over))
     if answer:
@@ -85,6 +87,17 @@ def run(dag_id: str, *, conf: dict[str, Any] | None = None, answer: Answer | Non
         returned=_xcoms(ended, "return_value"),
         reasons=_xcoms(ended, FAILURE),
     )
+
+
+def _forget_other_homes() -> None:
+    """Leave no asset active at a home before this one, as Airflow's scheduler does in its turn."""
+    from airflow.models.asset import AssetActive
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    home = Path(os.environ["HEADFRAME_HOME"]).as_uri()
+    with create_session() as session:
+        session.execute(delete(AssetActive).where(~AssetActive.uri.startswith(home)))
 
 
 def _xcoms(ended: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - Airflow is untyped here

@@ -24,6 +24,8 @@ SETTINGS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "j" * 64,
     "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "False",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # A DAG whose home changed is written down again, however soon.
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": (
         "dag_test:user,approver:user,second:user,operator:op,headframe:viewer"
     ),
