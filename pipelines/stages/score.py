@@ -18,7 +18,6 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.threads import one_thread
 from pipelines.domain import promises
 from pipelines.domain.features import feature_digest
 from pipelines.domain.scoring import (
@@ -28,13 +27,10 @@ from pipelines.domain.scoring import (
     Scored,
     ScoredPart,
     ScorePlan,
-    Share,
     WindowScored,
     account,
-    deal,
 )
 from pipelines.domain.slots import SLOT
-from pipelines.domain.windows import scoring_blocks
 from pipelines.errors import CodeChanged, CommitLost, NotEnoughData, PlanOvertaken, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -97,18 +93,13 @@ def plan(use_case: UseCase, settings: Settings, **asked: Unpack[Asked]) -> Score
         model_version=champion.model.version,
         declared=use_case.prediction_digest(),
     )
-    windows = window_plans.plan_windows(pinned, wanted)
-    shares = [
-        Share(window=number, units=units) for number, (_, units) in enumerate(windows) if units
-    ]
-    return ScorePlan(
+    return window_plans.score_plan(
+        pinned,
+        wanted,
         use_case=use_case.name,
-        run=asked["run"],
-        model_version=champion.model.version,
         declaration=use_case.digest(),
-        features=features,
-        windows=tuple(window for window, _ in windows),
-        parts=deal(shares, parts.scoring.parts),
+        run=asked["run"],
+        parts=parts.scoring.parts,
     )
 
 
@@ -122,23 +113,16 @@ def score_part(use_case: UseCase, settings: Settings, plan: ScorePlan, part: int
     parts = TrainedUseCase.of(use_case)
     _refuse_changed(use_case, plan)
     champion = champions.pinned(settings, use_case.name, plan.model_version)
-    with one_thread():
-        scorer = champions.scorer(settings, use_case.name, champion)
-        shares = tuple(
-            part_writer.write(
-                settings,
-                plan,
-                share,
-                key=parts.features.entity.key,
-                champion=champion,
-                scorer=scorer,
-                rules=parts.scoring.rules,
-                promises=parts.scoring.promises,
-                value=parts.label.value,
-            )
-            for share in plan.parts[part]
-        )
-    return ScoredPart(part=part, shares=shares)
+    return part_writer.write_part(
+        settings,
+        plan,
+        part,
+        key=parts.features.entity.key,
+        champion=champion,
+        rules=parts.scoring.rules,
+        promises=parts.scoring.promises,
+        value=parts.label.value,
+    )
 
 
 def publish(
@@ -179,8 +163,7 @@ def _champion(settings: Settings, parts: TrainedUseCase, version: str | None = N
 
 def _windows(parts: TrainedUseCase, asked: Asked) -> list[LateWindow]:
     """Return what is asked for, in the order it is scored; no reason: a window at its own time."""
-    at, timezone = parts.scoring.at, parts.scoring.timezone
-    blocks = scoring_blocks(at, timezone, since=asked["since"], until=asked["until"])
+    blocks = parts.scoring.times.blocks(asked["since"], asked["until"])
     late = sorted(asked.get("late", ()), key=lambda window: (window.scored_for, window.as_of))
     return [
         *(LateWindow(scored_for=start, as_of=start, until=end, reason="") for start, end in blocks),

@@ -14,7 +14,6 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
-from pipelines.adapters.threads import one_thread
 from pipelines.domain.scoring import (
     FIRST,
     REPLACED,
@@ -22,10 +21,8 @@ from pipelines.domain.scoring import (
     Scored,
     ScoredPart,
     ScorePlan,
-    Share,
     WindowPlan,
     account,
-    deal,
 )
 from pipelines.domain.slots import SHADOW
 from pipelines.errors import CommitLost, PlanOvertaken
@@ -112,19 +109,13 @@ def _plan(
         declared=use_case.prediction_digest(),
         slot=SHADOW,
     )
-    planned = window_plans.plan_windows(pinned, [_wanted(window) for window in windows])
-    shares = [
-        Share(window=number, units=units) for number, (_, units) in enumerate(planned) if units
-    ]
-    return ScorePlan(
+    return window_plans.score_plan(
+        pinned,
+        [_wanted(window) for window in windows],
         use_case=use_case.name,
-        run=run,
-        model_version=champion.model.version,
         declaration=use_case.digest(),
-        features=features,
-        windows=tuple(window for window, _ in planned),
-        parts=deal(shares, 1),
-        slot=SHADOW,
+        run=run,
+        parts=1,
     )
 
 
@@ -141,20 +132,13 @@ def _scored(
     settings: Settings, parts: TrainedUseCase, plan: ScorePlan, champion: Champion
 ) -> ScoredPart:
     """Predict the plan's one part. No promise is checked: nobody was promised anything of these."""
-    with one_thread():
-        scorer = champions.scorer(settings, parts.name, champion)
-        shares = tuple(
-            part_writer.write(
-                settings,
-                plan,
-                share,
-                key=parts.features.entity.key,
-                champion=champion,
-                scorer=scorer,
-                rules=parts.scoring.rules,
-                promises=(),
-                value=parts.label.value,
-            )
-            for share in plan.parts[0]
-        )
-    return ScoredPart(part=0, shares=shares)
+    return part_writer.write_part(
+        settings,
+        plan,
+        0,
+        key=parts.features.entity.key,
+        champion=champion,
+        rules=parts.scoring.rules,
+        promises=(),
+        value=parts.label.value,
+    )

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import feature_batches, prediction_store
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.models.prediction_files import prediction_file
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.expected_value import EXPECTED, VALUE, Value
 from pipelines.domain.features import EVENT_TIME
@@ -17,11 +19,42 @@ from pipelines.domain.kind_problems import value_problem
 from pipelines.domain.predicted import Predicted, predict
 from pipelines.domain.probe import Scorer
 from pipelines.domain.promises import Promise, count_broken
-from pipelines.domain.scoring import ScoredShare, ScorePlan, Share
+from pipelines.domain.scoring import ScoredPart, ScoredShare, ScorePlan, Share
 from pipelines.errors import DeclarationError
 
 if TYPE_CHECKING:
     from pipelines.adapters.models.prediction_files import Value as Cells
+
+
+def write_part(
+    settings: Settings,
+    plan: ScorePlan,
+    part: int,
+    *,
+    key: Sequence[str],
+    champion: Champion,
+    rules: Sequence[BusinessRule],
+    promises: Sequence[Promise],
+    value: Value | None,
+) -> ScoredPart:
+    """Predict one part of a plan on one thread, each of its shares as ``write`` does."""
+    with one_thread():
+        scorer = champions.scorer(settings, plan.use_case, champion)
+        shares = tuple(
+            write(
+                settings,
+                plan,
+                share,
+                key=key,
+                champion=champion,
+                scorer=scorer,
+                rules=rules,
+                promises=promises,
+                value=value,
+            )
+            for share in plan.parts[part]
+        )
+    return ScoredPart(part=part, shares=shares)
 
 
 def write(

@@ -12,8 +12,11 @@ from pipelines.domain.scoring import (
     FIRST,
     REPLACED,
     LateWindow,
+    ScorePlan,
+    Share,
     Unit,
     WindowPlan,
+    deal,
     run_key,
 )
 from pipelines.domain.slots import SLOT, window_name
@@ -43,7 +46,36 @@ class Pinned:
     slot: str = SLOT
 
 
-def plan_windows(
+def score_plan(
+    pinned: Pinned,
+    wanted: Sequence[LateWindow],
+    *,
+    use_case: str,
+    declaration: str,
+    run: str,
+    parts: int,
+) -> ScorePlan:
+    """Return the plan of a run: its windows, and who scores which of their units, in ``parts``.
+
+    ``declaration`` is the digest of the one that is planned with.
+    """
+    planned = _windows(pinned, wanted)
+    shares = [
+        Share(window=number, units=units) for number, (_, units) in enumerate(planned) if units
+    ]
+    return ScorePlan(
+        use_case=use_case,
+        run=run,
+        model_version=pinned.model_version,
+        declaration=declaration,
+        features=pinned.features,
+        windows=tuple(window for window, _ in planned),
+        parts=deal(shares, parts),
+        slot=pinned.slot,
+    )
+
+
+def _windows(
     pinned: Pinned, wanted: Sequence[LateWindow]
 ) -> list[tuple[WindowPlan, tuple[Unit, ...]]]:
     """Return each window's plan with the units that are left to score, in the order asked.
