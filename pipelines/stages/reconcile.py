@@ -152,15 +152,7 @@ def retire(
     name, where = use_case.name, f"retirement of the champion of {use_case.name}"
     roles = (use_case.roles.operator, use_case.roles.approver)
     acting_users.refuse_other(settings, roles, actor, where=where)
-    if not reason.strip():
-        raise PromotionRefused(
-            Problem(
-                where=where,
-                expected="a reason, for whoever reads the history",
-                found="none",
-                fix="Say why in a sentence: --reason.",
-            )
-        )
+    why = acting_users.refuse_unexplained(reason, where=where)
     reconcile(name, settings, as_of=as_of, actor=actor, extent="freeze")
 
     def decide(so_far: list[Recorded]) -> Decision | None:
@@ -183,7 +175,7 @@ def retire(
             version=told.champion.version,
             actor=actor,
             as_of=as_of,
-            reason=reason.strip(),
+            reason=why,
             artifact_sha256=told.champion.artifact_sha256,
             evidence_digest=told.champion.evidence_digest,
         )

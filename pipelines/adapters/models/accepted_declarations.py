@@ -39,13 +39,15 @@ def keep(settings: Settings, use_case: str, declared: Mapping[str, Any]) -> None
     delta_tables.commit_next(lake.ledger(settings, "declarations"), _schema(), SEQUENCE, make)
 
 
-def last_accepted(settings: Settings, use_case: str) -> Mapping[str, Any] | None:
+def _last_accepted(
+    settings: Settings, use_case: str, entries: Iterable[Recorded]
+) -> Mapping[str, Any] | None:
     """Return the declaration that was accepted last; None when none was.
 
     None too where it was accepted before such texts were kept. Raises LakeError when the text is
     not the one that was accepted.
     """
-    accepted = _last(decisions.read_all(settings, use_case))
+    accepted = _last(entries)
     text = _kept(settings).get(accepted.evidence_digest) if accepted is not None else None
     if accepted is None or text is None:
         return None
@@ -67,16 +69,16 @@ def compared(
 ) -> tuple[tuple[Change, ...], tuple[Consent, ...]]:
     """Return how a declaration differs from the one accepted last, and the consents that needs.
 
-    Nothing differs where none was accepted.
+    Nothing differs where none was accepted, or its text was not kept. Raises LakeError when the
+    text is not the one that was accepted.
     """
-    before = last_accepted(settings, use_case)
+    entries = decisions.read_all(settings, use_case)
+    before = _last_accepted(settings, use_case, entries)
     if before is None:
         return (), ()
     changes = declaration_changes(before, declared)
     given = {
-        entry.decision.evidence_digest
-        for entry in decisions.read_all(settings, use_case)
-        if entry.decision.kind == "consented"
+        entry.decision.evidence_digest for entry in entries if entry.decision.kind == "consented"
     }
     needed = consents(
         changes, declaration=digest_of(declared), owner=str(before["owner"]), given=given

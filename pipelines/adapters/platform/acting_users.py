@@ -1,4 +1,4 @@
-"""Acting users: whether a person holds one of the roles that an act needs, now."""
+"""Acting users: whether a person may act now, and says why."""
 
 from collections.abc import Sequence
 
@@ -22,5 +22,19 @@ def refuse_other(settings: Settings, roles: Sequence[str], actor: str, *, where:
             expected=f"a user with role {' or '.join(wanted)} ({', '.join(holders) or 'none has'})",
             found=actor,
             fix=f"Say who you are with --user, or give the role in {role_holders.kept_in(settings)}.",
+        )
+    )
+
+
+def refuse_unexplained(reason: str, *, where: str) -> str:
+    """Return the reason without blanks around it; raises PromotionRefused where none is left."""
+    if reason.strip():
+        return reason.strip()
+    raise PromotionRefused(
+        Problem(
+            where=where,
+            expected="a reason, for whoever reads the history",
+            found="none",
+            fix="Say why in a sentence: --reason.",
         )
     )
