@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from pipelines.dag_factory import assets, forms, probation_tasks, score_tasks, t
 from pipelines.dag_factory.approve import Approve
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
-from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.runs import FIRST_DAY, Context
 from pipelines.dag_factory.stage_task import (
     EvidenceTask,
     ModelTask,
@@ -25,10 +25,6 @@ from pipelines.dag_factory.stage_task import (
 )
 from pipelines.domain.windows import local_moment
 from pipelines.use_case import TrainedUseCase, UseCase
-
-FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Start date of every DAG: fixed, so that a DAG reads the same each time, and before any run's
-logical date, which Airflow would otherwise hold back."""
 
 RETRIES = 2
 """Tries after the first, for errors that waiting may mend."""
@@ -121,8 +117,7 @@ def _mapped(
 
 def _score(use_case: UseCase, settings: Settings, now: datetime) -> None:
     scoring = TrainedUseCase.of(use_case).scoring
-    cron = f"{scoring.at.minute} {scoring.at.hour} * * *"
-    timetable = CronTriggerTimetable(cron, timezone=scoring.timezone)
+    timetable = CronTriggerTimetable(scoring.times.cron, timezone=scoring.timezone)
     schedule = _until_end(use_case, now, timetable)
     if scoring.on_late == "rescore":
         late = assets.late(settings, use_case)

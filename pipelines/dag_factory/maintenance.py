@@ -1,23 +1,18 @@
 """The DAG platform__maintenance: once a day the lake is kept small, and champions are reconciled."""
 
-import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable
-
 from pipelines.adapters.platform import notifications
 from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.platform_dag import platform_dag
 from pipelines.dag_factory.runs import Context
-from pipelines.dag_factory.stage_task import StageTask
+from pipelines.dag_factory.stage_task import StageTask, say
 
 DAG_ID = "platform__maintenance"
 
 DAILY = "40 3 * * *"
 """Between a day's last deliveries and the first scoring of the next, for most of the world."""
-
-FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Fixed, so that the DAG reads the same each time."""
 
 RUNBOOK = """\
 # platform: maintenance
@@ -49,24 +44,14 @@ headframe reconcile USE_CASE
 headframe ledger verify
 ```"""
 
-logger = logging.getLogger(__name__)
-
 
 def declare_maintenance() -> None:
     """Declare the DAG with the file that Airflow is reading."""
-    with DAG(
-        dag_id=DAG_ID,
+    with platform_dag(
+        DAG_ID,
         description="Compacts tables, removes what no version needs, reports what it found.",
-        doc_md=RUNBOOK,
-        schedule=CronTriggerTimetable(DAILY, timezone="UTC"),
-        start_date=FIRST_DAY,
-        catchup=False,
-        max_active_runs=1,
-        # Nobody has to think of it: unlike a use case, it is on from the first day.
-        is_paused_upon_creation=False,
-        tags=["platform"],
-        default_args={"owner": "platform", "retries": 1},
-        on_failure_callback=_tell,
+        runbook=RUNBOOK,
+        cron=DAILY,
     ):
         StageTask(task_id="maintain", work=_maintain)
         StageTask(task_id="reconcile", work=_reconcile)
@@ -78,9 +63,7 @@ def _maintain(context: Context) -> dict[str, Any]:
 
     settings = Settings()
     maintained = maintain(settings, now=datetime.now(UTC), run=context["run_id"])
-    said = maintained.describe()
-    for line in said.splitlines():
-        logger.info("%s", line)
+    said = say(maintained.describe())
     if problems := maintained.problems:
         notifications.notify(
             settings, f"maintenance left {len(problems)} tables as they were", "\n".join(problems)
@@ -111,13 +94,5 @@ def _reconcile(context: Context) -> dict[str, Any]:
         found = reconcile(name, settings, as_of=now, extent="freeze")
         alarms.registry(use_case, settings, found.left, as_of=now)
         left += len(found.left)
-        said.append(found.describe())
-        for line in said[-1].splitlines():
-            logger.info("%s", line)
+        said.append(say(found.describe()))
     return {"says": "\n".join(said) or "no use case has models", "problems": left}
-
-
-def _tell(context: Context) -> None:
-    """Send one message for a run that failed."""
-    body = f"run {context['run_id']}\nThe reason is in the log of its task; the runbook is in Dag Docs."
-    notifications.notify(Settings(), f"{DAG_ID} failed", body)

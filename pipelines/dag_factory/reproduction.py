@@ -3,11 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable
-
-from pipelines.adapters.platform import incident_ledger, notifications
+from pipelines.adapters.platform import incident_ledger
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory.failure_message import runbook_page
+from pipelines.dag_factory.platform_dag import platform_dag
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import StageTask, say
 from pipelines.domain.signals import of_reproduction, reproduction_area
@@ -19,9 +18,6 @@ NIGHTLY = "10 2 * * *"
 
 LONGEST = timedelta(hours=20)
 """A night that hangs is told before the next one is due."""
-
-FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-"""Fixed, so that the DAG reads the same each time."""
 
 RUNBOOK = """\
 # platform: reproduction
@@ -53,19 +49,12 @@ headframe pins
 
 def declare_reproduction() -> None:
     """Declare the DAG with the file that Airflow is reading."""
-    with DAG(
-        dag_id=DAG_ID,
+    with platform_dag(
+        DAG_ID,
         description="Makes every champion again and compares it bit for bit.",
-        doc_md=RUNBOOK,
-        schedule=CronTriggerTimetable(NIGHTLY, timezone="UTC"),
-        start_date=FIRST_DAY,
-        catchup=False,
-        max_active_runs=1,
-        dagrun_timeout=LONGEST,
-        is_paused_upon_creation=False,  # as maintenance: nobody has to think of it
-        tags=["platform"],
-        default_args={"owner": "platform", "retries": 1},
-        on_failure_callback=_tell,
+        runbook=RUNBOOK,
+        cron=NIGHTLY,
+        longest=LONGEST,
     ):
         StageTask(task_id="reproduce", work=_reproduce)
 
@@ -100,9 +89,3 @@ def _reproduce(context: Context) -> dict[str, Any]:
         f"{len(proven)} champions, {wrong} not as they were",
     ]
     return {"says": say("\n".join(lines)), "champions": len(proven), "wrong": wrong}
-
-
-def _tell(context: Context) -> None:
-    """Send one message for a run that failed."""
-    body = f"run {context['run_id']}\nThe reason is in the log of its task; the runbook is in Dag Docs."
-    notifications.notify(Settings(), f"{DAG_ID} failed", body)

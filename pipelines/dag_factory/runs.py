@@ -15,6 +15,10 @@ from pipelines.use_case import UseCase
 Context: TypeAlias = Mapping[str, Any]
 """What Airflow tells a task about its run."""
 
+FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+"""Start date of every DAG: fixed, so that a DAG reads the same each time, and before any run's
+logical date, which Airflow would otherwise hold back."""
+
 
 def as_of(context: Context) -> datetime:
     """Return the run's as_of in UTC. Raises SettingsError for a time without an offset.

@@ -126,9 +126,8 @@ def test_a_champion_that_is_not_what_was_promoted_is_frozen_and_an_incident(
     assert (last.kind, last.version, last.actor) == ("frozen", "2", "headframe")
 
 
-def test_a_run_that_failed_is_told_once(settings: Settings) -> None:
-    from pipelines.dag_factory import maintenance
-
-    maintenance._tell({"run_id": "scheduled__1"})
+def test_a_run_that_failed_is_told_once(dags_folder: Path, settings: Settings) -> None:
+    dag = airflow_runs.read_dags(dags_folder).dags[DAG_ID]
+    dag.on_failure_callback({"run_id": "scheduled__1", "dag": dag})
     (message,) = notifications.recent(settings, 5)
     assert (message.title, message.body.splitlines()[0]) == (f"{DAG_ID} failed", "run scheduled__1")

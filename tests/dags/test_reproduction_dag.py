@@ -64,9 +64,8 @@ def test_no_champion_is_green_and_one_that_cannot_be_made_again_is_an_incident(
     assert "button Dag Docs" in message.body
 
 
-def test_a_run_that_failed_is_told(settings: Settings) -> None:
-    from pipelines.dag_factory import reproduction
-
-    reproduction._tell({"run_id": "scheduled__1"})
+def test_a_run_that_failed_is_told(dags_folder: Path, settings: Settings) -> None:
+    dag = airflow_runs.read_dags(dags_folder).dags[DAG_ID]
+    dag.on_failure_callback({"run_id": "scheduled__1", "dag": dag})
     (message,) = notifications.recent(settings, 5)
     assert (message.title, message.body.splitlines()[0]) == (f"{DAG_ID} failed", "run scheduled__1")
