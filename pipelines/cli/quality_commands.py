@@ -4,7 +4,6 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from rich.text import Text
 from pipelines.adapters.landing import unlanded
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
-from pipelines.adapters.suites import profiles
+from pipelines.adapters.suites import profiles, suggested_suite
 from pipelines.cli import profile_grid
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.tables import find_table
@@ -163,8 +162,6 @@ def _profile(
 
 def _checked(found: Suggestions, table: Table) -> str:
     """Return the suggested suite as a file's text, after GX accepted every rule of it."""
-    from pipelines.adapters.suites import gx_suites
-
     if not found.expectations:
         reasons = "; ".join(f"{column.column}: {column.reason}" for column in found.left_out)
         raise NotEnoughData(
@@ -175,22 +172,7 @@ def _checked(found: Suggestions, table: Table) -> str:
                 fix="Ingest more deliveries first, or write the suite by hand.",
             )
         )
-    text = _laid_out(found)
-    with TemporaryDirectory(prefix="headframe-") as folder:
-        path = Path(folder) / f"{table.name}.json"
-        write_whole(path, text)
-        gx_suites.verify(gx_suites.load_suite(path, table.types))
-    return text
-
-
-def _laid_out(found: Suggestions) -> str:
-    """Return the suite as JSON with a line a key, as suites are written by hand."""
-    rules = []
-    for rule in found.expectations:
-        lines = (f'      "{key}": {json.dumps(rule[key], ensure_ascii=False)}' for key in rule)
-        rules.append("    {\n" + ",\n".join(lines) + "\n    }")
-    name, listed = json.dumps(found.name), ",\n".join(rules)
-    return f'{{\n  "name": {name},\n  "expectations": [\n{listed}\n  ]\n}}\n'
+    return suggested_suite.checked(found, table)
 
 
 def _folder_of(suite: Path, settings: Settings) -> str:

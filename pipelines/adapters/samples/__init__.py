@@ -1,0 +1,1 @@
+"""Sample files that a new use case is drafted from."""
