@@ -48,7 +48,8 @@ def describe(view: "FeatureView", known: "KnownTables") -> "pa.Table":
             raise DeclarationError(*problems)
         return relation.to_arrow_table()
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
-        names = ", ".join((ASKED, LABELS, *(table.name for table in view.tables)))
+        read = (*(table.name for table in view.tables), *(used.name for used in view.uses))
+        names = ", ".join((ASKED, LABELS, *read))
         raise DeclarationError(
             Problem(
                 where=where,

@@ -1,12 +1,9 @@
 """Features: the platform calls a use case's feature function with tables cut to one time."""
 
 import hashlib
-import inspect
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from types import FunctionType
 from typing import TYPE_CHECKING
 
 from pipelines.domain.absence import (
@@ -19,8 +16,8 @@ from pipelines.domain.absence import (
     version_order,
 )
 from pipelines.domain.contract import KNOWN_AT, Table
-from pipelines.domain.digest import digest_of
 from pipelines.domain.feature_query import AS_OF, ASKED, EVENT_TIME, LABELS, describe
+from pipelines.domain.feature_view import FeatureView, feature_digest, features
 from pipelines.domain.labels import Label, create_label_history, label_states
 from pipelines.domain.lateness import Marks
 from pipelines.errors import DeclarationError, Problem
@@ -39,46 +36,6 @@ LABEL_HISTORY = "labels__history"
 DESCRIBED = "__described"
 INCOMING = "__incoming"
 """Views of this module's own; no table can be named so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureView:
-    """A feature function, the entity whose rows it describes, and the tables it reads."""
-
-    entity: Table
-    reads: Sequence[Table]
-    function: Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Entity first, then the other tables read, each once."""
-        return (self.entity, *(table for table in self.reads if table.name != self.entity.name))
-
-
-def features(
-    *, entity: Table, reads: Sequence[Table] = ()
-) -> Callable[[Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]], FeatureView]:
-    """Mark a function as the feature view of ``entity``.
-
-    The function gets the tables as known at one time and returns a relation with the entity's key
-    columns and one column per feature (string, int64, double or bool), one row per asked entity.
-    """
-
-    def view(function: Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]) -> FeatureView:
-        return FeatureView(entity=entity, reads=tuple(reads), function=function)
-
-    return view
-
-
-def feature_digest(view: FeatureView, label: Label | None) -> str:
-    """Return the identity of a feature view: its text, its tables' contracts, the label's rule."""
-    assert isinstance(view.function, FunctionType)  # noqa: S101 - narrows the type
-    text = hashlib.sha256(inspect.getsource(view.function).encode()).hexdigest()
-    contracts = [(table.name, table.columns, table.key, table.event_time) for table in view.tables]
-    labelled: object = label and (label.rule, label.table.name, label.final_after)
-    if label and label.unit is not None:
-        labelled = (labelled, label.unit)
-    return digest_of({"text": text, "contracts": contracts, "label": labelled})
 
 
 class KnownTables:
@@ -189,6 +146,10 @@ class KnownTables:
         finally:
             self._connection.unregister(DESCRIBED)
 
+    def show(self, name: str, described: "pa.Table") -> None:
+        """Let queries read the rows of a view under its name, until it is shown anew."""
+        self._connection.register(name, described)
+
     @property
     def label_type(self) -> str:
         """The SQL type of a label, such as "BOOLEAN"; ``prepare_labels`` comes first."""
@@ -263,6 +224,15 @@ def compute_features(
     """
     known.cut(as_of, without=without)
     asked = known.ask(view.entity, since or as_of, until)
+    return _described(known, view, as_of, asked)
+
+
+def _described(known: KnownTables, view: FeatureView, as_of: datetime, asked: int) -> "pa.Table":
+    """Describe the asked entities, each used view before the view that reads it."""
+    for used in view.uses:
+        known.show(
+            used.name, _described(known, used, as_of, asked).drop_columns([AS_OF, EVENT_TIME])
+        )
     described = describe(view, known)
     key = list(view.entity.key)
     keys = ", ".join(f'"{column}"' for column in key)

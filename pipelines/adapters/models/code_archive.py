@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.shared_modules import shared_files
 from pipelines.errors import CodeChanged, Problem
 
 PACKAGE = Path(__file__).parents[2]
@@ -23,8 +24,13 @@ archive, and are no part of the code's digest: other packages do not make other 
 
 
 def code_files(settings: Settings, use_case: str) -> dict[str, Path]:
-    """Return archive name -> file of the DAG file, its suites and the library, sorted by name."""
-    found = {f"dags/{use_case}.py": settings.dags.absolute() / f"{use_case}.py"}
+    """Return archive name -> file of the DAG file, its suites and the library, sorted by name.
+
+    With the shared files that the DAG file imports, and no others.
+    """
+    dags = settings.dags.absolute()
+    found = {f"dags/{use_case}.py": dags / f"{use_case}.py"}
+    found |= {f"dags/{name}": path for name, path in shared_files(dags, use_case).items()}
     suites = settings.expectations.absolute() / use_case
     found |= {f"expectations/{use_case}/{p.name}": p for p in suites.glob("*.json")}
     found |= {
