@@ -30,7 +30,9 @@ from pipelines.adapters.platform import (
 )
 from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.errors import PlatformError, Problem
+from pipelines.use_case import load_all
 
 READY_SECONDS = 600
 """How long a start may take before it is called off: a minute on a quiet machine with two cores,
@@ -102,6 +104,7 @@ def start(
         began = time.monotonic()
         try:
             with console.status("Preparing the home and Airflow's database"):
+                _write_first_users(settings)
                 platform_processes.start(settings, chosen)
             _wait(settings, chosen, timeout)
         except BaseException:
@@ -259,6 +262,20 @@ def _addresses(settings: Settings, known: Ports) -> dict[str, str]:
         "Airflow": known.airflow_address,
         "MLflow": airflow_home.tracking_uri(settings, known),
     }
+
+
+def _write_first_users(settings: Settings) -> None:
+    """Give a new home users who can act in every role that its use cases name."""
+    if settings.users_file.exists():
+        return
+    sound, _ = load_all(settings.dags.absolute())
+    own = {
+        role: kind
+        for use_case in sound.values()
+        for kind, role in asdict(use_case.roles).items()
+        if role not in users.AIRFLOW_ROLES
+    }
+    write_whole(settings.users_file, users.users_at_first(own))
 
 
 def _wait(settings: Settings, known: Ports, timeout: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.adapters.platform import airflow_home
 from pipelines.adapters.platform.ports import Ports
-from pipelines.adapters.platform.users import User, read_users
+from pipelines.adapters.platform.users import User, airflow_role, read_users, users_at_first
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, SettingsError
 
@@ -39,11 +39,11 @@ def test_secrets_and_passwords_are_made_once_and_readable_only_by_their_owner(
 def test_the_first_users_have_one_role_each_and_the_administrator_none(settings: Settings) -> None:
     users = airflow_home.prepare(settings)
     assert users == (
-        User("engineer", ("data_engineer",)),
-        User("scientist", ("data_scientist",)),
-        User("approver", ("approver",)),
-        User("operator", ("operator",)),
-        User("admin", ()),
+        User("engineer", ("data_engineer",), "op"),
+        User("scientist", ("data_scientist",), "user"),
+        User("approver", ("approver",), "user"),
+        User("operator", ("operator",), "op"),
+        User("admin", (), "admin"),
     )
     assert [user.airflow_role for user in users] == ["op", "user", "user", "op", "admin"]
 
@@ -218,3 +218,29 @@ def test_only_the_scheduler_imports_what_its_tasks_will_need(settings: Settings)
     exec(code, imported)  # noqa: S102 - the file this project wrote a moment ago
     assert "pandas" not in imported
     assert imported["__all__"] == []
+
+
+def test_a_team_may_have_roles_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "users.toml"
+    file.write_text(users_at_first({"head_of_mill": "approver", "miller": "data_engineer"}))
+    found = {user.name: (user.roles, user.airflow_role) for user in read_users(file)}
+    assert found["approver"] == (("approver", "head_of_mill"), "user")
+    assert found["engineer"] == (("data_engineer", "miller"), "op")
+    assert found["operator"] == (("operator",), "op")
+    assert (airflow_role(file, "head_of_mill"), airflow_role(file, "miller")) == ("user", "op")
+    assert airflow_role(file, "nobody") == "admin", "who can do the most, until somebody says"
+
+
+def test_a_role_of_its_own_is_like_one_of_the_four(tmp_path: Path) -> None:
+    file = tmp_path / "users.toml"
+    file.write_text(
+        '[users]\nann = ["head_of_mil"]\n[roles]\nhead_of_mill = "king"\napprover = "operator"\n'
+    )
+    with pytest.raises(SettingsError) as caught:
+        read_users(file)
+    assert [(p.where.removeprefix(f"{file} "), p.found) for p in caught.value.problems] == [
+        ("[roles] head_of_mill", "'king'"),
+        ("[roles] approver", "'approver'"),
+        ("[users] ann", "'head_of_mil'"),
+    ]
+    assert caught.value.problems[-1].fix == "Did you mean 'head_of_mill'?"

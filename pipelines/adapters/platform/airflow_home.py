@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.adapters.platform import broker
 from pipelines.adapters.platform.ports import LOOPBACK, Ports
-from pipelines.adapters.platform.users import PLATFORM, USERS_AT_FIRST, User, read_users
+from pipelines.adapters.platform.users import PLATFORM, User, read_users, users_at_first
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.errors import PlatformError, Problem, SettingsError
@@ -34,6 +34,9 @@ if sys.argv[1:3] == ["celery", "worker"] or (LOCAL and sys.argv[1:2] == ["schedu
     import pandas
     import pyarrow
     import sklearn.ensemble
+elif sys.argv[1:2] == ["dag-processor"]:
+    # Each file is read in a fork of this process, and each would import the library anew.
+    import pipelines.use_case
 '''
 
 SIMPLE_AUTH_MANAGER = (
@@ -76,7 +79,7 @@ def prepare(settings: Settings) -> tuple[User, ...]:
     for folder in ("logs", "bundles"):
         (home / folder).mkdir(exist_ok=True)
     if not settings.users_file.exists():
-        write_whole(settings.users_file, USERS_AT_FIRST)
+        write_whole(settings.users_file, users_at_first({}))
     users = read_users(settings.users_file)
     if not _secrets_file(settings).exists():
         _write_private(_secrets_file(settings), _new_secrets())

@@ -3,7 +3,12 @@
 from collections.abc import Iterable
 
 from pipelines.adapters.platform import airflow_api, authentication
-from pipelines.adapters.platform.users import AIRFLOW_RANKS, AIRFLOW_ROLES, PLATFORM, read_users
+from pipelines.adapters.platform.users import (
+    AIRFLOW_RANKS,
+    PLATFORM,
+    airflow_role,
+    read_users,
+)
 from pipelines.adapters.settings import Settings
 from pipelines.domain.approval import Person
 from pipelines.errors import Problem, SettingsError
@@ -44,7 +49,7 @@ def unable(settings: Settings, role: str, people: Iterable[Person]) -> tuple[str
     ranks = authentication.ranks(settings)
     if authentication.named(settings) != authentication.SIMPLE or not ranks:
         return ()
-    enough = AIRFLOW_RANKS[AIRFLOW_RANKS.index(AIRFLOW_ROLES[role]) :]
+    enough = AIRFLOW_RANKS[AIRFLOW_RANKS.index(airflow_role(settings.users_file, role)) :]
     return tuple(person.name for person in people if ranks.get(person.name) not in enough)
 
 

@@ -1,11 +1,13 @@
-"""Users: who can log in, and which Headframe roles each holds."""
+"""Users: who can log in, and which roles each holds: Headframe's four, and those of a team's own."""
 
 import difflib
+import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import Problem, SettingsError
 
@@ -15,7 +17,7 @@ AIRFLOW_ROLES = {
     "approver": "user",
     "operator": "op",
 }
-"""Each Headframe role, and the Airflow role a user needs to act in it."""
+"""Each of the four roles, and the Airflow role a user needs to act in it."""
 
 AIRFLOW_RANKS = ("viewer", "user", "op", "admin")
 """Airflow's roles, each including the ones before it."""
@@ -26,16 +28,23 @@ ADMINISTRATOR = "admin"
 PLATFORM = "headframe"
 """The platform's own user, who may read in Airflow and nothing else: tasks read answers with it."""
 
-USERS_AT_FIRST = """\
-# Who has which Headframe role. Edit freely. Airflow learns of new users and of their first role at
-# the next `headframe up`; a new user's password appears in airflow/passwords.json then.
-# Roles: data_engineer, data_scientist, approver, operator. The user admin administers Airflow.
-[users]
-engineer = ["data_engineer"]
-scientist = ["data_scientist"]
-approver = ["approver"]
-operator = ["operator"]
-admin = []
+AT_FIRST = {
+    "engineer": "data_engineer",
+    "scientist": "data_scientist",
+    "approver": "approver",
+    "operator": "operator",
+}
+"""The users of a new home, each with its role."""
+
+HEAD = """\
+# Who has which role. Edit freely. Airflow learns of new users and of their first role at the next
+# `headframe up`; a new user's password appears in airflow/passwords.json then.
+# Roles: data_engineer, data_scientist, approver, operator, and those that use cases name for
+# themselves (roles=Roles(approver="...")): [roles] says which of the four each of those is like.
+# The user admin administers Airflow.
+"""
+
+MAIL = """\
 
 # Where mail about a question goes, when HEADFRAME_NOTIFY is a mailto:// address (docs/approval.md):
 # [mail]
@@ -45,19 +54,29 @@ admin = []
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person who can log in, the Headframe roles they hold, and their mail, if they gave one."""
+    """A person who can log in, their roles, the lowest Airflow role that covers them, and their mail."""
 
     name: str
     roles: tuple[str, ...]
+    airflow_role: str
     mail: str = ""
 
-    @property
-    def airflow_role(self) -> str:
-        """The lowest Airflow role that covers all roles of the user."""
-        if self.name == ADMINISTRATOR:
-            return "admin"
-        ranks = [AIRFLOW_RANKS.index(AIRFLOW_ROLES[role]) for role in self.roles]
-        return AIRFLOW_RANKS[max(ranks, default=0)]
+
+def users_at_first(own_roles: Mapping[str, str]) -> str:
+    """Return the text of a new home's file.
+
+    ``own_roles`` gives each role that a use case named for itself the one of the four that it is
+    like; the user of that one gets it.
+    """
+    lines = ["[users]"]
+    for name, kind in AT_FIRST.items():
+        roles = [kind, *sorted(own for own, like in own_roles.items() if like == kind)]
+        lines.append(f"{name} = [{', '.join(map(_quoted, roles))}]")
+    lines.append(f"{ADMINISTRATOR} = []")
+    if own_roles:
+        lines += ["", "[roles]"]
+        lines += [f"{_quoted(own)} = {_quoted(like)}" for own, like in sorted(own_roles.items())]
+    return HEAD + "\n".join(lines) + "\n" + MAIL
 
 
 def read_users(path: Path) -> tuple[User, ...]:
@@ -85,20 +104,46 @@ def read_users(path: Path) -> tuple[User, ...]:
     problems = tuple(_problems(path, content))
     if problems:
         raise SettingsError(*problems)
-    mail = content.get("mail", {})
+    mail, kinds = content.get("mail", {}), _kinds(content)
     return tuple(
-        User(name, tuple(roles), mail.get(name, "")) for name, roles in content["users"].items()
+        User(name, tuple(roles), _airflow_role(name, roles, kinds), mail.get(name, ""))
+        for name, roles in content["users"].items()
     )
 
 
+def airflow_role(path: Path, role: str) -> str:
+    """Return the Airflow role that acting in a role takes; the highest for one nobody is told of."""
+    kinds = _kinds(tomllib.loads(path.read_text(encoding="utf-8")))
+    return AIRFLOW_ROLES.get(kinds.get(role, ""), AIRFLOW_RANKS[-1])
+
+
+def _kinds(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return each role's kind, which is one of the four."""
+    return {role: role for role in AIRFLOW_ROLES} | dict(content.get("roles", {}))
+
+
+def _airflow_role(name: str, roles: Sequence[str], kinds: Mapping[str, str]) -> str:
+    if name == ADMINISTRATOR:
+        return "admin"
+    ranks = [AIRFLOW_RANKS.index(AIRFLOW_ROLES[kinds[role]]) for role in roles]
+    return AIRFLOW_RANKS[max(ranks, default=0)]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
 def _problems(path: Path, content: dict[str, object]) -> Iterator[Problem]:
-    for key in sorted(content.keys() - {"users", "mail"}):
+    for key in sorted(content.keys() - {"users", "roles", "mail"}):
         yield Problem(
             where=f"{path} [{key}]",
-            expected="only the tables [users] and [mail]",
+            expected="only the tables [users], [roles] and [mail]",
             found=f"'{key}'",
             fix="Move its entries under [users], or delete it.",
         )
+    own = content.get("roles", {})
+    yield from _role_problems(path, own)
+    known = (*AIRFLOW_ROLES, *(own if isinstance(own, dict) else ()))
     users = content.get("users")
     if not isinstance(users, dict) or not users:
         yield Problem(
@@ -133,15 +178,37 @@ def _problems(path: Path, content: dict[str, object]) -> Iterator[Problem]:
             )
             continue
         for role in roles:
-            if role not in AIRFLOW_ROLES:
-                nearest = difflib.get_close_matches(role, AIRFLOW_ROLES, n=1)
+            if role not in known:
+                nearest = difflib.get_close_matches(role, known, n=1)
                 yield Problem(
                     where=where,
-                    expected=f"one of {', '.join(AIRFLOW_ROLES)}",
+                    expected=f"one of {', '.join(known)}",
                     found=f"'{role}'",
-                    fix=f"Did you mean '{nearest[0]}'?" if nearest else "Use one of these roles.",
+                    fix=f"Did you mean '{nearest[0]}'?"
+                    if nearest
+                    else f'Use one of these, or say under [roles] what it is like: {role} = "approver".',
                 )
     yield from _mail_problems(path, content.get("mail", {}), users)
+
+
+def _role_problems(path: Path, own: object) -> Iterator[Problem]:
+    """Yield what is wrong with the roles of teams' own."""
+    for name, like in own.items() if isinstance(own, dict) else [("", own)]:
+        where = f"{path} [roles] {name}".rstrip()
+        if name in AIRFLOW_ROLES:
+            yield Problem(
+                where=where,
+                expected="another name than those of the four roles",
+                found=f"'{name}'",
+                fix="Delete it: it is known.",
+            )
+        elif like not in AIRFLOW_ROLES:
+            yield Problem(
+                where=where,
+                expected=f"what it is like: one of {', '.join(AIRFLOW_ROLES)}",
+                found=repr(like),
+                fix='Write it such as head_of_department = "approver".',
+            )
 
 
 def _mail_problems(path: Path, mail: object, users: dict[str, object]) -> Iterator[Problem]:
