@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from pipelines.domain.block_length import BLOCK_DAYS
 from pipelines.domain.contract_problems import (
     NAME,
     choice_problems,
@@ -17,6 +18,7 @@ from pipelines.domain.kind_problems import kind_problems
 from pipelines.domain.output_problems import scoring_problems
 from pipelines.domain.prediction_kinds import BINARY
 from pipelines.domain.training_problems import training_problems
+from pipelines.domain.view_problems import view_problems
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def problems_of(use_case: "UseCase") -> list[Problem]:
         *_kind(use_case, where),
         *_scoring(use_case, where),
         *_probation(use_case, where),
+        *_retraining(use_case, where),
         *_identity(use_case, where),
     ]
 
@@ -162,6 +165,7 @@ def _features(use_case: "UseCase", where: str) -> Iterator[Problem]:
                 f"{table.name!r}{near(table.name, names)}",
                 "Add the table to tables=[...], or stop reading it.",
             )
+    yield from view_problems(view, {t.name: t for t in use_case.tables}, f"{where}, features")
     for name in view.entity.key:
         if name in RESERVED_KEYS:
             yield problem(
@@ -203,13 +207,19 @@ def _label(use_case: "UseCase", where: str) -> Iterator[Problem]:
         )
     if use_case.features is not None:
         entity = use_case.features.entity
+        if label.name in (*entity.key, "event_time"):
+            expected = f"a name other than event_time and the key of {entity.name!r}"
+            fix = "Rename it: features read the label beside those columns."
+            yield problem(where, expected, repr(label.name), fix)
         missing = [name for name in entity.key if name not in label.table.column_names]
-        if missing:
+        if missing and not set(label.table.key) <= set(entity.key):
             yield problem(
                 where,
-                f"table {label.table.name!r} to hold the key of {entity.name!r}",
+                f"table {label.table.name!r} to hold the key of {entity.name!r}, or to have a part of"
+                " it for its own key",
                 f"no {', '.join(missing)}",
-                "A label is joined to its entity by key: deliver those columns.",
+                "A label is joined to its entity by key: deliver those columns, or make the table's"
+                " key a part of the entity's, where one row labels several entities.",
             )
         if label.table.name not in {table.name for table in use_case.features.tables}:
             yield problem(
@@ -267,6 +277,14 @@ def _scoring(use_case: "UseCase", where: str) -> Iterator[Problem]:
             "Each part is a task: as many as make one work for a minute or more. 1 needs no other.",
         )
     yield from timezone_problems(use_case.scoring.timezone, f"{where}, scoring")
+    block = use_case.scoring.times.block
+    if use_case.monitoring.block != block and use_case.monitoring.block in BLOCK_DAYS:
+        yield problem(
+            f"{where}, monitoring, block",
+            f"{block!r}, as the use case scores {use_case.scoring.times.describe()}",
+            repr(use_case.monitoring.block),
+            f"Declare Monitoring(block={block!r}): a block is what is scored at one time.",
+        )
     scoring, view, label = use_case.scoring, use_case.features, use_case.label
     yield from scoring_problems(
         scoring.rules,
@@ -291,6 +309,22 @@ def _probation(use_case: "UseCase", where: str) -> Iterator[Problem]:
             "Set tier='scheduled' or tier='governed', or remove it.",
         )
     yield from rule.problems(f"{where}, probation", (label.kind if label else BINARY).losses)
+
+
+def _retraining(use_case: "UseCase", where: str) -> Iterator[Problem]:
+    declared, governed = use_case.retraining, use_case.tier == "governed"
+    if use_case.tier == "explore" and declared.is_triggered:
+        yield problem(
+            f"{where}, retraining",
+            "nothing that starts a training in tier 'explore', which trains nothing",
+            "something",
+            "Set tier='scheduled' or tier='governed', or remove it.",
+        )
+    yield from declared.problems(
+        f"{where}, retraining",
+        period=PERIODS.get(declared.schedule or ""),
+        answered_within=use_case.approval_expires if governed else None,
+    )
 
 
 def _identity(use_case: "UseCase", where: str) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.domain.contract import KNOWN_AT, Table
-from pipelines.domain.labels import FINAL, Label, create_label_history
+from pipelines.domain.labels import FINAL, Label, create_label_history, joined_by
 from pipelines.domain.sql_text import literal
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def labels_without(
     ``history`` is that of the whole one, and the answer where labels come from other tables. Only
     keys that lose a version are laid out again.
     """
-    key = ", ".join(f'"{column}"' for column in entity.key)
+    key = ", ".join(f'"{column}"' for column in joined_by(label, entity))
     tables = {table.name: table for table in (entity, label.table)}
     if not any(landed.table in tables for landed in absent):
         return history

@@ -61,6 +61,15 @@ class Label:
         return f"{values.mean():.4g} {self.unit} on average"
 
 
+def joined_by(label: Label, entity: "Table") -> tuple[str, ...]:
+    """Return the columns by which a row of the label's table finds the entities that it labels.
+
+    Those of the entity's key that the table has. Where that is not all of them, one row labels
+    several entities, such as every week's look at a matter that ends once.
+    """
+    return tuple(name for name in entity.key if name in label.table.column_names)
+
+
 def create_label_history(
     connection: "duckdb.DuckDBPyConnection",
     label: Label,
@@ -74,10 +83,12 @@ def create_label_history(
     Reads ``<table>__<versions>`` of entity and label. Columns: the key, ``event_time``,
     ``entity_known_at``, ``final_at``, ``value`` (null: not known), ``value_known_at`` (null: no
     row yet) and ``value_until`` (when the next version replaced it; null: still stands).
-    A version replaced at the moment it became known was never seen, and is left out.
+    A version replaced at the moment it became known was never seen, and is left out. A row of the
+    label's table labels every entity that ``joined_by`` finds for it.
     """
     seen = "superseded_at is null or superseded_at > known_at"
     key = ", ".join(f'"{column}"' for column in entity.key)
+    joined = ", ".join(f'"{column}"' for column in joined_by(label, entity))
     connection.execute(f"""
         create or replace table "{name}" as
         with entities as (
@@ -85,13 +96,13 @@ def create_label_history(
                    min(known_at) as entity_known_at
             from "{entity.name}__{versions}" where {seen} group by {key}
         ), values_over_time as (
-            select {key}, {label.expression} as value, known_at as value_known_at,
+            select {joined}, {label.expression} as value, known_at as value_known_at,
                    superseded_at as value_until
             from "{label.table.name}__{versions}" where {seen}
         )
         select entities.*, event_time + to_seconds({label.final_after.total_seconds()}) as final_at,
                value, value_known_at, value_until
-        from entities left join values_over_time using ({key})
+        from entities left join values_over_time using ({joined})
     """)  # noqa: S608 - names and rule come from the declaration, never from data
 
 
