@@ -13,6 +13,7 @@ TRUSTED_TYPES = (
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
+    "numpy.dtype",  # of what an imputer or a binning was fitted on; read from an empty array
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     # Of forests; like the line above it holds node numbers that scikit-learn follows unchecked, so
     # a file is loaded only once its digest was compared.
