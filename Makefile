@@ -12,8 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
 
-demo: .venv/.installed  ## Run the whole loop on real flights; MANUAL=1 leaves the approval to you
-	@$(RUN)/headframe demo $(if $(MANUAL),--manual) $(if $(WEEKS),--weeks $(WEEKS))
+demo: .venv/.installed  ## Run the whole loop on real flights, or USE_CASE=name; MANUAL=1 leaves the approval to you
+	@$(RUN)/headframe demo $(USE_CASE) $(if $(MANUAL),--manual) $(if $(WEEKS),--weeks $(WEEKS))
 
 up: .venv/.installed  ## Start the platform: Airflow and MLflow on loopback
 	@$(RUN)/headframe up

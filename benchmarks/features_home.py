@@ -66,13 +66,8 @@ def declared() -> "TrainedUseCase":
 
 def blocks(parts: "TrainedUseCase") -> list[tuple[datetime, datetime]]:
     """Return the scoring times, each with its end."""
-    from pipelines.domain.windows import scoring_blocks
-
-    found = scoring_blocks(
-        parts.scoring.at,
-        parts.scoring.timezone,
-        since=datetime(2013, 1, 1, tzinfo=UTC),
-        until=datetime(2013, 7, 1, tzinfo=UTC),
+    found = parts.scoring.times.blocks(
+        datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 7, 1, tzinfo=UTC)
     )
     return found[:SCORING_TIMES]
 
@@ -88,7 +83,7 @@ def main() -> None:
     from deltalake import DeltaTable
 
     from pipelines.adapters import lake
-    from pipelines.adapters.examples import flight_delays
+    from examples import flight_delays
     from pipelines.adapters.stores.object_store import local
     from pipelines.stages.ingest import ingest
     from pipelines.use_case import load

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.features_home import DECLARED, settings_in
-from pipelines.domain.windows import block_name, forward_split, windowed
+from pipelines.domain.windows import forward_split, windowed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,9 +54,9 @@ class Year:
         """Return the local day of each row."""
         from pipelines.domain.features import AS_OF
 
-        zone = self.parts.scoring.timezone
+        times = self.parts.scoring.times
         moments = rows[AS_OF].to_pylist()
-        named = {moment: block_name(moment, zone) for moment in set(moments)}
+        named = {moment: times.block_name(moment) for moment in set(moments)}
         return [named[moment] for moment in moments]
 
 
@@ -65,13 +65,12 @@ def year_in(home: Path) -> Year:
     import pyarrow.compute as pc
 
     from pipelines.adapters import lake
-    from pipelines.adapters.examples import flight_delays
+    from examples import flight_delays
     from pipelines.adapters.models import feature_store, known
     from pipelines.adapters.stores.object_store import local
     from pipelines.domain.features import AS_OF, feature_digest, feature_names
     from pipelines.domain.labels import labelled
     from pipelines.domain.training import feature_columns
-    from pipelines.domain.windows import scoring_blocks
     from pipelines.stages.ingest import ingest, refusals
     from pipelines.use_case import TrainedUseCase, load
 
@@ -84,12 +83,7 @@ def year_in(home: Path) -> Year:
     if refused := refusals(ingest(use_case, settings, as_of=ALL_FINAL, run="benchmark")):
         raise refused
     parts = TrainedUseCase.of(use_case)
-    blocks = scoring_blocks(
-        parts.scoring.at,
-        parts.scoring.timezone,
-        since=parts.training.start,
-        until=YEAR_ENDS,
-    )
+    blocks = parts.scoring.times.blocks(parts.training.start, YEAR_ENDS)
     tables = known.load(settings, parts.name, parts.features, parts.label)
     folder = lake.features(settings, parts.name, feature_digest(parts.features, parts.label))
     found = feature_store.rows_at(folder, parts.features, tables, blocks)

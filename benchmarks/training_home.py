@@ -90,8 +90,7 @@ def chosen_in(home: Path) -> "TrainingRows":
         view=parts.features,
         label=parts.label,
         training=parts.training,
-        at_time=parts.scoring.at,
-        timezone=parts.scoring.timezone,
+        times=parts.scoring.times,
         as_of=AS_OF,
     )
 

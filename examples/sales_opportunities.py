@@ -47,6 +47,7 @@ from examples.sales_world import (
 from pipelines.adapters.example_files import (
     Delivered,
     Delivery,
+    Demonstration,
     csv_text,
     require_days,
     utc_text,
@@ -57,6 +58,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAME = "sales_opportunities"
+DEMO = Demonstration(
+    history=(FIRST_DAY, date(2025, 1, 6)), rounds=4, round_days=28, settling_days=175
+)
+"""A model of three years, sixteen weeks in which a rival enters, and the half year until it is known how
+all of that ended."""
 EARLY, REVIEW, EVENING = time(4), time(5), time(22)
 MEETING = time(9)
 """When the team meets on Monday: the time that a row of the review is about."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Numbers: TypeAlias = NDArray[np.float64]
     Whole: TypeAlias = NDArray[np.int64]
 
-FIRST_DAY = date(2023, 1, 2)
+FIRST_DAY = date(2022, 1, 3)
 UNTIL = date(2026, 1, 5)
 """The world holds the weeks, Monday to Sunday, in [FIRST_DAY, UNTIL)."""
 TIMEZONE = ZoneInfo("Europe/London")

@@ -1,7 +1,8 @@
 """Example files: what an example's world delivers, written to landing whole, once, with its sidecar.
 
 An example is a module named after the use case it feeds. It has ``FIRST_DAY`` and ``UNTIL``, the
-local days it can deliver, and ``deliver(landing, *, first_day, until)``, which returns ``Delivered``.
+local days it can deliver, ``deliver(landing, *, first_day, until)``, which returns ``Delivered``, and,
+where `headframe demo` shows its use case, ``DEMO``.
 """
 
 import csv
@@ -51,23 +52,36 @@ class Delivery:
     rows: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """What a demo shows of an example, in local days.
+
+    The first model may learn from the days of ``history``, [first, until). Then come at most
+    ``rounds`` rounds of ``round_days`` each, and ``settling_days`` until their labels are final;
+    monitoring and a second training follow.
+    """
+
+    history: tuple[date, date]
+    rounds: int
+    round_days: int
+    settling_days: int
+
+
 class Example(Protocol):
     """What a module of the folder ``examples`` offers."""
 
     FIRST_DAY: date
     UNTIL: date
+    DEMO: Demonstration
 
     def deliver(self, landing: Path, *, first_day: date, until: date) -> Delivered:
         """Write the files of the local days in [first_day, until) to ``landing/<example>``."""
         ...
 
 
-def example(folder: Path, name: str, *, also: Sequence[str] = ()) -> Example:
-    """Return the example called ``name``.
-
-    Raises SettingsError, which names ``also`` beside them, when ``folder`` has none of that name.
-    """
-    known = sorted([*names(folder), *also])
+def example(folder: Path, name: str) -> Example:
+    """Return the example called ``name``. Raises SettingsError when ``folder`` has none of that name."""
+    known = sorted(names(folder))
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""The demo: `headframe demo`, the whole loop on real flights through the scheduler."""
+"""The demo: `headframe demo`, the whole loop of an example's use case through the scheduler."""
 
 import sys
 import threading
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -14,7 +15,8 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.status import Status
 
-from pipelines.adapters.examples import flight_delays as example
+from pipelines.adapters import example_files
+from pipelines.adapters.example_files import Demonstration, Example
 from pipelines.adapters.platform import airflow_api, process_state, processes
 from pipelines.adapters.platform.airflow_answers import Question, Run
 from pipelines.adapters.settings import Settings
@@ -26,16 +28,10 @@ from pipelines.domain.windows import local_moment
 from pipelines.errors import HeadframeError, PlatformError, Problem
 from pipelines.use_case import TrainedUseCase, UseCase, load
 
-NAME = "flight_delays"
-HISTORY = (date(2013, 1, 1), date(2013, 4, 1))
-"""Days of flights the first model may learn from, the last one exclusive."""
+FIRST = "flight_delays"
+"""The example that is shown where none is named."""
 
-WEEKS = 4
-"""Weeks scored after it: 1 to 28 April."""
-
-SETTLING_DAYS = 4
-"""Days after the last scored one until every label of it is final."""
-
+EXAMPLES = Path("examples")
 POLL_SECONDS = 0.5
 LONGEST_RUN_SECONDS = 900
 
@@ -43,7 +39,11 @@ REREAD_SECONDS = 60
 """Airflow reads every DAG file again within this time."""
 
 Manual = Annotated[bool, typer.Option("--manual", help="Leave the approval to you.")]
-Weeks = Annotated[int, typer.Option(min=1, max=WEEKS, help="Weeks of April to score.")]
+Name = Annotated[str, typer.Argument(help="The use case, one with an example.")]
+Weeks = Annotated[
+    int | None,
+    typer.Option(min=1, help="Rounds to score, of a week or what the example says; else all."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
 
 
@@ -52,10 +52,21 @@ class _Demo:
     """One demo under way: what it drives, and how long each step took."""
 
     settings: Settings
+    example: Example
     use_case: UseCase
     parts: TrainedUseCase
     manual: bool
     steps: list[StepTime] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The use case's name."""
+        return self.use_case.name
+
+    @property
+    def plan(self) -> Demonstration:
+        """What of the example is shown."""
+        return self.example.DEMO
 
     def midnight(self, day: date) -> datetime:
         """Return the start of a local day, in UTC."""
@@ -67,24 +78,32 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo(*, manual: Manual = False, weeks: Weeks = WEEKS, as_json: AsJson = False) -> None:
-    """Run the whole loop on real flights: land, check, train, approve, score, monitor, retrain."""
+def demo(
+    use_case: Name = FIRST,
+    *,
+    manual: Manual = False,
+    weeks: Weeks = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole loop on an example: land, check, train, approve, score, monitor, retrain."""
     settings = Settings()
     console.stderr = as_json  # a script gets the summary alone on standard output
     began = clock.monotonic()
     lock = processes.only_one(settings.root / "run" / "demo.lock", what="another `make demo`")
     with fail_on(HeadframeError), lock, _nothing_left_running(settings):
-        use_case = load(settings.dags.absolute() / f"{NAME}.py")
-        running = _Demo(settings, use_case, TrainedUseCase.of(use_case), manual)
+        example = example_files.example(EXAMPLES.absolute(), use_case)
+        declared = load(settings.dags.absolute() / f"{use_case}.py")
+        running = _Demo(settings, example, declared, TrainedUseCase.of(declared), manual)
+        rounds = min(weeks or example.DEMO.rounds, example.DEMO.rounds)
         with _step(running, "start the platform", "start"):
             platform.start(settings)
         _wait_for_dags(running)
         _first_model(running)
-        for week in range(weeks):
-            _score_week(running, week)
-        _retrain(running, weeks)
+        for number in range(rounds):
+            _score_round(running, number)
+        _retrain(running, rounds)
         seconds = clock.monotonic() - began
-        summary = demo_summary.gather(settings, use_case, running.steps, seconds)
+        summary = demo_summary.gather(settings, declared, running.steps, seconds)
         demo_summary.save(settings, summary)
         if as_json:
             sys.stdout.write(summary.to_json() + "\n")
@@ -93,46 +112,59 @@ def demo(*, manual: Manual = False, weeks: Weeks = WEEKS, as_json: AsJson = Fals
 
 
 def _first_model(demo: _Demo) -> None:
-    as_of = demo.midnight(HISTORY[1])
-    _deliver(demo, *HISTORY, "January to March")
-    _run(demo, "engineer", "ingest", as_of, "ingest January to March")
-    if demo_summary.judged_at(demo.settings, NAME, as_of):
+    first, until = demo.plan.history
+    as_of, label = demo.midnight(until), _days(first, until)
+    _deliver(demo, first, until, label)
+    _run(demo, "engineer", "ingest", as_of, f"ingest {label}")
+    if demo_summary.judged_at(demo.settings, demo.name, as_of):
         console.print("  [dim]the first model was trained and judged before[/dim]")
         return
     _train(demo, as_of, "first model")
 
 
-def _score_week(demo: _Demo, week: int) -> None:
-    first = HISTORY[1] + timedelta(days=7 * week)
-    last = first + timedelta(days=7)
-    label = f"{first:%d %b} to {last - timedelta(days=1):%d %b}"
+def _score_round(demo: _Demo, number: int) -> None:
+    first = demo.plan.history[1] + timedelta(days=demo.plan.round_days * number)
+    last = first + timedelta(days=demo.plan.round_days)
+    label = _days(first, last)
     _deliver(demo, first, last, label)
     _run(demo, "engineer", "ingest", demo.midnight(last), f"ingest {label}")
     since, until = demo.midnight(first), demo.midnight(last)
-    if demo_summary.windows_scored(demo.settings, demo.use_case, since, until) == 7:
+    times = demo.parts.scoring.times
+    wanted = len(times.between(since, until))
+    if demo_summary.windows_scored(demo.settings, demo.use_case, since, until) == wanted:
         console.print(f"  [dim]{label} was scored before[/dim]")
         return
     conf = {"as_of": since.isoformat(), "until": until.isoformat()}
-    _trigger(demo, "operator", "score", conf, f"score {label}, seven times 05:00")
+    _trigger(demo, "operator", "score", conf, f"score {label}, {times.describe()}")
 
 
-def _retrain(demo: _Demo, weeks: int) -> None:
-    first = HISTORY[1] + timedelta(days=7 * weeks)
-    last = first + timedelta(days=SETTLING_DAYS)
+def _retrain(demo: _Demo, rounds: int) -> None:
+    first = demo.plan.history[1] + timedelta(days=demo.plan.round_days * rounds)
+    last = first + timedelta(days=demo.plan.settling_days)
     as_of = demo.midnight(last)
     _deliver(demo, first, last, "the days until the last labels are final")
     _run(demo, "engineer", "ingest", as_of, "ingest them")
     _run(demo, "operator", "monitor", as_of, "monitor on final labels")
-    if demo_summary.judged_at(demo.settings, NAME, as_of):
+    if demo_summary.judged_at(demo.settings, demo.name, as_of):
         console.print("  [dim]the challenger was trained and judged before[/dim]")
         return
-    _train(demo, as_of, "a month later")
+    _train(demo, as_of, "on all that is known now")
+
+
+def _days(first: date, until: date) -> str:
+    """Return the days [first, until) as people write them."""
+    last = until - timedelta(days=1)
+    return (
+        f"{first:%d %b} to {last:%d %b %Y}"
+        if first.year == last.year
+        else f"{first:%d %b %Y} to {last:%d %b %Y}"
+    )
 
 
 def _deliver(demo: _Demo, first: date, until: date, label: str) -> None:
     with _step(demo, f"deliver {label}", "deliver") as step:
         landing = object_store.local(demo.settings.landing)
-        delivered = example.deliver(landing, first_day=first, until=until)
+        delivered = demo.example.deliver(landing, first_day=first, until=until)
         step.note = f"{delivered.files_written:,} new files"
 
 
@@ -142,7 +174,7 @@ def _run(demo: _Demo, user: str, stage: str, as_of: datetime, label: str) -> Non
 
 def _trigger(demo: _Demo, user: str, stage: str, conf: Mapping[str, Any], label: str) -> None:
     with _step(demo, label, "run") as step, airflow_api.connect(demo.settings, user=user) as api:
-        run = api.trigger(f"{NAME}__{stage}", conf)
+        run = api.trigger(f"{demo.name}__{stage}", conf)
         _wait(api, run, step)
         _finish(step, api, run)
 
@@ -153,12 +185,12 @@ def _train(demo: _Demo, as_of: datetime, reason: str) -> None:
         _step(demo, f"train and judge a challenger ({reason})", "run") as step,
         airflow_api.connect(demo.settings, user="scientist") as api,
     ):
-        waiting = api.questions(f"{NAME}__train")
+        waiting = api.questions(f"{demo.name}__train")
         if waiting:  # of a demo that was cut off before it was answered
             run = api.run(waiting[0].dag_id, waiting[0].run_id)
         else:
             conf = {"as_of": as_of.isoformat(), "reason": reason}
-            run = api.trigger(f"{NAME}__train", conf)
+            run = api.trigger(f"{demo.name}__train", conf)
         question = _wait_for_question(api, run, step)
         if question is None:
             step.note = "the gates refused it, the champion stays"
@@ -179,7 +211,7 @@ def _answer(demo: _Demo, question: Question) -> None:
         if not demo.manual:
             with _step(demo, "approve, as the user approver", "person"):
                 api.answer(
-                    question, "Approve", form={"why": "Beats the baseline on held-out days."}
+                    question, "Approve", form={"why": "Beats the baseline on what was held out."}
                 )
             return
         run = quote(question.run_id, safe="")
@@ -197,7 +229,7 @@ def _answer(demo: _Demo, question: Question) -> None:
 
 
 def _wait_for_dags(demo: _Demo) -> None:
-    wanted = {f"{NAME}__{stage}" for stage in ("ingest", "train", "score", "monitor")}
+    wanted = {f"{demo.name}__{stage}" for stage in ("ingest", "train", "score", "monitor")}
     with (
         _step(demo, "read the DAGs", "start") as step,
         airflow_api.connect(demo.settings, user="operator") as api,
@@ -207,11 +239,11 @@ def _wait_for_dags(demo: _Demo) -> None:
             waited = clock.monotonic() - began
             # An error of before a file was mended stands until Airflow reads the file again.
             for failure in api.import_failures():
-                if NAME in failure.file and waited > REREAD_SECONDS:
+                if demo.name in failure.file and waited > REREAD_SECONDS:
                     last = "\n".join(failure.message.strip().splitlines()[-12:])
                     raise _not_working(failure.file, "DAGs that Airflow can read", last)
             if waited > LONGEST_RUN_SECONDS:
-                raise _not_working(NAME, "its four DAGs in Airflow", "not all of them")
+                raise _not_working(demo.name, "its four DAGs in Airflow", "not all of them")
             clock.sleep(POLL_SECONDS)
         for dag_id in sorted(wanted):
             api.unpause(dag_id)

@@ -30,9 +30,16 @@ from pipelines.domain.evidence import Evidence
 from pipelines.domain.metrics import Interval
 from pipelines.domain.verdict import promotable
 from pipelines.domain.watched import Watched
-from pipelines.domain.windows import scoring_blocks
 from pipelines.stages.score import SLOT
 from pipelines.use_case import TrainedUseCase, UseCase
+
+SHOWN = {
+    "missed_value": "missed value",
+    "log_loss": "log loss (nats)",
+    "auc": "AUC",
+    "absolute_error": "absolute error",
+}
+"""Metrics that the demo shows of a model, where it has them; its evidence has all."""
 
 LISTED = 3
 """Rows of each group that the demo shows of a top list; `headframe outputs` shows all."""
@@ -60,6 +67,8 @@ class StepTime:
 class Summary:
     """Everything the demo shows at its end; ``to_json`` is what scripts and tests read."""
 
+    use_case: str
+    label: str
     tables: dict[str, dict[str, int]]
     quarantine: dict[str, int]
     models: list[dict[str, Any]]
@@ -92,9 +101,8 @@ def judged_at(settings: Settings, use_case: str, as_of: datetime) -> bool:
 
 def windows_scored(settings: Settings, use_case: UseCase, since: datetime, until: datetime) -> int:
     """Return how many scoring times in [since, until) have current predictions."""
-    scoring = TrainedUseCase.of(use_case).scoring
-    blocks = scoring_blocks(scoring.at, scoring.timezone, since=since, until=until)
-    names = [prediction_store.window_name(SLOT, start) for start, _ in blocks]
+    times = TrainedUseCase.of(use_case).scoring.times.between(since, until)
+    names = [prediction_store.window_name(SLOT, start) for start in times]
     return sum(
         prediction_store.current_run_key(settings, use_case.name, name) is not None
         for name in names
@@ -114,6 +122,8 @@ def gather(
     standing = champion.told_of(settings, use_case.name).champion
     predictions = lake.predictions(settings, use_case.name)
     return Summary(
+        use_case=use_case.name,
+        label=TrainedUseCase.of(use_case).label.name,
         tables={table.name: _law(settings, use_case, table.name) for table in use_case.tables},
         quarantine=_quarantine(settings, use_case),
         models=_models(settings, use_case),
@@ -135,7 +145,7 @@ def save(settings: Settings, summary: Summary) -> None:
 
 def show(settings: Settings, summary: Summary) -> None:
     """Print the summary for a person."""
-    console.rule("[bold]Flight delays: what happened")
+    console.rule(f"[bold]What happened: {summary.use_case}")
     console.print(summary.verdict, highlight=False, markup=False)
     _show_rows(summary)
     for model in summary.models:
@@ -162,6 +172,7 @@ def _verdict(settings: Settings, use_case: UseCase, promoted: Sequence[str]) -> 
                 model_version=version,
                 newest_block=max(blocks),
                 alarms_per_quarter=budget,
+                block=use_case.monitoring.block,
             ).verdict
     return "Not watched: no champion has scored a block that was monitored."
 
@@ -277,10 +288,11 @@ def _show_rows(summary: Summary) -> None:
 
 
 def _show_model(model: dict[str, Any], *, champion: str) -> None:
-    grid = Grid("95 % over days", "log loss (nats)", "AUC", box=None)
+    found = [name for name in SHOWN if any(name in had for had in model["metrics"].values())]
+    grid = Grid("95 % over blocks", *(SHOWN[name] for name in found), box=None)
     for role, metrics in model["metrics"].items():
         cells = []
-        for name in ("log_loss", "auc"):
+        for name in found:
             if name in metrics:
                 estimate, low, high = metrics[name]
                 cells.append(f"{estimate:.4f}  [{low:.4f}, {high:.4f}]")
@@ -294,7 +306,7 @@ def _show_model(model: dict[str, Any], *, champion: str) -> None:
         Panel(
             grid,
             title=f"Candidate {model['version']}: {outcome}{now}",
-            subtitle=f"{model['rows']:,} held-out flights, {first} to {last}",
+            subtitle=f"{model['rows']:,} held-out rows, {first} to {last}",
             title_align="left",
             subtitle_align="left",
             expand=False,
@@ -308,15 +320,15 @@ def _show_model(model: dict[str, Any], *, champion: str) -> None:
 
 def _show_weeks(summary: Summary) -> None:
     grid = Grid(
-        "week of", "scored", "final", "never", "pending", "late", "log loss", "AUC of a day",
+        "week of", "scored", "final", "never", "pending", summary.label, "log loss", "AUC of a block",
         title=f"{summary.predictions:,} predictions, by week and state of their label",
         title_justify="left",
     )  # fmt: skip
     for week in summary.weeks:
-        late = f"{week['positives'] / week['final']:.1%}" if week["final"] else "-"
+        share = f"{week['positives'] / week['final']:.1%}" if week["final"] else "-"
         figures = [f"{week[name]:.4f}" if week[name] else "too few" for name in ("loss", "auc")]
         counts = ("predictions", "final", "unlabelled", "pending")
-        grid.add_row(f"{week['week_of'][5:]}", *(f"{week[n]:,}" for n in counts), late, *figures)
+        grid.add_row(f"{week['week_of'][5:]}", *(f"{week[n]:,}" for n in counts), share, *figures)
     console.print(grid)
 
 

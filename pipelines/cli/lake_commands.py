@@ -1,4 +1,4 @@
-"""Lake commands: `headframe list`, `check`, `sql` and `example`."""
+"""Lake commands: `headframe check`, `sql` and `example`."""
 
 import difflib
 import json
@@ -22,6 +22,7 @@ from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.domain.consent import consent_problem
 from pipelines.domain.declaration_changes import Change, gravest
 from pipelines.domain.digest import canonical
+from pipelines.domain.look_ahead import look_ahead
 from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
 from pipelines.use_case import UseCase, load, load_all
 
@@ -38,29 +39,9 @@ Until = Annotated[str, typer.Option(help="Day after the last, ISO date.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("list")(list_use_cases)
     app.command()(check)
     app.command()(sql)
     app.command()(example)
-
-
-def list_use_cases(*, as_json: AsJson = False) -> None:
-    """List the use cases under dags/."""
-    sound, broken = load_all(Settings().dags.absolute())
-    if as_json:
-        sys.stdout.write(json.dumps([_listed(use_case) for use_case in sound.values()]) + "\n")
-    else:
-        grid = Grid("use case", "owner", "tier", "tables", "purpose", box=None, pad_edge=False)
-        for use_case in sound.values():
-            row = _listed(use_case)
-            tables = ", ".join(table.name for table in use_case.tables)
-            cells = (row["name"], row["owner"], row["tier"], tables, use_case.purpose)
-            grid.add_row(*(Text(cell) for cell in cells))
-        console.print(grid)
-    for error in broken:
-        errors.print(str(error), markup=False, highlight=False)
-    if broken:
-        raise typer.Exit(1)
 
 
 def check(
@@ -75,11 +56,11 @@ def check(
     settings = Settings()
     sound, broken = _load(settings.dags.absolute(), use_case)
     problems = [problem for error in broken for problem in error.problems]
+    warnings: list[str] = []
     for declared in sound.values():
-        problems += _query_problems(declared)
+        problems += _query_problems(declared, warnings)
         problems += _suite_problems(declared, settings.expectations.absolute() / declared.name)
     audited: list[lake_audit.TableAudit] = []
-    warnings: list[str] = []
     if verify_lake:
         with fail_on(HeadframeError):
             for declared in sound.values():
@@ -146,13 +127,8 @@ def example(name: str, from_: From, until: Until) -> None:
     settings = Settings()
     with fail_on(HeadframeError):
         from pipelines.adapters import example_files
-        from pipelines.adapters.examples import flight_delays
 
-        found = (
-            flight_delays
-            if name == flight_delays.NAME
-            else example_files.example(Path("examples").absolute(), name, also=[flight_delays.NAME])
-        )
+        found = example_files.example(Path("examples").absolute(), name)
         delivered = found.deliver(
             object_store.local(settings.landing), first_day=_day(from_), until=_day(until)
         )
@@ -174,17 +150,24 @@ def _load(folder: Path, name: str) -> tuple[dict[str, UseCase], list[HeadframeEr
         return {}, [error]
 
 
-def _query_problems(use_case: UseCase) -> list[Problem]:
+def _query_problems(use_case: UseCase, warnings: list[str]) -> list[Problem]:
     """Return what is wrong with feature function, label's rule, business rules and outputs, if any."""
     if use_case.features is None or use_case.label is None:
         return []
     scoring = use_case.scoring
-    return known.rehearse(
+    found = known.rehearse(
         use_case.features,
         use_case.label,
         rules=scoring.rules if scoring else (),
         outputs=scoring.outputs if scoring else (),
     )
+    if found:
+        return found
+    ahead = look_ahead(use_case.features, use_case.label)
+    if not ahead.draws:
+        told = "its query runs on no made-up rows, so nothing tells here whether it looks ahead"
+        warnings.append(f"{use_case.name}: {told}")
+    return [ahead.problem] if ahead.problem else []
 
 
 def _suite_problems(use_case: UseCase, folder: Path) -> list[Problem]:
@@ -222,10 +205,6 @@ def _day(text: str) -> date:
                 fix="Correct the option.",
             )
         ) from error
-
-
-def _listed(use_case: UseCase) -> dict[str, str]:
-    return {"name": use_case.name, "owner": use_case.owner, "tier": use_case.tier}
 
 
 def _audited(table: lake_audit.TableAudit) -> dict[str, object]:

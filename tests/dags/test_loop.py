@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters.examples import flight_delays as example
+from examples import flight_delays as example
 from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from pipelines.adapters.models import decisions
 from pipelines.adapters.settings import Settings
 from pipelines.cli import app, terminal
-from tests import machines
+from pipelines.use_case import UseCase
+from tests import machines, shops
 from tests.airflow_fake import airflow_of
 from tests.goldens import assert_golden
 
@@ -68,10 +69,43 @@ def empty(tmp_path: Path) -> Settings:
 
 def test_list_shows_the_use_cases_as_text_and_as_json(headframe: Headframe) -> None:
     shown = headframe("list").stdout
-    assert shown.splitlines()[1].split() == ["machines", "plant", "scheduled", "plan,", "outcome"]
-    assert json.loads(headframe("list", "--json").stdout) == [
-        {"name": "machines", "owner": "plant", "tier": "scheduled"}
+    assert shown.splitlines()[1].split() == [
+        *("machines", "plant", "scheduled", "daily", "at", "05:00", "Europe/Berlin", "none"),
+        *("plan,", "outcome"),
     ]
+    assert json.loads(headframe("list", "--json").stdout) == [
+        {
+            "name": "machines",
+            "owner": "plant",
+            "tier": "scheduled",
+            "schedule": "daily at 05:00 Europe/Berlin",
+            "champion": None,
+            "tables": ["plan", "outcome"],
+            "purpose": "",
+        }
+    ]
+
+
+def test_list_tells_the_champion_that_the_ledger_has(promoted: tuple[UseCase, Settings]) -> None:
+    headframe = headframe_in(promoted[1])
+    assert json.loads(headframe("list", "--json").stdout)[0]["champion"] == "1"
+    assert headframe("list").stdout.splitlines()[1].split()[7] == "1"
+
+
+def test_list_of_features_is_as_the_golden_text_says(empty: Settings) -> None:
+    shops.declare(empty.dags)
+    headframe = headframe_in(empty)
+    shown = "\n".join(line.rstrip() for line in headframe("list", "--features").stdout.splitlines())
+    assert_golden("command_line/list_features", shown)
+    views = json.loads(headframe("list", "--features", "--json").stdout)
+    told = {view["name"]: (view["columns"], view["used_by"]) for view in views}
+    assert told["interest"] == ({"visits": "int64", "seconds": "int64"}, ["books", "shoes"])
+
+
+def test_list_of_features_shows_a_view_whose_query_is_wrong(empty: Settings) -> None:
+    shops.declare(empty.dags, shops.SHARED.replace("v.seconds", "v.secnds"))
+    shown = headframe_in(empty)("list", "--features").stdout
+    assert "interest: its features are not known until its query is mended" in shown
 
 
 def test_list_shows_the_sound_ones_beside_a_broken_one(

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.examples import flight_delays
+from examples import flight_delays
 from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder, local
@@ -26,7 +26,6 @@ from pipelines.domain.features import (
     features,
     rows_digest,
 )
-from pipelines.domain.windows import scoring_blocks
 from pipelines.errors import DeclarationError, NotEnoughData
 from pipelines.stages.ingest import ingest
 from pipelines.use_case import TrainedUseCase, load
@@ -54,11 +53,8 @@ class Example:
 
     def blocks(self, *days: int) -> list[tuple[datetime, datetime]]:
         """Return the blocks of these days of January, from 05:00 in New York."""
-        found = scoring_blocks(
-            self.parts.scoring.at,
-            self.parts.scoring.timezone,
-            since=datetime(2013, 1, 1, tzinfo=UTC),
-            until=datetime(2013, 1, 9, tzinfo=UTC),
+        found = self.parts.scoring.times.blocks(
+            datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 9, tzinfo=UTC)
         )
         return [found[day - 1] for day in days]
 

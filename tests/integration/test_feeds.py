@@ -17,7 +17,7 @@ from deltalake import write_deltalake
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.examples import flight_delays as example
+from examples import flight_delays as example
 from pipelines.adapters.landing.delivery_counts import arrived, counts
 from pipelines.adapters.landing.extracts import last_asked
 from pipelines.adapters.platform import incident_ledger, notifications

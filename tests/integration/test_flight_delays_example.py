@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from pipelines.adapters.example_files import Delivered
-from pipelines.adapters.examples import flight_delays
-from pipelines.adapters.examples.flight_delays import deliver
+from examples import flight_delays
+from examples.flight_delays import deliver
 from pipelines.errors import FileRefused, PlatformError, SettingsError
 
 MARCH_9 = date(2013, 3, 9)
@@ -26,7 +26,7 @@ DELIVER_THE_YEAR = """
 import sys
 from datetime import date
 from pathlib import Path
-from pipelines.adapters.examples.flight_delays import deliver
+from examples.flight_delays import deliver
 deliver(Path(sys.argv[1]), first_day=date(2013, 1, 1), until=date(2014, 1, 1))
 """
 DELIVER_A_WEEK = DELIVER_THE_YEAR.replace("2014, 1, 1", "2013, 1, 8")

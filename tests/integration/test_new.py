@@ -151,7 +151,10 @@ def test_nothing_is_written_over_and_nothing_is_left_of_what_failed(
     project: Path, headframe: Headframe
 ) -> None:
     before = written(project)
-    told = [headframe(*asked(label="missed: mised"), status=1).output]
+    told = [
+        headframe(*asked(label=label), status=1).output
+        for label in ("missed: mised", "appointment_id: missed", "late: minutes_late")
+    ]
     assert written(project) == before
     (project / "tests").write_text("no folder")
     before = written(project)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.examples import flight_delays as example
+from examples import flight_delays as example
 from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local

@@ -101,7 +101,7 @@ def test_a_search_makes_the_declared_trials_and_its_best_becomes_the_model(
     assert best.parameters["strength"] == model.steps[-1][1].C
     assert len(told) == 6
     assert made.describe().splitlines()[1].startswith("6 of 6 trials finished; ")
-    assert f"best log_loss {best.loss:.4f} on the validation days" in made.describe()
+    assert f"best log_loss {best.loss:.4f} on the validation blocks" in made.describe()
 
 
 def test_a_trial_is_judged_on_validation_days_alone_as_computed_by_hand(

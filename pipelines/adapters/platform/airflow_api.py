@@ -24,7 +24,7 @@ from pipelines.adapters.platform.airflow_answers import (
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, Problem, ServiceUnavailable
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 90.0
 """The first requests after a start take seconds on a loaded machine."""
 
 PAGE = 100

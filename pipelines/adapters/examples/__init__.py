@@ -1,1 +1,0 @@
-"""One module per example: public data, delivered as its world would deliver it."""
