@@ -11,6 +11,7 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from pipelines.adapters.shared_modules import modules_of, shared_files
 from pipelines.declaration_problems import problems_of
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import Column, DeltaFolder, Files, Query, Table
@@ -280,9 +281,10 @@ def _declared(path: Path) -> list[UseCase]:
         return []
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with loading():
+    with loading(), modules_of(path.parent):
         # Not through the import system: its cache takes an edit within one second for none.
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 - the user's own file
+    shared_files(path.parent, path.stem)  # refuses imports that say too little
     found = {id(value): value for value in vars(module).values() if isinstance(value, UseCase)}
     return list(found.values())
 

@@ -12,6 +12,7 @@ from pipelines.cli import (
     incident_commands,
     lake_commands,
     ledger_commands,
+    list_commands,
     model_commands,
     output_commands,
     platform,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 platform.register(app)
 demo.register(app)
+list_commands.register(app)
 lake_commands.register(app)
 output_commands.register(app)
 stage_runs.register(app)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,20 @@ def test_only_the_scheduler_imports_what_its_tasks_will_need(settings: Settings)
     exec(code, imported)  # noqa: S102 - the file this project wrote a moment ago
     assert "pandas" not in imported
     assert imported["__all__"] == []
+
+
+def test_the_dag_processor_has_what_every_file_needs_and_no_thread(settings: Settings) -> None:
+    airflow_home.prepare(settings)
+    file = airflow_home.airflow_folder(settings) / "config" / "airflow_local_settings.py"
+    asked = f"""if True:
+        import sys, threading
+        sys.argv = ["airflow", "dag-processor"]
+        exec(open({str(file)!r}).read())
+        heavy = {{"airflow", "pandas", "mlflow", "duckdb", "pyarrow", "sklearn"}} & set(sys.modules)
+        print("pipelines.use_case" in sys.modules, sorted(heavy), threading.active_count())
+    """
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "[]", "1"]
 
 
 def test_a_team_may_have_roles_of_its_own(tmp_path: Path) -> None:

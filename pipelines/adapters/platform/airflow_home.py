@@ -35,7 +35,10 @@ if sys.argv[1:3] == ["celery", "worker"] or (LOCAL and sys.argv[1:2] == ["schedu
     import pyarrow
     import sklearn.ensemble
 elif sys.argv[1:2] == ["dag-processor"]:
-    # Each file is read in a fork of this process, and each would import the library anew.
+    # Each file is read in a fork of this process, which would import what all of them need anew.
+    import pipelines.adapters.databases.connections
+    import pipelines.adapters.models.approvals
+    import pipelines.adapters.platform.incident_ledger
     import pipelines.use_case
 '''
 
