@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.delta import delta_tables, partitions
+from pipelines.adapters.delta import datasets, delta_tables, partitions
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.adapters.stores.store_outages import REQUEST, outage
 from pipelines.domain.sql_text import read_parquet
@@ -52,7 +52,7 @@ def _create_view(connection: "duckdb.DuckDBPyConnection", name: str, path: Folde
         # DuckDB reads a store only with an extension that it downloads, and of a partitioned table
         # the files do not hold every column, so delta-rs reads for it.
         source = f"files of {name}"
-        connection.register(source, delta_tables.dataset(path))
+        connection.register(source, datasets.dataset(path))
         connection.execute(f'create view {prefix}"{schema}"."{view}" as from "{source}"')
     elif files := delta_tables.files(path):
         source = read_parquet(files)

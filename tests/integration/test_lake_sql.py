@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.adapters import lake, lake_sql
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, partitions, unseen_files
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import LakeError
 from tests import shop
@@ -68,3 +68,31 @@ def test_a_wrong_question_is_told_in_the_words_of_duckdb(tables: dict[str, Path]
     assert_golden("lake/wrong_query", str(caught.value))
     with pytest.raises(LakeError, match="a lake \\(it is empty\\)"):
         lake_sql.query({}, "select 1 from silver.shop.prices")
+
+
+def test_a_filter_finds_rows_of_a_partition_whose_bounds_nobody_told(tmp_path: Path) -> None:
+    home = shop.settings_in(tmp_path / "home")
+    layout = partitions.Layout(
+        schema=pa.schema([("part", pa.string()), ("slot", pa.string()), ("price", pa.float64())]),
+        partition_by=("part",),
+    )
+    folder, files = lake.predictions(home, "shop"), []
+    for part, prices in (("a b/c", [1.0, None]), ("d", [3.0])):
+        with unseen_files.unseen(folder, bounds={}) as file:
+            file.write(pa.table({"slot": ["champion"] * len(prices), "price": prices}))
+            files += [(one, {"part": part}) for one in file.finish()]
+    made = partitions.Swap(files=files, replace=None, transactions={"made": 1}, metadata={})
+    partitions.swap(folder, layout, lambda _: made)
+    tables = lake.table_paths(home)
+    for where, count in {
+        "true": 3,
+        "slot = 'champion'": 3,
+        "slot <> 'champion'": 0,
+        "price >= 2": 1,
+        "price is null": 1,
+        "part = 'a b/c'": 2,
+        "part = 'd' and slot = 'champion'": 1,
+        "part = 'e'": 0,
+    }.items():
+        found = lake_sql.query(tables, f"select count(*) as n from predictions.shop where {where}")
+        assert found.to_pydict() == {"n": [count]}, where

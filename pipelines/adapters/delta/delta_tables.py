@@ -32,7 +32,6 @@ from pipelines.errors import CommitLost, ServiceUnavailable
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
-    from pyarrow.dataset import Dataset
 
 
 Commit: TypeAlias = delta_commits.Commit
@@ -107,13 +106,6 @@ def schema(table: Folder) -> "pa.Schema":
 def files(table: Folder) -> list[str]:
     """Return the paths (in a store: the URLs) of the Parquet files of the newest version."""
     return live_files.paths(table)
-
-
-def dataset(table: Folder) -> "Dataset":
-    """Return the newest version as an Arrow dataset, which reads what a query asks for, and again."""
-    handle = opened(table)
-    with delta_handles.answers(table):
-        return handle.to_pyarrow_dataset()
 
 
 def transaction(table: Folder, application: str) -> int | None:

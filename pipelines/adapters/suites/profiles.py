@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import datasets, delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.domain.contract import KNOWN_AT, Column, Table
@@ -63,7 +63,7 @@ def of_silver(
     version = delta_tables.version(folder)
     with _connected() as connection:
         if isinstance(folder, StoreUrl):
-            connection.register("stored", delta_tables.dataset(folder))
+            connection.register("stored", datasets.dataset(folder))
             source = "stored"
         else:
             source = _parquet(delta_tables.files(folder))
