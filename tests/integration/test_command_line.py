@@ -108,6 +108,21 @@ def test_list_of_features_shows_a_view_whose_query_is_wrong(empty: Settings) -> 
     assert "interest: its features are not known until its query is mended" in shown
 
 
+def test_check_finds_a_shared_view_that_looks_ahead_before_there_is_any_data(
+    empty: Settings,
+) -> None:
+    shops.declare(empty.dags, shops.SHARED.replace("join visits v", "join visits__versions v"))
+    told = headframe_in(empty)("check", status=1).stderr
+    for name in shops.NAMES:
+        assert f"feature function {name}_features, or interest that it uses: expected" in told
+
+
+def test_check_says_where_nothing_could_be_tested(empty: Settings) -> None:
+    shops.declare(empty.dags, shops.SHARED.replace("count({name})", "max(a.item::bigint)"))
+    told = headframe_in(empty)("check").stderr
+    assert "warning: books: its query runs on no made-up rows" in told
+
+
 def test_list_shows_the_sound_ones_beside_a_broken_one(
     headframe: Headframe, machines_settings: Settings
 ) -> None:

@@ -7,7 +7,10 @@ from benchmarks.parse import shape_of
 from benchmarks.parse_files import write_bare, write_ours
 from pipelines.use_case import load_all
 
-SHAPE = {"ingest": {"ingest": ["docs"], "docs": []}, "monitor": {"monitor": []}}
+SHAPE: dict[str, dict[str, list[str]]] = {
+    "ingest": {"ingest": ["docs"], "docs": []},
+    "monitor": {"monitor": []},
+}
 
 
 def test_every_declaration_is_sound_and_another_one(tmp_path: Path) -> None:
@@ -35,7 +38,7 @@ def test_a_bare_file_has_the_dags_tasks_and_edges_of_a_shape(tmp_path: Path) -> 
 
 
 def test_the_shape_of_a_use_case_is_its_tasks_by_purpose() -> None:
-    dags = {
+    dags: dict[str, dict[str, list[str]]] = {
         "returns_000__ingest": {"ingest": ["docs"], "docs": []},
         "returns_000__monitor": {"monitor": []},
     }
