@@ -59,7 +59,7 @@ def draft(
     _refuse(*_naming(wishes, samples))
     tables = [_described(wishes, entities, outcomes)]
     if outcomes is None:
-        tables += [_looked_up(wishes, other) for other in others]
+        tables += [_looked_up(wishes, other, None) for other in others]
         return Draft(
             name=wishes.name,
             owner=wishes.owner,
@@ -72,7 +72,7 @@ def draft(
     assert event_time is not None  # noqa: S101 - _described refused a table of entities without one
     ages = ages_of_outcomes(entities, outcomes, tables[0].key, event_time)
     tables.append(_happened(wishes, outcomes, tables[0].key, ages))
-    tables += [_looked_up(wishes, other) for other in others]
+    tables += [_looked_up(wishes, other, entities) for other in others]
     start, days = days_of(entities.rows, event_time)
     return Draft(
         name=wishes.name,
@@ -174,17 +174,32 @@ def _happened(
     )
 
 
-def _looked_up(wishes: Wishes, sample: SampleTable) -> DraftTable:
+def _looked_up(wishes: Wishes, sample: SampleTable, entities: SampleTable | None) -> DraftTable:
+    """Return one more table; the features look it up where ``entities`` have its key."""
     key = guess_key(sample)
     if not key:
         _refuse(_no_key(sample, None))
+    notes = {"key": "guess: unique in the sample"}
+    purpose = ""
+    if entities is not None:
+        purpose = "looked up by its key"
+        if not _is_looked_up(sample, key, entities):
+            purpose = "not read by the features yet"
+            notes["key"] += (
+                f"; {entities.name} do not have it, so the features do not read the table"
+            )
     return DraftTable(
         sample=sample,
         key=key,
         known_at=_known_at(wishes, sample),
-        purpose="",
-        notes=(("key", "guess: unique in the sample"),),
+        purpose=purpose,
+        notes=tuple(notes.items()),
     )
+
+
+def _is_looked_up(sample: SampleTable, key: Sequence[str], entities: SampleTable) -> bool:
+    types = {column.name: column.type for column in entities.columns}
+    return all(types.get(name) == sample.column(name).type for name in key)
 
 
 def _known_at(wishes: Wishes, sample: SampleTable) -> str | None:
@@ -226,11 +241,10 @@ def _label(wishes: Wishes, outcomes: SampleTable, ages: dict[str, timedelta]) ->
 def _view(wishes: Wishes, tables: Sequence[DraftTable]) -> DraftView:
     entities, _, *others = tables
     assert entities.event_time is not None  # noqa: S101 - as in draft
-    types = {column.name: column.type for column in entities.sample.columns}
     joined = [
         (other.sample, other.key)
         for other in others
-        if all(types.get(name) == other.sample.column(name).type for name in other.key)
+        if _is_looked_up(other.sample, other.key, entities.sample)
     ]
     return draft_view(
         entities.sample,

@@ -8,8 +8,13 @@ from pipelines.domain.contract import Table
 from pipelines.domain.draft_features import DraftView
 from pipelines.domain.sample_table import SampleTable
 
-HELD_OUT_DAYS = 28
-"""Days held out where the sample spans twice as many: every weekday four times."""
+WEEK = 7
+"""Days: whole weeks hold every weekday as often."""
+
+USUAL_HELD_OUT_DAYS = 28
+MOST_HELD_OUT_DAYS = 56
+"""Days held out: a third of the sample's, but four to eight weeks of them (decision). Days that depend
+count as fewer, and a gate needs 20 effective ones: of exactly 28 there were 19 in the first draft."""
 
 FEWEST_HELD_OUT_DAYS = 20
 """Blocks below which a gate can only answer "too few"."""
@@ -90,7 +95,10 @@ class Draft:
     @property
     def test_days(self) -> int:
         """Days held out of training."""
-        return HELD_OUT_DAYS if self.days >= 2 * HELD_OUT_DAYS else FEWEST_HELD_OUT_DAYS
+        if self.days < 2 * USUAL_HELD_OUT_DAYS:
+            return FEWEST_HELD_OUT_DAYS
+        third = self.days // (3 * WEEK) * WEEK
+        return max(USUAL_HELD_OUT_DAYS, min(MOST_HELD_OUT_DAYS, third))
 
     def guesses(self) -> list[str]:
         """Return every guess in words, for whoever reads the file next."""
