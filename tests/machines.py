@@ -101,8 +101,8 @@ machines = UseCase(
         seed={seed},
     ),
     gates=[BeatsBaseline("log_loss", margin={margin}), BeatsChampion("log_loss", confidence=0.95)],
-    scoring=Scoring(at=time(5), timezone="Europe/Berlin", on_stale="{on_stale}", parts={parts}),
-    monitoring=Monitoring(minimum_labels={minimum_labels}),
+    scoring=Scoring(at=time(5), timezone="Europe/Berlin", on_stale="{on_stale}", parts={parts}{more_scoring}),
+    monitoring=Monitoring(minimum_labels={minimum_labels}{more_monitoring}),
 )
 build_dags(machines)
 '''
@@ -120,10 +120,15 @@ class Variant:
     more_features: str = ""
     strength: float = 1.0
     parts: int = 1
+    more_scoring: str = ""
+    more_monitoring: str = ""
 
 
 WEAK = Variant(strength=0.002)
 """A model so regularized that the usual one beats it."""
+
+WEEKLY = Variant(more_scoring=', weekday="monday"', more_monitoring=', block="week"')
+"""Scored on Mondays, for the week."""
 
 
 def declare(settings: Settings, variant: Variant | None = None) -> UseCase:

@@ -27,7 +27,8 @@ from pipelines.domain.monitoring_report import (
 )
 from pipelines.domain.performance import BlockPerformance
 from pipelines.domain.realised_loss import realised_loss
-from pipelines.domain.watch import judge_inputs, judge_losses
+from pipelines.domain.watch import judge_inputs
+from pipelines.domain.watch_losses import judge_losses
 
 FIRST = date(2013, 1, 1)
 TRAINED, HELD_OUT, SERVED = 30, 28, 70

@@ -13,10 +13,10 @@ from rich.markup import escape
 
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import first_look
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.training import AS_DECLARED, Asked
-from pipelines.domain.windows import scoring_times
 from pipelines.errors import HeadframeError, Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -40,7 +40,8 @@ Candidates = Annotated[
     list[str] | None, typer.Option("--candidate", help="Try this candidate; repeatable (train).")
 ]
 WindowDays = Annotated[
-    int | None, typer.Option(help="Learn from the last so many days alone (train).")
+    int | None,
+    typer.Option(help="Learn from the last so many days (weekly scoring: weeks) alone (train)."),
 ]
 Trials = Annotated[int | None, typer.Option(help="Trials of the search; 0: no search (train).")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever approves it (train).")]
@@ -75,7 +76,7 @@ def run(
         chosen = _Run(
             use_case=declared,
             settings=settings,
-            as_of=moment(as_of, declared) if as_of else datetime.now(UTC),
+            as_of=moment(as_of, declared) if as_of else _now(stage, declared, settings),
             version=version,
             asked=Asked(
                 candidates=tuple(candidate or ()),
@@ -114,6 +115,13 @@ def moment(text: str, use_case: UseCase) -> datetime:
         ) from error
     zone = ZoneInfo(use_case.scoring.timezone) if use_case.scoring else UTC
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _now(stage: Stage, use_case: UseCase, settings: Settings) -> datetime:
+    """Return the present; of an ingest, after it gave the files that it finds their moment."""
+    if stage == "ingest":
+        first_look.look(settings, use_case.name, use_case.tables)
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +166,11 @@ def _only_train(stage: Stage) -> SettingsError:
 def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
     """Return the scoring times asked for, [since, until): a whole day where only a date is given.
 
-    Without any option it is the day before ``now``, which holds the last scoring time.
+    Without any option it is the last scoring time up to ``now``.
     """
     if not since:
-        return now - timedelta(days=1), moment(until, use_case) if until else now
+        last = TrainedUseCase.of(use_case).scoring.times.last(now)
+        return last, moment(until, use_case) if until else last + timedelta(minutes=1)
     start = moment(since, use_case)
     if until:
         return start, moment(until, use_case)
@@ -267,8 +276,7 @@ def _late(run: _Run, stage: Stage) -> str:
 
 
 def _deliver(run: _Run, since: datetime, until: datetime) -> str:
-    scoring = TrainedUseCase.of(run.use_case).scoring
-    times = scoring_times(scoring.at, scoring.timezone, since=since, until=until)
+    times = TrainedUseCase.of(run.use_case).scoring.times.between(since, until)
     return _delivered(run, times, f"cli__{since.isoformat()}")
 
 

@@ -25,7 +25,8 @@ def train(training: Training) -> dict[str, Any]:
             description="Why a challenger is wanted, for whoever approves it.",
         ),
         "window_days": _number(
-            "Window", "Learn from the last so many days alone. Empty: as declared."
+            "Window",
+            "Learn from the last so many days, or weeks where scoring is weekly. Empty: as declared.",
         ),
         "dry_run": Param(
             False,  # noqa: FBT003 - Airflow's own signature

@@ -12,7 +12,6 @@ from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
 from pipelines.domain import plain_values
-from pipelines.domain.windows import scoring_times
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -137,7 +136,7 @@ def _asked(
         say(describe(asked["late"]))
         return asked, as_of
     if until is None:
-        asked["since"] = _last_scoring_time(use_case, as_of)
+        asked["since"] = TrainedUseCase.of(use_case).scoring.times.last(as_of)
         asked["until"] = asked["since"] + timedelta(minutes=1)
         return asked, None
     if until <= as_of:
@@ -169,17 +168,6 @@ def _late(use_case: UseCase, settings: Settings, context: Context) -> "tuple[Lat
     windows = tuple(asked[which] for which in sorted(asked))
     context["task_state_store"].set(LATE, plain_values.to_plain(windows))
     return windows
-
-
-def _last_scoring_time(use_case: UseCase, as_of: datetime) -> datetime:
-    scoring = TrainedUseCase.of(use_case).scoring
-    past = scoring_times(
-        scoring.at,
-        scoring.timezone,
-        since=as_of - timedelta(days=2),
-        until=as_of + timedelta(microseconds=1),
-    )
-    return past[-1]
 
 
 def _pinned(use_case: UseCase, context: Context) -> dict[str, Any]:

@@ -109,6 +109,7 @@ LABEL: Mapping[str, Judge] = {
 SCORING: Mapping[str, Judge] = {
     "at": OTHER_TIME,
     "timezone": OTHER_TIME,
+    "weekday": OTHER_TIME,
     "on_stale": Meaning("consent", "stale tables have another consequence for what is delivered"),
     "on_late": _late,
     "rescore_days": _more_rescored,

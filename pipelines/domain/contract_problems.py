@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -47,17 +48,34 @@ def table_problems(table: Table, use_case: str) -> Iterator[Problem]:
 
 def choice_problems(declared: Any, where: str) -> Iterator[Problem]:  # noqa: ANN401 - any declared dataclass
     """Yield a problem for every field whose Literal type does not allow its value."""
-    hints = get_type_hints(type(declared))
+    hints = _hints(type(declared))  # type: ignore[arg-type]  # every class is hashable
     for field in dataclasses.fields(declared):
-        allowed, found = get_args(hints[field.name]), getattr(declared, field.name)
-        if get_origin(hints[field.name]) is Literal and found not in allowed:
-            hint = near(found, allowed) if isinstance(found, str) else ""
+        allowed, found = _choices(hints[field.name]), getattr(declared, field.name)
+        if allowed and found not in allowed:
+            names = tuple(choice for choice in allowed if choice is not None)
+            hint = near(found, names) if isinstance(found, str) else ""
             yield problem(
                 f"{where}, {field.name}",
-                f"one of {', '.join(allowed)}",
+                f"one of {', '.join(names)}{' or None' if None in allowed else ''}",
                 f"{found!r}{hint}",
                 f"Choose one: {field.name} has no other meaning.",
             )
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _choices(hint: Any) -> tuple[str | None, ...]:  # noqa: ANN401 - any type
+    """Return what a Literal type, or one that may be None, allows; nothing for any other type."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    kinds = get_args(hint)
+    if len(kinds) == 2 and type(None) in kinds:
+        (other,) = (kind for kind in kinds if kind is not type(None))
+        return (*get_args(other), None) if get_origin(other) is Literal else ()
+    return ()
 
 
 def time_problems(where: str, **durations: timedelta | None) -> Iterator[Problem]:

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
+from pipelines.domain.block_length import BLOCK_DAYS, BLOCKS_PER_QUARTER, BlockLength
 from pipelines.domain.drift.block_profile import BlockProfile
 from pipelines.domain.drift.drift_result import DriftResult
 from pipelines.domain.drift.estimates import Estimated
 from pipelines.domain.drift.severity import Alarm, Level
 
-EPISODE_DAYS = 7
+EPISODE_BLOCKS = 7
 """An alarm that fires again within so many blocks is the one that stands."""
-
-QUARTER_DAYS = 90
-"""Blocks that the alarm budget is about."""
 
 HARD_RULES = "HardRules"
 HARM = "Harm"
@@ -114,7 +112,7 @@ class BlockEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """How the budget of alarms is spent: what began in the 90 blocks up to the newest."""
+    """How the budget of alarms is spent: what began in the quarter up to the newest block."""
 
     alarms_per_quarter: float
     episodes: tuple[Judged, ...] = ()
@@ -129,28 +127,33 @@ def answers_after(before: Iterable[Judged], fresh: Iterable[Judged]) -> list[Jud
     return [known[key] for key in sorted(known)]
 
 
-def episodes(judged: Iterable[Judged]) -> list[Standing]:
+def blocks_apart(first: date, last: date, length: BlockLength) -> float:
+    """Return the time between two local days, in blocks."""
+    return (last - first).days / BLOCK_DAYS[length]
+
+
+def episodes(judged: Iterable[Judged], length: BlockLength) -> list[Standing]:
     """Return the alarms that the answers of one test amount to, in the order of their blocks.
 
-    >>> episodes([])
+    >>> episodes([], "day")
     []
     """
     found: list[Standing] = []
     for one in sorted(judged, key=lambda one: one.block):
         if not one.fires:
             continue
-        if found and (one.day - found[-1].last.day).days <= EPISODE_DAYS:
+        if found and blocks_apart(found[-1].last.day, one.day, length) <= EPISODE_BLOCKS:
             found[-1] = Standing(last=one, first=found[-1].first)
         else:
             found.append(Standing(last=one, first=one))
     return found
 
 
-def standing(judged: Sequence[Judged]) -> list[Standing]:
+def standing(judged: Sequence[Judged], length: BlockLength) -> list[Standing]:
     """Return the alarms of all tests that have not ended, worst first.
 
-    A hard rule ends with the first block that keeps it; every other alarm when a week of blocks did
-    not fire.
+    A hard rule ends with the first block that keeps it; every other alarm when EPISODE_BLOCKS did not
+    fire.
     """
     found = []
     for name in (*OF_INPUTS, *OF_MODEL):
@@ -161,23 +164,29 @@ def standing(judged: Sequence[Judged]) -> list[Standing]:
         if not own:
             continue
         newest = own[-1]
-        for alarm in episodes(own)[-1:]:
-            quiet_days = (newest.day - alarm.last.day).days
-            if quiet_days == 0 or (name != HARD_RULES and quiet_days < EPISODE_DAYS):
+        for alarm in episodes(own, length)[-1:]:
+            quiet = blocks_apart(alarm.last.day, newest.day, length)
+            if quiet == 0 or (name != HARD_RULES and quiet < EPISODE_BLOCKS):
                 found.append(alarm)
     return sorted(found, key=lambda alarm: alarm.last.level != "PAGE")
 
 
-def spent(judged: Sequence[Judged], *, alarms_per_quarter: float, newest: str | None) -> Spent:
-    """Return the alarms that began in the 90 blocks up to the newest, as episodes of their test."""
+def spent(
+    judged: Sequence[Judged],
+    *,
+    alarms_per_quarter: float,
+    newest: str | None,
+    length: BlockLength,
+) -> Spent:
+    """Return the alarms that began in the quarter up to the newest block, as episodes of their test."""
     if newest is None:
         return Spent(alarms_per_quarter=alarms_per_quarter)
     last = date.fromisoformat(newest)
     began = [
         alarm.first
         for name in (*OF_INPUTS, *OF_MODEL)
-        for alarm in episodes(one for one in judged if one.name == name)
-        if 0 <= (last - alarm.first.day).days < QUARTER_DAYS
+        for alarm in episodes((one for one in judged if one.name == name), length)
+        if 0 <= blocks_apart(alarm.first.day, last, length) < BLOCKS_PER_QUARTER[length]
     ]
     return Spent(
         alarms_per_quarter=alarms_per_quarter,

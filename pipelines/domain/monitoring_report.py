@@ -20,7 +20,7 @@ MOST_ESTIMATES = 14
 """Newest blocks without final labels that an estimate is given for."""
 
 MOST_LABELLED = 90
-"""Newest labelled blocks whose errors make the interval of an estimate: those of a quarter."""
+"""Newest labelled blocks whose errors make the interval of an estimate: a quarter of days."""
 
 MOST_BLOCKS = 120
 """Blocks of the performance timeline."""
@@ -154,6 +154,7 @@ def watched_of(
         model_version=model.model_version,
         newest_block=profiled[-1].block,
         alarms_per_quarter=monitoring.alarms_per_quarter,
+        block=monitoring.block,
     )
     harm = found.answer(HARM)
     labelled = [one.scored_for for one in profiled if harm and one.block == harm.block]

@@ -148,7 +148,7 @@ class Searched:
         chosen = f"{self.best.candidate} {shown(self.best.parameters)}".rstrip()
         better = "" if self.best.loss < self.baseline else ": no trial beats the baseline"
         return (
-            f"{line}; best {self.loss} {self.best.loss:.4f} on the validation days "
+            f"{line}; best {self.loss} {self.best.loss:.4f} on the validation blocks "
             f"(baseline {self.baseline:.4f}{better}): {chosen}"
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from pipelines.domain.block_length import BlockLength
 from pipelines.domain.change_text import change_text
 from pipelines.domain.drift.drift_result import MINIMUM_BLOCKS
 from pipelines.domain.monitored import (
@@ -32,7 +33,7 @@ class Watched:
     worst first. ``labelled_until`` is the scoring time of the newest block with enough final labels.
     ``assumes`` says in a clause when p-values are exact, ``needed_blocks`` how many blocks a
     comparison needs, ``prediction`` names the column of what the model says, ``loss`` how its loss is
-    called. ``why_not`` says in a
+    called, ``block`` how long one is. ``why_not`` says in a
     sentence why nothing could be judged at all; else it is empty.
     """
 
@@ -47,6 +48,7 @@ class Watched:
     needed_blocks: int = MINIMUM_BLOCKS
     prediction: str = ""
     loss: str = "log loss"
+    block: BlockLength = "day"
     why_not: str = ""
 
     @classmethod
@@ -68,6 +70,7 @@ class Watched:
         model_version: str,
         newest_block: str,
         alarms_per_quarter: float,
+        block: BlockLength,
     ) -> "Watched":
         """Return what the answers about a model amount to, oldest first.
 
@@ -77,8 +80,11 @@ class Watched:
             model_version=model_version,
             newest_block=newest_block,
             judged=tuple({one.name: one for one in judged}.values()),
-            standing=tuple(standing(judged)),
-            spent=spent(every, alarms_per_quarter=alarms_per_quarter, newest=newest_block),
+            standing=tuple(standing(judged, block)),
+            spent=spent(
+                every, alarms_per_quarter=alarms_per_quarter, newest=newest_block, length=block
+            ),
+            block=block,
         )
 
     @property
@@ -141,8 +147,9 @@ def _not_watched(watched: Watched) -> tuple[str, ...]:
         return ("Not watched: no block was judged. Run monitor.",)
     number = week.result.window_blocks
     are = "is" if number == 1 else "are"
+    window = "week's" if watched.block == "day" else "seven weeks'"
     return (
-        f"Not judged: only {number} of the week's blocks {are} there.",
+        f"Not judged: only {number} of the {window} blocks {are} there.",
         _hurts(watched),
         NOTHING,
     )
@@ -172,9 +179,11 @@ def _learning(watched: Watched) -> tuple[str, ...]:
 def _quiet(watched: Watched) -> tuple[str, ...]:
     week = watched.answer(WEEK_TEST)
     before = week.result.reference_blocks if week else 0
+    daily = watched.block == "day"
+    window, are, they = ("week", "is", "it") if daily else ("seven weeks", "are", "they")
     return (
-        f"OK: the week up to block {watched.newest_block} is like the {before} blocks it is compared "
-        "with.",
+        f"OK: the {window} up to block {watched.newest_block} {are} like the {before} blocks {they} "
+        f"{are} compared with.",
         _hurts(watched),
         NOTHING,
     )

@@ -1,4 +1,4 @@
-"""Windows: scoring times, their blocks, and the forward-time split."""
+"""Windows: which blocks are learned from, which are held out, and which a search is judged on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 class ForwardTime:
     """Hold out the last ``test_days`` blocks; train on what came before, less a gap.
 
+    A block is a day, or a week where scoring is weekly: so are the "days" of this rule.
     The gap equals the label's ``final_after``, so that no training label was still open
     when the first held-out block was scored. A search for parameters judges each trial on the last
     ``validation_days`` blocks of the training window, in ``folds`` parts, and never on held-out ones.
@@ -24,7 +25,10 @@ class ForwardTime:
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
-    """Learn from the last ``days`` blocks that may be learned from, and from none before."""
+    """Learn from the last ``days`` blocks that may be learned from, and from none before.
+
+    They are weeks where scoring is weekly.
+    """
 
     days: int
 
@@ -47,43 +51,6 @@ class Fold:
 
     training: tuple[datetime, ...]
     validation: tuple[datetime, ...]
-
-
-def scoring_times(at: time, timezone: str, *, since: datetime, until: datetime) -> list[datetime]:
-    """Return every daily scoring time in [since, until) as UTC, sorted.
-
-    >>> scoring_times(time(5), "America/New_York",
-    ...     since=datetime(2013, 3, 9, tzinfo=UTC), until=datetime(2013, 3, 11, tzinfo=UTC))[0].hour
-    10
-    """
-    zone = ZoneInfo(timezone)
-    day = since.astimezone(zone).date() - timedelta(days=1)
-    times = []
-    while day <= until.astimezone(zone).date() + timedelta(days=1):
-        moment = local_moment(day, at, zone)
-        if since <= moment < until:
-            times.append(moment)
-        day += timedelta(days=1)
-    return times
-
-
-def next_scoring_time(moment: datetime, at: time, timezone: str) -> datetime:
-    """Return the scoring time one local day after ``moment``: the end of its block."""
-    zone = ZoneInfo(timezone)
-    return local_moment(moment.astimezone(zone).date() + timedelta(days=1), at, zone)
-
-
-def scoring_blocks(
-    at: time, timezone: str, *, since: datetime, until: datetime
-) -> list[tuple[datetime, datetime]]:
-    """Return (scoring time, end of its block) for every scoring time in [since, until), sorted."""
-    times = scoring_times(at, timezone, since=since, until=until)
-    return [(moment, next_scoring_time(moment, at, timezone)) for moment in times]
-
-
-def block_name(moment: datetime, timezone: str) -> str:
-    """Return the ISO date of the block that a scoring time opens, in local time."""
-    return moment.astimezone(ZoneInfo(timezone)).date().isoformat()
 
 
 def local_moment(day: date, at: time, zone: ZoneInfo) -> datetime:

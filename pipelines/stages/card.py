@@ -17,9 +17,7 @@ def card(use_case: UseCase, settings: Settings, *, version: str, attach: bool = 
     does not have the version.
     """
     parts = TrainedUseCase.of(use_case)
-    found = registered_versions.read(
-        settings, use_case.name, version, timezone=parts.scoring.timezone
-    )
+    found = registered_versions.read(settings, use_case.name, version, times=parts.scoring.times)
     same = found.digests["declaration"] == use_case.digest()
     declared = DeclaredFacts(
         owner=use_case.owner,

@@ -9,8 +9,8 @@ from pipelines.use_case import TrainedUseCase, UseCase
 
 def compare(use_case: UseCase, settings: Settings, *, first: str, second: str) -> Comparison:
     """Return how two versions differ. Raises ChampionUnresolved when MLflow does not have one."""
-    timezone = TrainedUseCase.of(use_case).scoring.timezone
+    times = TrainedUseCase.of(use_case).scoring.times
     return compared(
-        registered_versions.read(settings, use_case.name, first, timezone=timezone),
-        registered_versions.read(settings, use_case.name, second, timezone=timezone),
+        registered_versions.read(settings, use_case.name, first, times=times),
+        registered_versions.read(settings, use_case.name, second, times=times),
     )

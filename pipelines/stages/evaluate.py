@@ -77,8 +77,7 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
         challenger,
         view=parts.features,
         label=parts.label,
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
+        times=parts.scoring.times,
     )
     with one_thread():  # as in training, so that a model fitted again is the same one
         judged = _Judged.of(use_case, parts, rows)

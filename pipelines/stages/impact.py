@@ -125,6 +125,5 @@ def _scored(parts: TrainedUseCase, settings: Settings) -> Scored:
         use_case=parts.name,
         view=parts.features,
         label=parts.label,
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
+        times=parts.scoring.times,
     )

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import late_data
-from pipelines.domain.windows import scoring_blocks
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -30,14 +29,7 @@ def late_windows(
         return ()
     parts = TrainedUseCase.of(use_case)
     scoring = parts.scoring
-    ends = dict(
-        scoring_blocks(
-            scoring.at,
-            scoring.timezone,
-            since=as_of - timedelta(days=scoring.rescore_days),
-            until=as_of + TICK,
-        )
-    )
+    ends = dict(scoring.times.blocks(as_of - timedelta(days=scoring.rescore_days), as_of + TICK))
     return late_data.late_windows(
         settings,
         use_case.name,

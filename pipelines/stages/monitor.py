@@ -26,19 +26,16 @@ from pipelines.domain.monitoring_report import watched_of
 from pipelines.domain.outputs import ranked_list
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.sql_text import delta_moment
-from pipelines.domain.watch import judge_inputs, judge_losses
+from pipelines.domain.watch import judge_inputs
+from pipelines.domain.watch_losses import judge_losses, losses_from
 from pipelines.domain.watched import Watched, no_champion
-from pipelines.domain.windows import block_name
 from pipelines.errors import ChampionUnresolved
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-QUARTER = 90
-"""Blocks of the horizon of harm; losses of one more are read, for the segments' reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +92,7 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
         predictions,
         states,
         key=tuple(entity.key),
-        blocks=_blocks(predictions, parts.scoring.timezone),
+        blocks=_blocks(predictions, parts.scoring.times),
         minimum_labels=use_case.monitoring.minimum_labels,
         kind=parts.label.kind,
         listed=ranked_list(parts.scoring.outputs),
@@ -145,7 +142,7 @@ def _watch(
         )
     profiled = profiled[: served[-1] + 1]
     times = [profiled[place].scored_for for place in served]
-    first = max(0, (len(times) - 1) // QUARTER * QUARTER - QUARTER)
+    first = losses_from(len(times), monitoring)
     losses = champion_profiles.losses_since(watching, reference, times[first:], states)
     version = reference.model_version
     known = monitoring_ledger.by_model(settings, name)
@@ -201,12 +198,12 @@ def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Tabl
     return rows.sort_by([("scored_for", "ascending")]) if rows.num_rows else None
 
 
-def _blocks(predictions: "pa.Table | None", timezone: str) -> list[str]:
+def _blocks(predictions: "pa.Table | None", scoring_times: ScoringTimes) -> list[str]:
     """Return the name of each prediction's block; a time is named once, however many rows it has."""
     if predictions is None:
         return []
     times = predictions["scored_for"].combine_chunks().dictionary_encode()
-    names = [block_name(moment, timezone) for moment in times.dictionary.to_pylist()]
+    names = [scoring_times.block_name(moment) for moment in times.dictionary.to_pylist()]
     return [names[place] for place in times.indices.to_pylist()]
 
 

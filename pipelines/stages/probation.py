@@ -21,7 +21,6 @@ from pipelines.domain.on_probation import (
 )
 from pipelines.domain.probation_verdict import PairedBlock, ProbationVerdict, judge, paired_blocks
 from pipelines.domain.succession import succession
-from pipelines.domain.windows import block_name, next_scoring_time
 from pipelines.use_case import TrainedUseCase, UseCase
 
 NOT_TESTED = {
@@ -209,15 +208,15 @@ def final_blocks(
     scored after a look that was at later ones comes after these.
     """
     parts = TrainedUseCase.of(use_case)
-    scoring, key = parts.scoring, parts.features.entity.key
+    scoring_times, key = parts.scoring.times, parts.features.entity.key
     both = {
-        block_name(time, scoring.timezone): time
+        scoring_times.block_name(time): time
         for time in paired_predictions.both_scored(settings, under)
     }
     final = {
         name: time
         for name, time in both.items()
-        if next_scoring_time(time, scoring.at, scoring.timezone) + parts.label.final_after <= as_of
+        if scoring_times.after(time) + parts.label.final_after <= as_of
     }
     ordered = dict.fromkeys((*under.looked, *final))
     # One of the last look that was scored again in one slot alone stays, without a figure.

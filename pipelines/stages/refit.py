@@ -101,8 +101,7 @@ def _refit(order: Order, settings: Settings, folder: Path, told: _Told) -> None:
         tags,
         view=parts.features,
         label=parts.label,
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
+        times=parts.scoring.times,
     )
     _write_rows(rows, parts.features.entity.key, folder / ROWS)
     told.said |= {"rows": rows.num_rows, "columns": column_digests(rows)}

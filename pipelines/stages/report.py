@@ -30,7 +30,6 @@ from pipelines.domain.monitoring_report import (
 )
 from pipelines.domain.performance import BlockPerformance
 from pipelines.domain.watched import Watched, no_champion
-from pipelines.domain.windows import block_name
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
     """Return what the page says, as values."""
     parts = TrainedUseCase.of(use_case)
     name, monitoring, kind = use_case.name, use_case.monitoring, parts.label.kind
-    last_block = block_name(as_of, parts.scoring.timezone)
+    last_block = parts.scoring.times.block_name(as_of)
     reigns = champions.told_of(settings, name).reigns
     promoted = [began for reign in reigns if (began := reign.began.decision).as_of <= as_of]
     blocks = [one for one in _performance(settings, name) if one.block <= last_block]
@@ -108,7 +107,7 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
     profiled = _served(settings, name, model, as_of)
     made = None if model is None else _provenance(use_case, settings, model, promoted[-1])
     promotions = [
-        Promotion(block=block_name(step.as_of, parts.scoring.timezone), version=step.version)
+        Promotion(block=parts.scoring.times.first_block(step.as_of), version=step.version)
         for step in promoted
     ]
     features: tuple[FeatureReport, ...] = ()

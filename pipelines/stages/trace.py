@@ -15,7 +15,6 @@ from pipelines.domain.asked_key import key_values
 from pipelines.domain.features import AS_OF, EVENT_TIME
 from pipelines.domain.provenance import Progress
 from pipelines.domain.trace import OtherGeneration, Trace, TracedPrediction
-from pipelines.domain.windows import next_scoring_time
 from pipelines.errors import NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -64,7 +63,7 @@ def trace(
         digest=row["feature_digest"],
         since=row["scored_for"],
         as_of=row[AS_OF],
-        until=next_scoring_time(row["scored_for"], parts.scoring.at, parts.scoring.timezone),
+        until=parts.scoring.times.after(row["scored_for"]),
         made=made,
     )
     below = ground(settings, described, values, brief=brief, progress=progress)

@@ -4,10 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pytest
 
 from pipelines.adapters.settings import Settings
@@ -192,3 +194,36 @@ def _python(code: str) -> list[str]:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     return done.stdout.strip().splitlines()[-2:]
+
+
+def test_a_weekly_use_case_is_scored_on_its_weekday_at_its_local_time(folder: Path) -> None:
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.timetables.base import TimeRestriction
+
+    from pipelines.dag_factory.dags import declare_dags
+    from pipelines.use_case import Monitoring, load
+
+    use_case = load(folder / "flight_delays.py")
+    assert use_case.scoring is not None
+    mondays = replace(
+        use_case.scoring, at=time(9), timezone="Europe/London", weekday="monday", on_late="keep"
+    )
+    weekly = replace(use_case, scoring=mondays, monitoring=Monitoring(block="week"))
+    DagContext.current_autoregister_module_name = __name__
+    declare_dags(weekly, only="flight_delays__score", now=datetime(2013, 1, 1, tzinfo=UTC))
+    DagContext.current_autoregister_module_name = None
+    ((dag, _),) = DagContext.autoregistered_dags
+    DagContext.autoregistered_dags.clear()
+    timetable = decode_timetable(DagSerialization.to_dict(dag)["dag"]["timetable"])
+    # The clock goes forward on Sunday, 31 March 2013.
+    spring = TimeRestriction(pendulum.datetime(2013, 3, 20), None, catchup=True)
+    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=spring)
+    second = timetable.next_dagrun_info(
+        last_automated_data_interval=first.data_interval, restriction=spring
+    )
+    assert [run.logical_date.isoformat() for run in (first, second)] == [
+        "2013-03-25T09:00:00+00:00",
+        "2013-04-01T08:00:00+00:00",
+    ]

@@ -51,10 +51,34 @@ def test_breaks_that_the_budget_does_not_pay_for_are_known(
     found = known_breaks(
         {day(number) for number in broken},
         upto=day(200),
-        days=180,
+        blocks=180,
+        length="day",
         alarms_per_quarter=alarms_per_quarter,
     )
     assert sorted(found) == [day(number) for number in expected]
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        ([20, 27], []),  # one break: no seven weeks passed without it
+        ([20, 28], []),  # a year of one alarm a quarter pays for two
+        ([10, 20, 28], [10, 20, 28]),
+        ([7, 20, 28], []),  # the first is longer ago than the reference
+        ([10, 20, 28, 53], [10, 20, 28]),  # the last one may not be over yet
+    ],
+)
+def test_breaks_of_weekly_blocks_are_counted_in_weeks(
+    broken: list[int], expected: list[int]
+) -> None:
+    found = known_breaks(
+        {day(7 * number) for number in broken},
+        upto=day(7 * 60),
+        blocks=52,
+        length="week",
+        alarms_per_quarter=1,
+    )
+    assert sorted(found) == [day(7 * number) for number in expected]
 
 
 def watched(tables: Sequence[pa.Table], *, before: int) -> list[int]:
@@ -90,7 +114,7 @@ def watched(tables: Sequence[pa.Table], *, before: int) -> list[int]:
         hard = next(one for one in judged if one.name == HARD_RULES)
         answers.append(hard)
         broken |= {hard.block} if hard.fires else set()
-    return [(alarm.first.day - FIRST).days for alarm in episodes(answers)]
+    return [(alarm.first.day - FIRST).days for alarm in episodes(answers, "day")]
 
 
 def block(missing: float, *, rng: np.random.Generator, height: float = 0.0) -> pa.Table:

@@ -130,6 +130,7 @@ CORPUS = [
     ("another label name", replace(shop, label=replace(label, name="bought")), "breaking", ()),
     ("another label rule", replace(shop, label=replace(label, rule="amount > 20")), "consent", ()),
     ("scored later", with_scoring(at=time(9)), "consent", EVERYBODY),
+    ("scored once a week", with_scoring(weekday="monday"), "consent", EVERYBODY),
     ("another business rule", with_scoring(rules=[replace(rule, then="0.1")]), "consent", EVERYBODY),
     ("a rule's other reason", with_scoring(rules=[replace(rule, reason="they do not")]), "compatible", EVERYBODY),
     ("a narrower range", with_scoring(promises=[PredictionRange(0.1, 0.9), ArrivesBy(time(6))]), "compatible", ()),

@@ -15,13 +15,14 @@ from pipelines.errors import DeclarationError
 @pytest.mark.parametrize("reference", [0, 20, 60, 149, 150, 301, 1000])
 @pytest.mark.parametrize("budget", [0.25, 1.0, 4.0])
 @pytest.mark.parametrize("checks", [1, 3])
+@pytest.mark.parametrize("blocks", [90, 13])
 def test_levels_never_spend_more_than_the_budget(
-    reference: int, budget: float, checks: int
+    reference: int, budget: float, checks: int, blocks: int
 ) -> None:
-    alphas = AlarmBudget(alarms_per_quarter=budget, checks_per_block=checks).alphas(
-        reference_blocks=reference
-    )
-    looks = 90 * checks
+    alphas = AlarmBudget(
+        alarms_per_quarter=budget, checks_per_block=checks, blocks_per_quarter=blocks
+    ).alphas(reference_blocks=reference)
+    looks = blocks * checks
     spent = looks * (alphas.day + EPISODE * (alphas.week + alphas.performance)) + alphas.delta
     assert spent == pytest.approx(sum(alphas.spent.values()))
     assert spent <= budget * (1 + 1e-9)
@@ -34,6 +35,9 @@ def test_single_blocks_are_tested_at_levels_that_exist() -> None:
         alphas = AlarmBudget().alphas(reference_blocks=reference)
         assert alphas.day == pytest.approx(expected)
         assert alphas.bounded == (expected > 0)
+    for reference, expected in ((20, 0.0), (21, 1 / 22), (52, 2 / 53)):
+        alphas = AlarmBudget(blocks_per_quarter=13).alphas(reference_blocks=reference)
+        assert alphas.day == pytest.approx(expected)
 
 
 def test_a_broken_block_in_the_reference_takes_its_rank() -> None:

@@ -20,7 +20,7 @@ from pipelines.domain.row_errors import RowErrors
 from pipelines.domain.training import (
     FeatureColumns,
 )
-from pipelines.domain.watch import judge_losses
+from pipelines.domain.watch_losses import judge_losses
 
 
 def states(labels: list[object]) -> pa.Table:

@@ -69,7 +69,7 @@ def test_what_fires_again_within_a_week_is_one_episode(
     fired: list[int], expected: list[tuple[int, int]]
 ) -> None:
     days = [judged(day, "WARN" if day in fired else None) for day in range(15)]
-    found = [((a.first.day - FIRST).days, (a.last.day - FIRST).days) for a in episodes(days)]
+    found = [((a.first.day - FIRST).days, (a.last.day - FIRST).days) for a in episodes(days, "day")]
     assert found == expected
 
 
@@ -85,7 +85,7 @@ def test_a_fresh_answer_takes_the_place_of_that_of_its_block_and_test() -> None:
 
 
 def test_what_is_merely_real_is_no_episode() -> None:
-    assert episodes([judged(1, "INFO")]) == []
+    assert episodes([judged(1, "INFO")], "day") == []
 
 
 @pytest.mark.parametrize(
@@ -100,22 +100,37 @@ def test_a_hard_rule_ends_at_once_and_every_other_alarm_after_a_quiet_week(
         judged(0, level, name=name),
         *(judged(1 + n, name=name) for n in range(quiet_days)),
     ]
-    assert bool(standing(days)) == stands
+    assert bool(standing(days, "day")) == stands
 
 
 @pytest.mark.parametrize("outcome", ["learning", "not_tested"])
 def test_a_test_that_could_not_judge_ends_no_alarm(outcome: Outcome) -> None:
     days = [judged(0, "PAGE", name="HardRules"), judged(1, name="HardRules", outcome=outcome)]
-    assert [alarm.last.level for alarm in standing(days)] == ["PAGE"]
+    assert [alarm.last.level for alarm in standing(days, "day")] == ["PAGE"]
 
 
 def test_the_budget_counts_what_began_in_the_last_ninety_blocks() -> None:
     days = [judged(day, "WARN" if day in {0, 20, 22, 60} else None) for day in range(111)]
-    found = spent(days, alarms_per_quarter=1, newest=judged(110).block)
+    found = spent(days, alarms_per_quarter=1, newest=judged(110).block, length="day")
     # Day 0 is 110 days back; 20 and 22 are one episode, 90 days back.
     assert [(one.day - FIRST).days for one in found.episodes] == [60]
-    found = spent(days, alarms_per_quarter=1, newest=judged(109).block)
+    found = spent(days, alarms_per_quarter=1, newest=judged(109).block, length="day")
     assert [(one.day - FIRST).days for one in found.episodes] == [20, 60]
+
+
+def test_alarms_of_weekly_blocks_last_and_are_counted_in_weeks() -> None:
+    weeks = [judged(7 * week, "WARN" if week in {0, 7, 15} else None) for week in range(21)]
+    found = episodes(weeks, "week")
+    spans = [((a.first.day - FIRST).days // 7, (a.last.day - FIRST).days // 7) for a in found]
+    # The eighth week is seven blocks after the first, the sixteenth eight after the eighth.
+    assert spans == [(0, 7), (15, 15)]
+    assert [bool(standing(weeks[:end], "week")) for end in (15, 22)] == [False, True]
+    assert [bool(standing(weeks[:end], "week")) for end in (14, 15)] == [True, False]
+    for newest, began in ((12, [0]), (13, []), (15, [15]), (20, [15])):
+        of_quarter = spent(
+            weeks[: newest + 1], alarms_per_quarter=1, newest=weeks[newest].block, length="week"
+        )
+        assert [(one.day - FIRST).days // 7 for one in of_quarter.episodes] == began
 
 
 BROKEN = judged(19, "PAGE", name="HardRules")

@@ -248,6 +248,18 @@ def test_a_level_that_left_and_one_that_came_are_told() -> None:
     assert f"Vanished LGA (had {monitoring_page.percent(had)})" in text
 
 
+def test_a_page_of_weekly_blocks_asks_about_weeks_and_counts_thirteen_a_quarter(
+    windy: MonitoringReport,
+) -> None:
+    weekly = replace(windy, watched=replace(windy.watched, block="week"))
+    days, weeks = (text_of(monitoring_page.render(found)) for found in (windy, weekly))
+    assert "Is the last week like the blocks it is compared with?" in days
+    assert "budgeted alarms began in the last 90 blocks" in days
+    assert "Are the last seven weeks like the blocks they are compared with?" in weeks
+    assert "Did the last seven labelled weeks cost more" in weeks
+    assert "budgeted alarms began in the last 13 blocks" in weeks
+
+
 def test_a_page_without_a_champion_says_so_and_draws_nothing() -> None:
     found = replace(
         shares_only("not_tested"), timeline=(), usual=None, segments=(), provenance=None

@@ -18,6 +18,7 @@ from pipelines.adapters.models.trusted_types import (
     refuse_untrusted,
     requirements,
 )
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.search import (
     FoldRows,
     Searched,
@@ -50,7 +51,6 @@ from pipelines.domain.windows import (
     ForwardTime,
     Sliding,
     forward_split,
-    scoring_blocks,
     validation_folds,
     windowed,
 )
@@ -131,7 +131,7 @@ def test_every_trial_goes_to_a_candidate_that_can_use_it(
 
 def daily(count: int) -> list[tuple[datetime, datetime]]:
     first = datetime(2026, 1, 1, tzinfo=UTC)
-    return scoring_blocks(time(5), "UTC", since=first, until=first + timedelta(days=count))
+    return ScoringTimes(at=time(5)).blocks(first, first + timedelta(days=count))
 
 
 def test_folds_are_the_last_days_before_the_held_out_ones_and_learn_what_was_final() -> None:
@@ -295,7 +295,7 @@ def test_a_search_says_what_was_tried_spent_and_found() -> None:
     )
     assert told.describe() == (
         "1 of 6 trials finished, 1 pruned, 1 failed, 1 killed, 1 waiting (ValueError); "
-        "2.0 of 60 CPU s; best log_loss 0.5123 on the validation days (baseline 0.6000): "
+        "2.0 of 60 CPU s; best log_loss 0.5123 on the validation blocks (baseline 0.6000): "
         "trees depth=0"
     )
     assert "no trial beats the baseline" in replace(told, baseline=0.5).describe()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.domain.digest import canonical
 from pipelines.errors import DeclarationError
 from pipelines.use_case import (
     BeatsBaseline,
@@ -219,6 +220,15 @@ WRONG: dict[str, UseCase] = {
     "probation_of_no_champion": UseCase(
         name="returns", owner="shop", tables=[orders], probation=Probation()
     ),
+    "unknown_weekday": changed(
+        scoring=dataclasses.replace(SCORING, weekday="monda"),  # type: ignore[arg-type]
+        monitoring=Monitoring(block="week"),
+    ),
+    "weeks_watched_as_days": changed(
+        scoring=dataclasses.replace(SCORING, weekday="monday"),
+        monitoring=Monitoring(alarms_per_quarter=14),
+    ),
+    "days_watched_as_weeks": changed(monitoring=Monitoring(block="week", alarms_per_quarter=14)),
     "gates": changed(
         gates=[
             BeatsBaseline("logloss", margin=0.01),
@@ -237,6 +247,8 @@ def test_a_wrong_declaration_reports_all_its_problems_as_the_golden_text_says(na
 
 def test_a_complete_declaration_has_no_problems() -> None:
     assert SOUND.problems() == []
+    weekly = dataclasses.replace(SCORING, weekday="monday")
+    assert changed(scoring=weekly, monitoring=Monitoring(block="week")).problems() == []
 
 
 def test_five_lines_make_a_sound_explore_use_case(tmp_path: Path) -> None:
@@ -302,6 +314,8 @@ CHANGES: dict[str, UseCase] = {
     "no gates": changed(gates=[]),
     "scoring time": changed(scoring=dataclasses.replace(SCORING, at=time(6))),
     "scoring zone": changed(scoring=dataclasses.replace(SCORING, timezone="UTC")),
+    "weekday": changed(scoring=dataclasses.replace(SCORING, weekday="monday")),
+    "another weekday": changed(scoring=dataclasses.replace(SCORING, weekday="friday")),
     "on stale": changed(scoring=dataclasses.replace(SCORING, on_stale="fail_closed")),
     "business rule": changed(scoring=dataclasses.replace(SCORING, rules=[CAP])),
     "business rule's text": changed(
@@ -330,6 +344,14 @@ def test_how_many_tasks_share_the_work_is_no_part_of_the_digest() -> None:
     spread = changed(scoring=dataclasses.replace(SCORING, parts=8))
     assert spread != SOUND
     assert spread.digest() == SOUND.digest()
+
+
+def test_what_was_declared_before_there_were_weekdays_keeps_its_digest() -> None:
+    assert canonical(SCORING) == {
+        "type": "Scoring", "at": "05:00:00", "timezone": "Europe/Berlin",
+        "on_stale": "score_and_flag", "on_late": "rescore", "rescore_days": 7,
+        "rules": [], "outputs": [], "promises": [],
+    }  # fmt: skip
 
 
 def entity(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a table

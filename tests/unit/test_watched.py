@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipelines.domain.block_length import BlockLength
 from pipelines.domain.change_text import change_text
 from pipelines.domain.drift.drift_result import ColumnShift, DriftResult, Outcome
 from pipelines.domain.drift.severity import Alarm, Level
@@ -88,10 +89,10 @@ FIGURES = (
 )
 
 
-def watched(*answers: Judged, until: datetime = UNTIL) -> Watched:
+def watched(*answers: Judged, until: datetime = UNTIL, block: BlockLength = "day") -> Watched:
     """Return what these answers amount to; those that are alarms stand."""
     found = Watched.of(
-        answers, answers, model_version="1", newest_block=NEWEST, alarms_per_quarter=1
+        answers, answers, model_version="1", newest_block=NEWEST, alarms_per_quarter=1, block=block
     )
     return replace(found, labelled_until=until, prediction="p")
 
@@ -236,6 +237,19 @@ def watched(*answers: Judged, until: datetime = UNTIL) -> Watched:
             "not_tested",
             "Not judged: only 1 of the week's blocks is there. Whether the model does worse is not "
             "known: too few labels are final. Nothing is to be done.",
+        ),
+        (
+            watched(RULES, QUIET, block="week"),
+            "OK",
+            "OK: the seven weeks up to block 2026-03-20 are like the 91 blocks they are compared "
+            "with. Whether the model does worse is not known: too few labels are final. "
+            "Nothing is to be done.",
+        ),
+        (
+            watched(RULES, said(WEEK, "not_tested", blocks=(3, 3)), block="week"),
+            "not_tested",
+            "Not judged: only 3 of the seven weeks' blocks are there. Whether the model does worse "
+            "is not known: too few labels are final. Nothing is to be done.",
         ),
         (watched(), "not_tested", "Not watched: no block was judged. Run monitor."),
         (

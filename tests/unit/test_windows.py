@@ -1,20 +1,12 @@
-"""Scoring times and their blocks over changes of the clock, and the forward-time split."""
+"""The forward-time split, over changes of the clock."""
 
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.domain.windows import (
-    ForwardTime,
-    block_name,
-    forward_split,
-    next_scoring_time,
-    scoring_blocks,
-    scoring_times,
-)
+from pipelines.domain.scoring_times import ScoringTimes
+from pipelines.domain.windows import ForwardTime, forward_split
 
 NEW_YORK = "America/New_York"
 ZONES = (NEW_YORK, "Europe/Berlin", "Australia/Lord_Howe", "Asia/Tokyo", "America/Nuuk", "UTC")
@@ -24,69 +16,11 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_the_local_hour_stays_when_the_clock_changes() -> None:
-    spring = scoring_times(
-        time(5), NEW_YORK, since=utc("2013-03-09T00:00"), until=utc("2013-03-12T00:00")
-    )
-    autumn = scoring_times(
-        time(5), NEW_YORK, since=utc("2013-11-02T00:00"), until=utc("2013-11-05T00:00")
-    )
-    assert spring == [utc("2013-03-09T10:00"), utc("2013-03-10T09:00"), utc("2013-03-11T09:00")]
-    assert autumn == [utc("2013-11-02T09:00"), utc("2013-11-03T10:00"), utc("2013-11-04T10:00")]
-
-
-def test_the_block_over_a_change_of_the_clock_has_23_or_25_hours() -> None:
-    spring, autumn = utc("2013-03-09T10:00"), utc("2013-11-02T09:00")
-    assert next_scoring_time(spring, time(5), NEW_YORK) - spring == timedelta(hours=23)
-    assert next_scoring_time(autumn, time(5), NEW_YORK) - autumn == timedelta(hours=25)
-
-
-def test_an_hour_that_does_not_exist_or_comes_twice_gives_one_scoring_time() -> None:
-    skipped = scoring_times(
-        time(2, 30), NEW_YORK, since=utc("2013-03-10T00:00"), until=utc("2013-03-11T00:00")
-    )
-    twice = scoring_times(
-        time(1, 30), NEW_YORK, since=utc("2013-11-03T00:00"), until=utc("2013-11-04T00:00")
-    )
-    assert skipped == [utc("2013-03-10T07:30")]
-    assert twice == [utc("2013-11-03T05:30")]
-
-
-def test_a_window_holds_its_first_moment_and_not_its_last() -> None:
-    at = utc("2013-06-01T09:00")
-    assert scoring_times(time(5), NEW_YORK, since=at, until=at + timedelta(days=1)) == [at]
-    assert scoring_times(time(5), NEW_YORK, since=at, until=at) == []
-
-
-def test_a_block_is_named_after_its_local_day() -> None:
-    assert block_name(utc("2013-06-01T03:00"), NEW_YORK) == "2013-05-31"
-    assert block_name(utc("2013-06-01T20:00"), "Asia/Tokyo") == "2013-06-02"
-
-
-@given(
-    zone=st.sampled_from(ZONES),
-    at=st.times(timezones=st.none()).map(lambda t: t.replace(microsecond=0, second=0)),
-    since=st.datetimes(datetime(2012, 1, 1), datetime(2026, 1, 1)),  # noqa: DTZ001 - made UTC below
-    days=st.integers(1, 40),
-)
-@settings(deadline=None, max_examples=150)
-def test_blocks_follow_each_other_without_gap_or_overlap(
-    zone: str, at: time, since: datetime, days: int
-) -> None:
-    start = since.replace(tzinfo=UTC)
-    blocks = scoring_blocks(at, zone, since=start, until=start + timedelta(days=days))
-    assert all(first[1] == second[0] for first, second in pairwise(blocks))
-    assert all(start <= opens < start + timedelta(days=days) for opens, _ in blocks)
-    assert all(
-        timedelta(hours=22) < closes - opens < timedelta(hours=26) for opens, closes in blocks
-    )
-    assert abs(len(blocks) - days) <= 1
-
-
 def daily(
     count: int, zone: str = "UTC", first: str = "2013-10-20T00:00"
 ) -> list[tuple[datetime, datetime]]:
-    return scoring_blocks(time(5), zone, since=utc(first), until=utc(first) + timedelta(days=count))
+    times = ScoringTimes(at=time(5), timezone=zone)
+    return times.blocks(utc(first), utc(first) + timedelta(days=count))
 
 
 def test_the_gap_leaves_out_blocks_whose_labels_are_open_when_the_test_begins() -> None:
@@ -132,8 +66,12 @@ def test_every_training_label_is_final_when_the_first_held_out_block_opens(
     assert all(ends[start] + gap <= split.held_out[0] for start in split.training)
 
 
-def test_the_zone_of_a_scoring_time_is_the_declared_one() -> None:
-    (moment,) = scoring_times(
-        time(5), "Asia/Tokyo", since=utc("2026-02-01T00:00"), until=utc("2026-02-02T00:00")
-    )
-    assert moment.astimezone(ZoneInfo("Asia/Tokyo")).time() == time(5)
+def test_a_weekly_use_case_holds_out_weeks_and_leaves_out_those_with_open_labels() -> None:
+    mondays = ScoringTimes(at=time(9), timezone="Europe/London", weekday="monday")
+    blocks = mondays.blocks(utc("2026-01-01T00:00"), utc("2026-06-01T00:00"))
+    split = forward_split(blocks, ForwardTime(test_days=4), gap=timedelta(days=8))
+    names = [mondays.block_name(start) for start in split.held_out]
+    assert names == ["2026-05-04", "2026-05-11", "2026-05-18", "2026-05-25"]
+    # The week before ends when the first held-out one opens, and its labels 8 days later.
+    assert mondays.block_name(split.training[-1]) == "2026-04-13"
+    assert len(split.training) == 15

@@ -75,7 +75,7 @@ def _model(
     version = recorded.get(f"gold.features.{scored.use_case}")
     labels = differing.labels(versions, as_of)
     counts = []
-    for times in (scored.times(first, last), held_out):
+    for times in (scored.times.of_days(first, last), held_out):
         stored = _stored(scored, digest, times, version)
         differ = _differing(scored, differing, times, versions)
         counts.append(_counts(scored.view.entity.key, stored, differ, labels))

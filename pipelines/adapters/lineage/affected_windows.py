@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
@@ -19,8 +18,8 @@ from pipelines.domain.features import AS_OF, FeatureView, feature_digest
 from pipelines.domain.impact import GONE, PREDICTION, AffectedWindow
 from pipelines.domain.labels import Label
 from pipelines.domain.provenance import Block, Progress, of_key
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.sql_text import delta_moment, literal, quoted
-from pipelines.domain.windows import local_moment, next_scoring_time, scoring_times
 from pipelines.errors import Problem
 
 if TYPE_CHECKING:
@@ -48,21 +47,11 @@ class Scored:
     use_case: str
     view: FeatureView
     label: Label
-    at: time
-    timezone: str
+    times: ScoringTimes
 
     def block(self, scored_for: datetime, as_of: datetime) -> Block:
         """Return the block of a scoring time, described at ``as_of``."""
-        until = next_scoring_time(scored_for, self.at, self.timezone)
-        return Block(since=scored_for, as_of=as_of, until=until)
-
-    def times(self, first: date, last: date) -> list[datetime]:
-        """Return the scoring times of local days, the last included."""
-        zone = ZoneInfo(self.timezone)
-        since, end = local_moment(first, self.at, zone), local_moment(last, self.at, zone)
-        return scoring_times(
-            self.at, self.timezone, since=since, until=end + timedelta(microseconds=1)
-        )
+        return Block(since=scored_for, as_of=as_of, until=self.times.after(scored_for))
 
     def columns(self, *more: str) -> list[str]:
         """Return the entity's key and what else a look at predictions needs."""

@@ -19,6 +19,7 @@ from pipelines.adapters.models.training_rows import TrainingRows
 from pipelines.adapters.settings import Settings
 from pipelines.domain.labels import Label
 from pipelines.domain.probe import probe_rows
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.search import Searched
 from pipelines.domain.search_space import Parameters
 from pipelines.domain.training import Baseline, Candidate, Training, feature_frame, fit
@@ -45,7 +46,7 @@ def register(
     training: Training,
     label: Label,
     choice: Choice,
-    timezone: str,
+    times: ScoringTimes,
     train_key: str,
     tags: Mapping[str, str],
 ) -> "ModelVersion":
@@ -96,7 +97,7 @@ def register(
                 **tags,
                 **search_record.tags(choice.candidate.name, choice.parameters, choice.searched),
                 "headframe.use_case": use_case,
-                "headframe.training_window": json.dumps(chosen.window(timezone)),
+                "headframe.training_window": json.dumps(chosen.window(times)),
                 "headframe.held_out": json.dumps([t.isoformat() for t in chosen.split.held_out]),
                 **answer_tags.tags(label.kind.answer, baseline, label.unit),
                 "headframe.features": chosen.features,

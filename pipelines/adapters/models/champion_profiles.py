@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +28,7 @@ from pipelines.domain.monitored import Profiled
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.outputs import prediction_column
 from pipelines.domain.prediction_kinds import Kind
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.training import Training
 from pipelines.errors import DeclarationError, NotEnoughData, Problem
 
@@ -37,13 +38,11 @@ if TYPE_CHECKING:
     from pipelines.adapters.models.expected_losses import Expect
 
 
-class ScoringTimes(Protocol):
-    """When a use case scores: a local time of every day, in its timezone."""
+class Scores(Protocol):
+    """When a use case scores."""
 
     @property
-    def at(self) -> time: ...  # noqa: D102 - of the protocol's docstring
-    @property
-    def timezone(self) -> str: ...  # noqa: D102
+    def times(self) -> ScoringTimes: ...  # noqa: D102 - of the protocol's docstring
 
 
 class Trained(Protocol):
@@ -58,7 +57,7 @@ class Trained(Protocol):
     @property
     def training(self) -> Training: ...  # noqa: D102
     @property
-    def scoring(self) -> ScoringTimes: ...  # noqa: D102
+    def scoring(self) -> Scores: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +86,7 @@ def watch(
         view=parts.features,
         champion=champion,
         prediction=prediction_column(parts.label.name, parts.label.kind),
-        at=parts.scoring.at,
-        timezone=parts.scoring.timezone,
+        times=parts.scoring.times,
     )
     training = parts.training
     return Watching(

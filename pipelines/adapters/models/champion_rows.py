@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,10 @@ from pipelines.adapters.stores.object_store import Folder
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.features import AS_OF, FeatureView, KnownTables
 from pipelines.domain.probe import Scorer
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.slots import SLOT, window_name
 from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.training import FeatureColumns
-from pipelines.domain.windows import block_name, next_scoring_time, scoring_times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,8 +41,7 @@ class ChampionRows:
     view: FeatureView
     champion: Champion
     prediction: str
-    at: time
-    timezone: str
+    times: ScoringTimes
 
     @property
     def version(self) -> str:
@@ -78,7 +77,7 @@ class ChampionRows:
 
     def block(self, scored_for: datetime) -> str:
         """Return the name of a scoring time's block."""
-        return block_name(scored_for, self.timezone)
+        return self.times.block_name(scored_for)
 
     def sources(self, *, since: datetime, until: datetime) -> dict[datetime, str]:
         """Return what each described block of [since, until] is made of, by scoring time, sorted.
@@ -86,7 +85,7 @@ class ChampionRows:
         It changes when the block is described or scored again. From the logs of the two tables.
         """
         until += timedelta(microseconds=1)
-        times = scoring_times(self.at, self.timezone, since=since, until=until)
+        times = self.times.between(since, until)
         described = feature_store.digests(self.folder, self.view, times)
         standing = prediction_store.standing(self.settings, self.use_case)
         keys = {window.window: window.run_key for window in standing}
@@ -143,7 +142,7 @@ class ChampionRows:
             [self.prediction if name == "raw_prediction" else name for name in said.column_names]
         )
         if columns:
-            until = next_scoring_time(times[-1], self.at, self.timezone)
+            until = self.times.after(times[-1])
             features = self._features(times[0], until, columns)
             said = said.join(features, [*self.key, AS_OF], join_type="inner")
         return self._sorted(said)

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from pipelines.adapters import lake
 from pipelines.adapters.models import feature_store, known
@@ -25,7 +24,7 @@ from pipelines.domain.features import (
 from pipelines.domain.kind_problems import value_problem
 from pipelines.domain.labels import Label, labelled
 from pipelines.domain.refits import Lesson
-from pipelines.domain.windows import block_name, local_moment, next_scoring_time
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.errors import DeclarationError, NotEnoughData, Problem
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ class ModelRows:
     use_case: str
     view: FeatureView
     label: Label
-    at: time
-    timezone: str
+    times: ScoringTimes
     challenger: ModelVersion
     tables: KnownTables
 
@@ -57,8 +55,7 @@ class ModelRows:
         *,
         view: FeatureView,
         label: Label,
-        at: time,
-        timezone: str,
+        times: ScoringTimes,
     ) -> "ModelRows":
         """Read the tables of the view, once."""
         return cls(
@@ -66,8 +63,7 @@ class ModelRows:
             use_case=use_case,
             view=view,
             label=label,
-            at=at,
-            timezone=timezone,
+            times=times,
             challenger=challenger,
             tables=known.load(settings, use_case, view, label),
         )
@@ -76,9 +72,7 @@ class ModelRows:
     def blocks(self) -> list[tuple[datetime, datetime]]:
         """Return (scoring time, end) of every held-out block, sorted."""
         times = map(datetime.fromisoformat, json.loads(self.challenger.tags["headframe.held_out"]))
-        return [
-            (start, next_scoring_time(start, self.at, self.timezone)) for start in sorted(times)
-        ]
+        return [(start, self.times.after(start)) for start in sorted(times)]
 
     def held_out(self, model: ModelVersion) -> "pa.Table":
         """Return the held-out rows with labels, made by the model's own feature view.
@@ -98,10 +92,7 @@ class ModelRows:
         first, last = map(
             date.fromisoformat, json.loads(self.challenger.tags["headframe.training_window"])
         )
-        zone = ZoneInfo(self.timezone)
-        days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
-        starts = [local_moment(day, self.at, zone) for day in days]
-        blocks = [(start, next_scoring_time(start, self.at, self.timezone)) for start in starts]
+        blocks = self.times.blocks_of(first, last)
         return self._labelled(
             feature_store.rows_at(self._described, self.view, self.tables, blocks)
         )
@@ -111,7 +102,7 @@ class ModelRows:
         return Lesson(
             rows=rows,
             label=label_of(rows),
-            blocks=[block_name(moment, self.timezone) for moment in rows[AS_OF].to_pylist()],
+            blocks=[self.times.block_name(moment) for moment in rows[AS_OF].to_pylist()],
         )
 
     def described_again(self) -> tuple[int, int]:

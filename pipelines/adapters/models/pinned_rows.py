@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from pipelines.adapters import lake
 from pipelines.adapters.models import feature_store
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import FeatureView, KnownTables
 from pipelines.domain.labels import Label, labelled
-from pipelines.domain.windows import local_moment, next_scoring_time
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.errors import LakeError, Problem
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ def training_rows(
     *,
     view: FeatureView,
     label: Label,
-    at: time,
-    timezone: str,
+    times: ScoringTimes,
 ) -> "pa.Table":
     """Return the labelled rows of a version's training window, in canonical order.
 
@@ -35,7 +33,7 @@ def training_rows(
     """
     versions: dict[str, int] = json.loads(tags["headframe.data_versions"])
     described = lake.features(settings, use_case, tags["headframe.features"])
-    blocks = _blocks(tags, at, timezone)
+    blocks = times.blocks_of(*map(date.fromisoformat, _window(tags)))
     version = versions[f"gold.features.{use_case}"]
     rows = feature_store.rows_of_version(described, view, blocks, version=version)
     if rows is None:
@@ -53,15 +51,6 @@ def training_rows(
     tables.prepare_labels(view.entity)
     states = tables.label_states(view.entity, datetime.fromisoformat(tags["headframe.as_of"]))
     return labelled(rows, states, tuple(view.entity.key))
-
-
-def _blocks(tags: Mapping[str, str], at: time, timezone: str) -> list[tuple[datetime, datetime]]:
-    """Return (scoring time, end) of every day of the training window."""
-    first, last = map(date.fromisoformat, _window(tags))
-    zone = ZoneInfo(timezone)
-    days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
-    starts = [local_moment(day, at, zone) for day in days]
-    return [(start, next_scoring_time(start, at, timezone)) for start in starts]
 
 
 def _window(tags: Mapping[str, str]) -> tuple[str, str]:

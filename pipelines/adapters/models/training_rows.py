@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
@@ -12,6 +12,7 @@ from pipelines.domain.features import AS_OF, FeatureView, feature_digest, featur
 from pipelines.domain.kind_problems import label_problem, value_problem
 from pipelines.domain.labels import LABEL, Label, labelled
 from pipelines.domain.metrics import MINIMUM_BLOCKS
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.search import FoldRows
 from pipelines.domain.training import (
     FeatureColumns,
@@ -23,10 +24,7 @@ from pipelines.domain.training import (
 from pipelines.domain.windows import (
     Fold,
     Split,
-    block_name,
     forward_split,
-    next_scoring_time,
-    scoring_blocks,
     validation_folds,
     windowed,
 )
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LEAST_FOLD_BLOCKS = 14
-"""Blocks that a trial learns from at least (decision): each weekday twice."""
+"""Blocks that a trial learns from at least (decision): of days each weekday twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +57,13 @@ class TrainingRows:
     features: str
     versions: Mapping[str, int]
 
-    def window(self, timezone: str) -> tuple[str, str]:
+    def window(self, times: ScoringTimes) -> tuple[str, str]:
         """Return first and last training block by local ISO date."""
-        return _window(self.split.training, timezone)
+        return _window(self.split.training, times)
 
-    def held_out_window(self, timezone: str) -> tuple[str, str]:
+    def held_out_window(self, times: ScoringTimes) -> tuple[str, str]:
         """Return first and last held-out block by local ISO date."""
-        return _window(self.split.held_out, timezone)
+        return _window(self.split.held_out, times)
 
     def fold_rows(self, training: Training) -> tuple[FoldRows, ...]:
         """Return what each trial learns from and is judged on."""
@@ -89,8 +87,7 @@ def choose(
     view: FeatureView,
     label: Label,
     training: Training,
-    at_time: time,
-    timezone: str,
+    times: ScoringTimes,
     as_of: datetime,
 ) -> TrainingRows:
     """Return the rows that a training at ``as_of`` is about, described where they were not yet.
@@ -102,25 +99,24 @@ def choose(
     versions = known.silver_versions(settings, use_case, view)
     digest = feature_digest(view, label)
     folder = lake.features(settings, use_case, digest)
-    blocks = _final_blocks(label, training, at_time, timezone, as_of)
+    blocks = _final_blocks(label, training, times, as_of)
     unread = known.unread(settings, use_case, view, at=versions)
     described = feature_store.is_described(folder, unread, blocks)
     load = known.for_labels if described else known.load
     tables = load(settings, use_case, view, label, at=versions)
     version, rows = feature_store.versioned_rows_at(folder, view, tables, blocks)
     if rows is None:
-        raise _too_few(use_case, 0, training)
+        raise _too_few(use_case, 0, training, times)
     columns = feature_columns(rows, feature_names(rows, view.entity))
     _refuse_other_kind(use_case, label, rows, columns)
     refuse_other_answers(training, columns, label.kind)
     states = tables.label_states(view.entity, as_of)
     final = labelled(rows, states, tuple(view.entity.key))
     _refuse_other_label(use_case, label, final)
-    times = sorted(pc.unique(final[AS_OF]).to_pylist())
-    found = [(start, next_scoring_time(start, at_time, timezone)) for start in times]
+    found = [(start, times.after(start)) for start in sorted(pc.unique(final[AS_OF]).to_pylist())]
     split = forward_split(found, training.split, gap=label.final_after)
     if len(split.training) < MINIMUM_BLOCKS:
-        raise _too_few(use_case, len(times), training)
+        raise _too_few(use_case, len(found), training, times)
     folds: tuple[Fold, ...] = ()
     if training.searches:
         learnable = [block for block in found if block[0] in set(split.training)]
@@ -128,7 +124,7 @@ def choose(
             learnable, training.split, gap=label.final_after, window=training.window
         )
         if len(folds[0].training) < LEAST_FOLD_BLOCKS:
-            raise _too_few_to_search(use_case, len(folds[0].training), training)
+            raise _too_few_to_search(use_case, len(folds[0].training), training, times)
     held_out = at(final, split.held_out)
     learnable_rows = at(final, split.training)
     split = Split(training=windowed(split.training, training.window), held_out=split.held_out)
@@ -172,39 +168,42 @@ def label_of(rows: "pa.Table") -> "np.ndarray":
     return found
 
 
-def _window(times: Sequence[datetime], timezone: str) -> tuple[str, str]:
-    return block_name(times[0], timezone), block_name(times[-1], timezone)
+def _window(opened: Sequence[datetime], times: ScoringTimes) -> tuple[str, str]:
+    return times.block_name(opened[0]), times.block_name(opened[-1])
 
 
 def _final_blocks(
-    label: Label, training: Training, at_time: time, timezone: str, as_of: datetime
+    label: Label, training: Training, times: ScoringTimes, as_of: datetime
 ) -> list[tuple[datetime, datetime]]:
     """Return the blocks whose every label was final at ``as_of``, from the declared start."""
     last = as_of - label.final_after
-    blocks = scoring_blocks(at_time, timezone, since=training.start, until=last)
-    return [block for block in blocks if block[1] <= last]
+    return [block for block in times.blocks(training.start, last) if block[1] <= last]
 
 
-def _too_few(use_case: str, found: int, training: Training) -> NotEnoughData:
-    days = training.split.test_days
+def _too_few(use_case: str, found: int, training: Training, times: ScoringTimes) -> NotEnoughData:
+    held_out = training.split.test_days
     return NotEnoughData(
         Problem(
             where=f"training of {use_case}",
-            expected=f"at least {MINIMUM_BLOCKS} training blocks before {days} held-out ones",
+            expected=f"at least {MINIMUM_BLOCKS} training blocks before {held_out} held-out ones",
             found=f"{found} blocks with final labels",
-            fix="Ingest more history, wait for labels to become final, or hold out fewer days.",
+            fix="Ingest more history, wait for labels to become final, or hold out fewer "
+            f"{times.block}s.",
         )
     )
 
 
-def _too_few_to_search(use_case: str, found: int, training: Training) -> NotEnoughData:
+def _too_few_to_search(
+    use_case: str, found: int, training: Training, times: ScoringTimes
+) -> NotEnoughData:
     days = training.split.validation_days
     return NotEnoughData(
         Problem(
             where=f"search for the parameters of {use_case}",
             expected=f"at least {LEAST_FOLD_BLOCKS} training blocks before {days} validation ones",
             found=f"{found} blocks with final labels",
-            fix="Ingest more history, validate on fewer days, or train with trials=0 until then.",
+            fix=f"Ingest more history, validate on fewer {times.block}s, or train with trials=0 until "
+            "then.",
         )
     )
 

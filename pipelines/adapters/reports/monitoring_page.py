@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters import page_templates
 from pipelines.adapters.reports.svg_charts import Scale, line, steps, ticks
+from pipelines.domain.block_length import BLOCKS_PER_QUARTER
 from pipelines.domain.drift.block_permutation import UNITS
 from pipelines.domain.drift.drift_result import ColumnShift
 from pipelines.domain.feature_report import FeatureReport
@@ -36,6 +37,12 @@ QUESTIONS: Mapping[str, str] = {
     REALISED: "What did the last labelled weeks cost?",
 }
 """What each test asks, in the order in which the page tells their answers."""
+
+QUESTIONS_OF_WEEKS: Mapping[str, str] = {
+    WEEK_TEST: "Are the last seven weeks like the blocks they are compared with?",
+    "SegmentContrast": "Did the last seven labelled weeks cost more, overall or in a segment?",
+}
+"""What is asked instead where a block is a week."""
 
 LONGEST_NAME = 60
 """Letters of a level or bin that are shown."""
@@ -72,6 +79,7 @@ class LossChart:
 def render(report: MonitoringReport) -> str:
     """Return the page. Everything that tables hold is escaped, and long texts are cut."""
     template = _environment().get_template("monitoring.html.j2")
+    weekly = report.watched.block == "week"
     judged = [one for name in QUESTIONS if (one := report.watched.answer(name)) is not None]
     return template.render(
         report=report,
@@ -81,10 +89,11 @@ def render(report: MonitoringReport) -> str:
         histogram_size=HISTOGRAM,
         spark_size=SPARK,
         judged=judged,
-        questions=QUESTIONS,
+        questions={**QUESTIONS, **QUESTIONS_OF_WEEKS} if weekly else QUESTIONS,
         validity=validity(report),
         coverage=coverage(report.timeline),
         open_features=OPEN_FEATURES,
+        quarter_blocks=BLOCKS_PER_QUARTER[report.watched.block],
     )
 
 

@@ -14,7 +14,7 @@ class FreshData:
     A model that waited for its approval, or was trained while a feed stood still, was judged on a
     world that may be gone: staleness costs accuracy (Breck et al., 2017, "The ML Test Score", test
     Model 4). It compares two dates and makes no error of chance. Count the days that labels take to
-    become final, too.
+    become final, too. A block's first day counts: of a weekly one count the week, too.
 
     >>> FreshData(14).problems()
     ()
