@@ -174,7 +174,7 @@ def _next(made: stage.Made, settings: Settings) -> list[str]:
     late = [table.name for table in drafted.tables if timed and table.known_at is None]
     if late:
         found.append(
-            f"say when the rows of {' and '.join(late)} were known: a time before their delivery knows"
+            f"say when the rows of {', '.join(late)} were known: a time before their delivery knows"
             " nothing of them (docs/tutorial.md#when-was-it-known)"
         )
     found.append("say when files are due, and a missing one is told: docs/feeds.md")

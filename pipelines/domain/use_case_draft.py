@@ -16,6 +16,9 @@ MOST_HELD_OUT_DAYS = 56
 """Days held out: a third of the sample's, but four to eight weeks of them (decision). Days that depend
 count as fewer, and a gate needs 20 effective ones: of exactly 28 there were 19 in the first draft."""
 
+FEW_DAYS = 8
+"""Days of a sample below which no weekday came twice."""
+
 FEWEST_HELD_OUT_DAYS = 20
 """Blocks below which a gate can only answer "too few"."""
 
@@ -107,6 +110,11 @@ class Draft:
             for table in self.tables
             if table.sample.cut
         ]
+        if 0 < self.days < FEW_DAYS:
+            found.append(
+                f"{self.entities.name}: the sample spans {self.days} days, so a key that comes again on"
+                " another day was not seen: give some weeks, or --key"
+            )
         for table in self.tables:
             values = {
                 "key": ", ".join(table.key),

@@ -220,6 +220,14 @@ def test_a_row_is_known_by_a_moment_that_never_comes_after_its_event(tmp_path: P
     assert guess_known_before(table, "made_at") is None
 
 
+def test_of_a_few_days_it_is_said_that_keys_may_come_again(tmp_path: Path) -> None:
+    told = drafted(parcels(tmp_path, rows=6), deliveries(tmp_path)).guesses()
+    assert told[0] == (
+        "parcels: the sample spans 3 days, so a key that comes again on another day was not seen:"
+        " give some weeks, or --key"
+    )
+
+
 def test_what_was_asked_for_is_taken_and_not_guessed(tmp_path: Path) -> None:
     found = drafted(
         parcels(tmp_path),
