@@ -131,6 +131,8 @@ class Draft:
                 if column.hint
             ]
         if self.label is not None and self.label.note:
+            days = self.label.expected_after / timedelta(days=1)
+            after = f"{days:g} {'day' if days == 1 else 'days'}"
             said = self.label.note.removeprefix("guess: ")
-            found.append(f"{self.label.name}, expected_after: {self.label.expected_after} ({said})")
+            found.append(f"{self.label.name}, expected_after: {after} ({said})")
         return found
