@@ -34,6 +34,8 @@ from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
 from pipelines.domain.probation import Probation
 from pipelines.domain.promises import ArrivesBy, PredictionRange, Promise
+from pipelines.domain.retraining import Retraining
+from pipelines.domain.scoring_times import ScoringTimes, Weekday
 from pipelines.domain.search_space import Choice, IntUniform, LogUniform, Uniform
 from pipelines.domain.training import Candidate, FeatureColumns, Training
 from pipelines.domain.verdict import Verdict
@@ -75,7 +77,9 @@ class Roles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """When predictions are made: daily ``at`` local time, for the entities until the next time.
+    """When predictions are made, for the entities until the next time: daily, or every ``weekday``.
+
+    ``at`` is a local time of ``timezone``.
 
     ``on_stale`` says what happens when a table is older than it promised: predictions are made and
     flagged, or none are made. ``on_late`` says what happens to the windows of the last
@@ -94,13 +98,12 @@ class Scoring:
     rules: Sequence[BusinessRule] = ()
     outputs: Sequence[Output] = ()
     promises: Sequence[Promise] = ()
+    weekday: Weekday | None = field(default=None, metadata=DIGESTED_IF_SET)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retraining:
-    """When a challenger is trained unasked: a cron expression or preset, or None for never."""
-
-    schedule: str | None = None
+    @property
+    def times(self) -> ScoringTimes:
+        """Return the moments at which is scored."""
+        return ScoringTimes(at=self.at, timezone=self.timezone, weekday=self.weekday)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,14 @@ from pipelines.cli import (
     ledger_commands,
     list_commands,
     model_commands,
+    new_command,
     output_commands,
     platform,
     quality_commands,
     quarantine_commands,
     report_commands,
     reproduce_commands,
+    retraining_commands,
     stage_runs,
     trace_commands,
     upkeep_commands,
@@ -51,6 +53,8 @@ report_commands.register(app)
 model_commands.register(app)
 reproduce_commands.register(app)
 ledger_commands.register(app)
+retraining_commands.register(app)
+new_command.register(app)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pipelines.domain.signals import (
     gates_area,
     of_feed,
     of_gates,
+    of_given_up,
     of_probation,
     of_registry,
     of_standing,
@@ -108,6 +109,15 @@ def probation(
         runbook=_runbook(use_case, "monitor"),
     )
     found = [] if text is None else [signal]
+    incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
+
+
+def given_up(use_case: UseCase, settings: Settings, text: str, *, as_of: datetime) -> None:
+    """Report that retraining did not help against what still stands, or ("") that it is not so."""
+    signal = of_given_up(
+        use_case.name, text, owner=use_case.owner, at=as_of, runbook=_runbook(use_case, "monitor")
+    )
+    found = [signal] if text else []
     incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
 
 

@@ -174,7 +174,7 @@ class Approve(ApprovalOperator):  # type: ignore[misc]  # Airflow is untyped her
             evidence,
             run_id=candidate.run_id,
             requester=requester,
-            reason=context["params"].get("reason") or "",
+            reason=context["ti"].xcom_pull(task_ids="train").get("reason", ""),
             address=address,
             asked=told,
             rejections=rejections,

@@ -37,6 +37,21 @@ def predictions(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 -
     )
 
 
+def retrain(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 - untyped library
+    """Return the asset that says: a training is asked for, why, and by which entry of the ledger."""
+    return Asset(
+        name=f"retrain.{use_case.name}",
+        # As late: an address of no table, under a scheme that lineage knows.
+        uri=lake.ledger(settings, f"retraining__{use_case.name}").as_uri(),
+        group=use_case.name,
+    )
+
+
+def retrain_news(use_case: UseCase) -> Any:  # noqa: ANN401 - untyped library
+    """Return the outlet through which monitor asks for a training, in those runs that do."""
+    return AssetAlias(name=f"retrain.{use_case.name}", group=use_case.name)
+
+
 def late(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 - untyped library
     """Return the asset that says: data came late for windows that were scored without it."""
     return Asset(

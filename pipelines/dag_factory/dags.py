@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import assets, forms, probation_tasks, score_tasks, tasks, train_tasks
+from pipelines.dag_factory import (
+    assets,
+    forms,
+    probation_tasks,
+    retrain_tasks,
+    score_tasks,
+    tasks,
+    train_tasks,
+)
 from pipelines.dag_factory.approve import Approve
 from pipelines.dag_factory.failure_message import failure_message, success_message
 from pipelines.dag_factory.runbook import runbook
@@ -70,7 +78,7 @@ def _ingest(use_case: UseCase, settings: Settings, now: datetime) -> None:
 
 
 def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
-    schedule = _until_end(use_case, now, use_case.retraining.schedule)
+    schedule = _until_end(use_case, now, _retraining(use_case, settings))
     training = TrainedUseCase.of(use_case).training
     with _dag(use_case, "train", **schedule, params=forms.train(training)):
         train = _search_and_train(use_case) if training.searches else _train_alone(use_case)
@@ -85,6 +93,18 @@ def _train(use_case: UseCase, settings: Settings, now: datetime) -> None:
         else:
             evaluate >> promote
         promote >> StageTask(task_id="reference", work=partial(tasks.reference, use_case))
+
+
+def _retraining(use_case: UseCase, settings: Settings) -> Any:  # noqa: ANN401 - as _dag
+    """Return what starts a training: the declared times, and what monitor asks for where it may."""
+    declared = use_case.retraining
+    if not declared.is_triggered:
+        return declared.schedule
+    asked = assets.retrain(settings, use_case)
+    if declared.schedule is None:
+        return asked
+    times = CronTriggerTimetable(declared.schedule, timezone="UTC")
+    return AssetOrTimeSchedule(timetable=times, assets=asked)
 
 
 def _train_alone(use_case: UseCase) -> ModelTask:
@@ -174,6 +194,16 @@ def _monitor(use_case: UseCase, settings: Settings, now: datetime) -> None:
                 task_id="probation", work=partial(probation_tasks.probation, use_case)
             )
             monitor >> judged
+        if use_case.retraining.is_triggered:
+            # After a probation, which may put another champion back.
+            before = judged
+            judged = StageTask(
+                task_id="retrain",
+                work=partial(retrain_tasks.retrain, use_case),
+                inlets=[assets.retrain(settings, use_case)],
+                outlets=[assets.retrain_news(use_case)],
+            )
+            before >> judged
         # A page that cannot be written takes nothing away from what was found: the run stays green.
         judged >> page.as_teardown()
 

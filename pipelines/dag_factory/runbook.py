@@ -85,19 +85,25 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 | `approve`, nobody accepted the declaration | The owner runs `headframe accept {name}`; then clear the task. |
 | `promote`, the answer | It expired, or its giver lost the role: start a new run, and answer it. |
 """
-    training = TrainedUseCase.of(use_case).training
+    parts = TrainedUseCase.of(use_case)
+    training, block = parts.training, parts.scoring.times.block
     tunes = f"""\
 - `plan` lays out a search: {training.trials} trials, {training.cpu_seconds:g} CPU seconds together.
 - `tune` makes the trials, {training.tuning_tasks} at a time; each is judged on the
-  {training.split.validation_days} days before the held-out ones. A retry goes on where it stopped.
+  {training.split.validation_days} {block}s before the held-out ones. A retry goes on where it stopped.
 """
     fits = "fits the best of them" if training.searches else "fits one challenger"
     tune_row = """\
 | `tune` | Mend what the log names and clear the task: finished trials stay. |
 """
+    first = "plan" if training.searches else "train"
+    unasked = schedule or use_case.retraining.is_triggered
+    skip_row = f"""\
+| `{first}`, skipped | Nothing may be learned now: its log says what is broken. Mend that, or start it by hand. |
+"""
     body = f"""\
 {tunes if training.searches else ""}- `train` {fits} on rows whose label is final, and registers it as a candidate.
-- `evaluate` judges it on held-out days ({gates}). When a gate refuses, {refused} skipped, the run
+- `evaluate` judges it on held-out {block}s ({gates}). When a gate refuses, {refused} skipped, the run
   stays green, and the log of `evaluate` says why in words.
 {asks if governed else ""}- `promote` makes it the champion.
 - `reference` profiles the rows it learned from: what its later blocks are compared with.
@@ -105,7 +111,7 @@ def _train(use_case: UseCase) -> tuple[str, str, str]:
 ## When it fails
 | task | do |
 |---|---|
-| `train`, not enough data | Ingest more history, or wait for labels to become final. |
+{skip_row if unasked else ""}| `train`, not enough data | Ingest more history, or wait for labels to become final. |
 {tune_row if training.searches else ""}| `reference` | The champion is in place; `monitor` makes what is missing. Mend what the log names. |
 | any, the code changed | The use case or the library was changed under the run: start a new run. |
 {row if governed else ""}| any other | Read the last lines of its log, mend the cause, clear the task. |
@@ -116,10 +122,13 @@ headframe run train {name} --as-of DATE
 headframe run evaluate {name} --version VERSION
 headframe run promote {name} --version VERSION
 ```"""
+    started = f"on the schedule `{schedule}` (UTC) and by hand" if schedule else "by hand only"
+    if use_case.retraining.is_triggered:
+        started = f"when `{name}__monitor` asks for it; {started}"
     return (
         "Trains a challenger, judges it, and makes it the champion"
         + (" once a second person approved." if governed else " when the gates pass."),
-        (f"on the schedule `{schedule}` (UTC) and by hand" if schedule else "by hand only"),
+        started,
         body,
     )
 
@@ -191,7 +200,7 @@ headframe sql "select * from predictions.{name} order by scored_for desc limit 2
 ```"""  # noqa: S608 - for a person to run
     return (
         "Makes the champion's predictions for each scoring time, exactly once.",
-        f"daily at {scoring.at:%H:%M} {scoring.timezone}, {late}and by hand",
+        f"{scoring.times.describe()}, {late}and by hand",
         body,
     )
 
@@ -211,6 +220,11 @@ before is put back, which is an incident that pages; nothing is to be done but t
         if rule
         else ""
     )
+    retrain = f"""\
+`retrain` asks for a training where one is declared and nothing stands in its way; its log says which or what.
+`headframe retraining {name}` tells what was asked for and what came of it.
+
+"""
     body = f"""\
 A label is final {hours} hours after its event. Only final labels count; a block with fewer than
 {use_case.monitoring.minimum_labels} of them is "too few", never a number.
@@ -229,7 +243,7 @@ whose path its log names.
 | Learning | Nothing: too few blocks to compare with. Hard rules are watched meanwhile. |
 | Not watched | What it says: train, promote, or run monitor. |
 
-{probation}## When it fails
+{probation}{retrain if use_case.retraining.is_triggered else ""}## When it fails
 It reads and measures; nothing waits for it. Mend what the last lines of its log name, and clear the
 task. `report` decides nothing about the run.
 

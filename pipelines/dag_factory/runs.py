@@ -60,6 +60,17 @@ def is_about_late_data(context: Context) -> bool:
     return bool(context["params"].get("late")) or any(context["triggering_asset_events"].values())
 
 
+def is_scheduled(context: Context) -> bool:
+    """Return whether the schedule started the run, and neither a person nor an event."""
+    return not started_by(context) and bool(context["dag_run"].run_type == "scheduled")
+
+
+def last_event(context: Context, asset: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped library
+    """Return what the last event of an asset among the task's inlets said; nothing when it has none."""
+    events = list(context["inlet_events"][asset].ascending(False).limit(1))  # noqa: FBT003 - Airflow's
+    return dict(events[0].extra) if events else {}
+
+
 def started_by(context: Context) -> str:
     """Return the user who started the run; empty for one that started itself."""
     return context["dag_run"].triggering_user_name or ""

@@ -188,7 +188,7 @@ def _announce_late(
     say(describe(found))
     asset = assets.late(settings, use_case)
     extra = {"windows": windows, "reasons": [window.reason for window in found]}
-    last = _last_event(context, asset)
+    last = runs.last_event(context, asset)
     told = {name: last.get(name) for name in extra} == extra
     if not told or as_of - datetime.fromisoformat(last["as_of"]) >= TOLD_AGAIN_AFTER:
         news = {**extra, "as_of": as_of.isoformat()}
@@ -202,10 +202,4 @@ def _announced_version(context: Context, asset: Any) -> int:  # noqa: ANN401 - u
     The last event, not the files of this try, says what consumers know: a try may have died between
     its commit and its success, and the command line announces nothing.
     """
-    return int(_last_event(context, asset).get("version", -1))
-
-
-def _last_event(context: Context, asset: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped library
-    """Return what the asset's last event said; nothing when it has none."""
-    events = list(context["inlet_events"][asset].ascending(False).limit(1))  # noqa: FBT003 - Airflow's
-    return dict(events[0].extra) if events else {}
+    return int(runs.last_event(context, asset).get("version", -1))

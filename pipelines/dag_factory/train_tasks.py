@@ -1,11 +1,13 @@
 """Train tasks: the search laid out, its trials made by tuners side by side, the best registered."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import runs
+from pipelines.dag_factory.retrain_tasks import Called, begin, called, failing_told
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
@@ -29,16 +31,18 @@ def train(use_case: UseCase, context: Context) -> dict[str, Any]:
     code = remember_code(settings, use_case, context)
     if wanted.dry_run:
         _say_only(use_case, settings, context)
-    trained = stage(
-        use_case,
-        settings,
-        as_of=runs.as_of(context),
-        run=context["run_id"],
-        requester=runs.requester(context, use_case),
-        asked=wanted,
-        told=say,
-    )
-    return _told(trained, code)
+    found = begin(use_case, settings, context)
+    with failing_told(use_case, settings, context):
+        trained = stage(
+            use_case,
+            settings,
+            as_of=runs.as_of(context),
+            run=context["run_id"],
+            requester=runs.requester(context, use_case),
+            asked=_because(found, wanted),
+            told=say,
+        )
+    return _told(trained, code, found)
 
 
 def plan(use_case: UseCase, context: Context) -> list[int]:
@@ -49,7 +53,9 @@ def plan(use_case: UseCase, context: Context) -> list[int]:
     code = remember_code(settings, use_case, context)
     if wanted.dry_run:
         _say_only(use_case, settings, context)
-    planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
+    begin(use_case, settings, context)
+    with failing_told(use_case, settings, context):
+        planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
     say(planned.says)
     context["ti"].xcom_push(PLAN, {"study": planned.study, "code": code})
     return list(range(planned.tuners))
@@ -61,15 +67,16 @@ def tune(use_case: UseCase, context: Context, tuner: int) -> dict[str, Any]:
 
     settings = Settings()
     planned = _planned(use_case, settings, context)
-    searched = stage(
-        use_case,
-        settings,
-        as_of=runs.as_of(context),
-        asked=asked(context),
-        study=planned["study"],
-        tuner=tuner,
-        told=say,
-    )
+    with failing_told(use_case, settings, context):
+        searched = stage(
+            use_case,
+            settings,
+            as_of=runs.as_of(context),
+            asked=asked(context),
+            study=planned["study"],
+            tuner=tuner,
+            told=say,
+        )
     worker = runs.worker()
     return {"says": say(f"{searched}, by {worker}"), "worker": worker}
 
@@ -83,16 +90,18 @@ def finish(use_case: UseCase, context: Context) -> dict[str, Any]:
 
     settings = Settings()
     planned = _planned(use_case, settings, context)
-    trained = stage(
-        use_case,
-        settings,
-        as_of=runs.as_of(context),
-        run=context["run_id"],
-        requester=runs.requester(context, use_case),
-        asked=asked(context),
-        told=say,
-    )
-    return _told(trained, planned["code"])
+    found = called(use_case, settings, context)
+    with failing_told(use_case, settings, context):
+        trained = stage(
+            use_case,
+            settings,
+            as_of=runs.as_of(context),
+            run=context["run_id"],
+            requester=runs.requester(context, use_case),
+            asked=_because(found, asked(context)),
+            told=say,
+        )
+    return _told(trained, planned["code"], found)
 
 
 def asked(context: Context) -> Asked:
@@ -125,10 +134,17 @@ def _say_only(use_case: UseCase, settings: Settings, context: Context) -> None:
     raise AirflowSkipException(DRY_RUN)
 
 
-def _told(trained: "Trained", code: str) -> dict[str, Any]:
+def _because(found: Called, wanted: Asked) -> Asked:
+    """Return what is asked, with what called for it."""
+    return replace(wanted, cause=found.cause, reason=wanted.reason or found.reason)
+
+
+def _told(trained: "Trained", code: str, found: Called) -> dict[str, Any]:
     return {
         "says": say(trained.describe()),
         "version": trained.version,
         "run_id": trained.run_id,
         "code": code,
+        "cause": found.cause,
+        "reason": found.reason,
     }

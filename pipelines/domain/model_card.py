@@ -64,6 +64,8 @@ def _identity(found: Registered, declared: DeclaredFacts) -> Iterator[str]:
         ("Search", found.searched or "none"),
         ("Trained for", f"{found.requester}, as of {found.as_of}"),
     ]
+    if found.cause:
+        rows.append(("Cause", found.cause))
     if found.reason:
         rows.append(("Reason asked", found.reason))
     yield from _table(("", ""), rows)

@@ -30,6 +30,7 @@ class Registered:
     order of the matrix. ``candidate`` is empty for a version of a release that did not record it;
     ``evidence`` is None until the gates judged it. ``positive_share`` is that of the training rows; where
     the label is a number it is None, and ``typical`` the baseline's number with its unit. ``requirements`` are pinned packages, sorted.
+    ``cause`` is what called for its training; empty for a version of a release that did not record it.
     ``reproductions`` are the times it was made again, oldest first.
     """
 
@@ -54,6 +55,7 @@ class Registered:
     decisions: tuple[Answered, ...]
     reproductions: tuple[Reproduced, ...] = ()
     typical: str = ""
+    cause: str = ""
 
     @property
     def features(self) -> dict[str, str]:

@@ -148,6 +148,20 @@ def of_probation(
     )
 
 
+def of_given_up(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
+    """Return the alarm of a cause that retraining did not help against: part of its own incident."""
+    return Signal(
+        use_case=use_case,
+        kind="retraining",
+        about=("model", "inputs"),
+        severity="WARN",
+        owner=owner,
+        text=text,
+        at=at,
+        runbook=runbook,
+    )
+
+
 def of_reproduction(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
     """Return the alarm of a champion that was made again and came out otherwise, or not at all."""
     return Signal(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipelines.domain.prediction_kinds import Answer, Kind
+from pipelines.domain.retraining import CauseKind
 from pipelines.domain.search_space import Parameters, Space
 from pipelines.domain.weights import Weights
 from pipelines.domain.windows import ForwardTime, Sliding, Window
@@ -101,13 +102,14 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a person asks of one training, in place of what is declared; None as declared."""
+    """What is asked of one training, in place of what is declared (None), and what called for it."""
 
     candidates: tuple[str, ...] = ()
     window_days: int | None = None
     trials: int | None = None
     reason: str = ""
     dry_run: bool = False
+    cause: CauseKind = "by hand"
 
     def of(self, declared: Training) -> Training:
         """Return the training that was asked for. Raises DeclarationError for unknown candidates."""

@@ -185,8 +185,7 @@ class _Work:
             view=self.parts.features,
             label=self.parts.label,
             training=self.training,
-            at_time=self.parts.scoring.at,
-            timezone=self.parts.scoring.timezone,
+            times=self.parts.scoring.times,
             as_of=self.as_of,
         )
 
@@ -248,11 +247,11 @@ class _Work:
 
     def describe(self) -> str:
         """Return what this training is, for a person who only wants to know."""
-        chosen, training, zone = self.chosen, self.training, self.parts.scoring.timezone
+        chosen, training, times = self.chosen, self.training, self.parts.scoring.times
         lines = [
-            f"{chosen.rows.num_rows:,} labelled rows of {' to '.join(chosen.window(zone))} "
+            f"{chosen.rows.num_rows:,} labelled rows of {' to '.join(chosen.window(times))} "
             f"({len(chosen.split.training)} blocks, {self.parts.label.told(chosen.label)}), "
-            f"{len(chosen.columns.all)} features; held out {' to '.join(chosen.held_out_window(zone))}",
+            f"{len(chosen.columns.all)} features; held out {' to '.join(chosen.held_out_window(times))}",
             f"candidates: {', '.join(one.name for one in training.candidates)}",
         ]
         if (found := self.registered) is not None:
@@ -260,7 +259,7 @@ class _Work:
         if self.plan is not None:
             lines.append(
                 f"{self.plan.describe()}, {training.tuning_tasks} at a time; judged by "
-                f"{training.loss} on {training.split.validation_days} days in "
+                f"{training.loss} on {training.split.validation_days} {times.block}s in "
                 f"{training.split.folds} folds"
             )
         return "\n".join(lines)
@@ -297,21 +296,21 @@ def _finish(
                     training=work.training,
                     label=work.parts.label,
                     choice=challengers.Choice(candidate, parameters, searched),
-                    timezone=work.parts.scoring.timezone,
+                    times=work.parts.scoring.times,
                     train_key=train_key,
                     tags=_tags(work, run, requester),
                 )
     training_requests.record(
-        work.settings, found, run=run, by=requester, reason=work.asked.reason, as_of=work.as_of
+        work.settings, found, run=run, by=requester, asked=work.asked, as_of=work.as_of
     )
-    chosen, zone = work.chosen, work.parts.scoring.timezone
+    chosen, times = work.chosen, work.parts.scoring.times
     return Trained(
         version=found.version,
         run_id=found.run_id,
         rows=chosen.rows.num_rows,
         labels=work.parts.label.told(chosen.label),
-        training_window=chosen.window(zone),
-        held_out_window=chosen.held_out_window(zone),
+        training_window=chosen.window(times),
+        held_out_window=chosen.held_out_window(times),
         searched=found.tags.get(search_record.SEARCHED, ""),
     )
 
@@ -343,5 +342,6 @@ def _tags(work: _Work, run: str, requester: str) -> dict[str, str]:
         "headframe.code": work.code,
         "headframe.declaration": work.use_case.digest(),
         "headframe.data_versions": json.dumps(work.chosen.versions),
+        "headframe.cause": work.asked.cause,
         **({"headframe.reason": work.asked.reason} if work.asked.reason else {}),
     }

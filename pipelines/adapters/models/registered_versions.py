@@ -15,8 +15,8 @@ from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.registered import Answered, Registered
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.succession import STARTS
-from pipelines.domain.windows import block_name
 from pipelines.errors import NotEnoughData, Problem
 
 REQUIREMENTS = "model/requirements.txt"
@@ -31,7 +31,7 @@ DIGESTS = {
 """Digests that a version is tagged with; one of an older release may lack some."""
 
 
-def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> Registered:
+def read(settings: Settings, use_case: str, version: str, *, times: ScoringTimes) -> Registered:
     """Return a version's facts. Raises ChampionUnresolved when MLflow does not have it.
 
     PromotionRefused where its evidence is not the one in the ledger.
@@ -41,7 +41,7 @@ def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> R
     candidate, parameters = search_record.built_from(found) or ("", {})
     first, last = json.loads(tags["headframe.training_window"])
     moments = [datetime.fromisoformat(text) for text in json.loads(tags["headframe.held_out"])]
-    days = [block_name(moment, timezone) for moment in moments]
+    days = [times.block_name(moment) for moment in moments]
     made = [
         entry
         for entry in decisions.read_all(settings, use_case)
@@ -77,6 +77,7 @@ def read(settings: Settings, use_case: str, version: str, *, timezone: str) -> R
             )
             for entry in made
         ),
+        cause=tags.get("headframe.cause", ""),
         reproductions=tuple(reproductions.of_version(settings, use_case, version)),
     )
 
