@@ -59,7 +59,7 @@ class Goal:
     @property
     def met(self) -> bool:
         """Whether the goal is reached."""
-        return self.measured is not None and self.measured <= self.target
+        return self.measured is not None and bool(self.measured <= self.target)
 
     def __str__(self) -> str:
         found = "not measured" if self.measured is None else f"{self.measured:.2f}"

@@ -228,6 +228,7 @@ sales_opportunities = UseCase(
         at=time(9),
         timezone="Europe/London",
         weekday="monday",
+        on_late="keep",  # the list of Monday stands: closings are always entered late
         on_stale="fail_closed",  # a list made without last week's work would send people astray
         rules=[
             BusinessRule(
