@@ -82,8 +82,8 @@ def main() -> None:
     """Deliver and ingest half a year into the home named by the first argument."""
     from deltalake import DeltaTable
 
-    from pipelines.adapters import lake
     from examples import flight_delays
+    from pipelines.adapters import lake
     from pipelines.adapters.stores.object_store import local
     from pipelines.stages.ingest import ingest
     from pipelines.use_case import load

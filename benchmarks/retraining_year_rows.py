@@ -64,8 +64,8 @@ def year_in(home: Path) -> Year:
     """Deliver, ingest and describe the year in an empty home, and return its rows."""
     import pyarrow.compute as pc
 
-    from pipelines.adapters import lake
     from examples import flight_delays
+    from pipelines.adapters import lake
     from pipelines.adapters.models import feature_store, known
     from pipelines.adapters.stores.object_store import local
     from pipelines.domain.features import AS_OF, feature_digest, feature_names

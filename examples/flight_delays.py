@@ -35,9 +35,7 @@ NAME = "flight_delays"
 FIRST_DAY = date(2013, 1, 1)
 UNTIL = date(2014, 1, 1)
 """The package holds the local days in [FIRST_DAY, UNTIL)."""
-DEMO = Demonstration(
-    history=(FIRST_DAY, date(2013, 4, 1)), rounds=4, round_days=7, settling_days=4
-)
+DEMO = Demonstration(history=(FIRST_DAY, date(2013, 4, 1)), rounds=4, round_days=7, settling_days=4)
 """A model of January to March, four weeks of April, and the days until their labels are final."""
 TIMEZONE = ZoneInfo("America/New_York")
 """Of all local days and times here; its offsets are whole hours."""

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from examples import flight_delays as example
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from examples import flight_delays as example
 from pipelines.adapters.platform import airflow_home, ports
 from pipelines.adapters.settings import Settings
 from tests.e2e.browser import chromium, log_in

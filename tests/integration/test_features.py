@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from examples import flight_delays
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from examples import flight_delays
 from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder, local

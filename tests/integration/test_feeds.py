@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from examples import flight_delays as example
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from examples import flight_delays as example
 from pipelines.adapters.landing.delivery_counts import arrived, counts
 from pipelines.adapters.landing.extracts import last_asked
 from pipelines.adapters.platform import incident_ledger, notifications

@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.adapters.example_files import Delivered
 from examples import flight_delays
 from examples.flight_delays import deliver
+from pipelines.adapters.example_files import Delivered
 from pipelines.errors import FileRefused, PlatformError, SettingsError
 
 MARCH_9 = date(2013, 3, 9)
