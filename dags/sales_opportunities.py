@@ -253,7 +253,7 @@ sales_opportunities = UseCase(
         segments=["product", "region"],
     ),
     probation=Probation(blocks=8),
-    retraining=Retraining(schedule="0 12 1 */3 *"),
+    retraining=Retraining(schedule="0 12 1 */3 *", on_harm=True),
     ends_before="2026-01-05",  # the data ends
 )
 build_dags(sales_opportunities)
