@@ -61,7 +61,7 @@ NAME = "sales_opportunities"
 DEMO = Demonstration(
     history=(FIRST_DAY, date(2025, 1, 6)), rounds=4, round_days=28, settling_days=175
 )
-"""A model of three years, sixteen weeks in which a rival enters, and the half year until it is known how
+"""Three years of history, sixteen weeks in which a rival enters, and the half year until it is known how
 all of that ended."""
 EARLY, REVIEW, EVENING = time(4), time(5), time(22)
 MEETING = time(9)

@@ -268,13 +268,14 @@ def _write_first_users(settings: Settings) -> None:
     """Give a new home users who can act in every role that its use cases name."""
     if settings.users_file.exists():
         return
-    sound, _ = load_all(settings.dags.absolute())
-    own = {
-        role: kind
-        for use_case in sound.values()
-        for kind, role in asdict(use_case.roles).items()
-        if role not in users.AIRFLOW_ROLES
-    }
+    sound, broken = load_all(settings.dags.absolute())
+    for error in broken:
+        console.print(f"{error}\nIts roles are in nobody's hands: see users.toml.", markup=False)
+    own: dict[str, set[str]] = {}
+    for use_case in sound.values():
+        for kind, role in asdict(use_case.roles).items():
+            if role not in users.AIRFLOW_ROLES:
+                own.setdefault(role, set()).add(kind)
     write_whole(settings.users_file, users.users_at_first(own))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from pipelines.domain.block_length import BlockLength
 from pipelines.domain.contract import Table
 from pipelines.domain.digest import DIGESTED_IF_SET, digest_of
 from pipelines.domain.labels import Label
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureView:
-    """A feature function, the entity whose rows it describes, the tables and views it reads."""
+    """A feature function, the entity whose rows it describes, the tables and views it reads.
+
+    ``block`` is that of the use case that scores with it: how far ahead the entities lie that are
+    described at one time. Blocks of another length are other rows, kept apart.
+    """
 
     entity: Table
     reads: Sequence[Table]
     function: Callable[["KnownTables"], "duckdb.DuckDBPyRelation"]
     uses: Sequence["FeatureView"] = field(default=(), metadata=DIGESTED_IF_SET)
+    block: BlockLength = field(default="day", metadata=DIGESTED_IF_SET)
 
     @property
     def name(self) -> str:
@@ -73,6 +79,7 @@ def feature_digest(view: FeatureView, label: Label | None) -> str:
     return digest_of(
         {
             **({"shared": shared} if shared else {}),
+            **({"block": view.block} if view.block != "day" else {}),
             "text": text,
             "contracts": contracts,
             "label": labelled,

@@ -64,10 +64,11 @@ class Label:
 def joined_by(label: Label, entity: "Table") -> tuple[str, ...]:
     """Return the columns by which a row of the label's table finds the entities that it labels.
 
-    Those of the entity's key that the table has. Where that is not all of them, one row labels
-    several entities, such as every week's look at a matter that ends once.
+    The entity's key, or the part of it that is the table's own key: one row then labels several
+    entities, such as every week's look at a matter that ends once.
     """
-    return tuple(name for name in entity.key if name in label.table.column_names)
+    own = set(label.table.key)
+    return tuple(name for name in entity.key if name in own or not own <= set(entity.key))
 
 
 def create_label_history(

@@ -238,12 +238,15 @@ def test_the_dag_processor_has_what_every_file_needs_and_no_thread(settings: Set
 
 def test_a_team_may_have_roles_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "users.toml"
-    file.write_text(users_at_first({"head_of_mill": "approver", "miller": "data_engineer"}))
+    file.write_text(
+        users_at_first({"head_of_mill": {"approver", "operator"}, "miller": ["data_engineer"]})
+    )
     found = {user.name: (user.roles, user.airflow_role) for user in read_users(file)}
-    assert found["approver"] == (("approver", "head_of_mill"), "user")
+    assert found["approver"] == (("approver", "head_of_mill"), "op")
     assert found["engineer"] == (("data_engineer", "miller"), "op")
-    assert found["operator"] == (("operator",), "op")
-    assert (airflow_role(file, "head_of_mill"), airflow_role(file, "miller")) == ("user", "op")
+    assert found["operator"] == (("operator", "head_of_mill"), "op")
+    assert found["scientist"] == (("data_scientist",), "user")
+    assert (airflow_role(file, "head_of_mill"), airflow_role(file, "miller")) == ("op", "op")
     assert airflow_role(file, "nobody") == "admin", "who can do the most, until somebody says"
 
 
@@ -251,12 +254,14 @@ def test_a_role_of_its_own_is_like_one_of_the_four(tmp_path: Path) -> None:
     file = tmp_path / "users.toml"
     file.write_text(
         '[users]\nann = ["head_of_mil"]\n[roles]\nhead_of_mill = "king"\napprover = "operator"\n'
+        'reeve = ["approver"]\n'
     )
     with pytest.raises(SettingsError) as caught:
         read_users(file)
     assert [(p.where.removeprefix(f"{file} "), p.found) for p in caught.value.problems] == [
         ("[roles] head_of_mill", "'king'"),
         ("[roles] approver", "'approver'"),
+        ("[roles] reeve", "['approver']"),
         ("[users] ann", "'head_of_mil'"),
     ]
     assert caught.value.problems[-1].fix == "Did you mean 'head_of_mill'?"

@@ -1,6 +1,7 @@
 """One row of a label's table may label several entities: each week's look at a matter that ends once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -81,9 +82,15 @@ def known_of(ended: Sequence[Row], *key: str) -> KnownTables:
     return known
 
 
-def test_the_columns_that_both_have_join_them() -> None:
+def test_the_key_of_the_ends_joins_them() -> None:
     assert joined_by(label_on(ends("matter")), looks) == ("matter",)
     assert joined_by(label_on(ends("look", "matter")), looks) == ("look", "matter")
+
+
+def test_a_column_that_is_no_part_of_its_key_joins_nothing() -> None:
+    told = ends("matter")
+    when = replace(told, columns=[*told.columns, Column("look", "int64", nullable=True)])
+    assert joined_by(label_on(when), looks) == ("matter",)
 
 
 def test_one_end_is_the_label_of_every_look_that_it_comes_in_time_for() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.domain.digest import canonical
+from pipelines.domain.feature_view import feature_digest
 from pipelines.errors import DeclarationError
 from pipelines.use_case import (
     BeatsBaseline,
@@ -35,6 +36,7 @@ from pipelines.use_case import (
     Scoring,
     Sliding,
     Table,
+    TrainedUseCase,
     Training,
     UseCase,
     Value,
@@ -352,6 +354,17 @@ def test_what_was_declared_before_there_were_weekdays_keeps_its_digest() -> None
         "on_stale": "score_and_flag", "on_late": "rescore", "rescore_days": 7,
         "rules": [], "outputs": [], "promises": [],
     }  # fmt: skip
+
+
+def test_rows_described_for_a_week_are_kept_apart_from_those_of_a_day() -> None:
+    daily = TrainedUseCase.of(SOUND)
+    assert daily.features == SOUND.features, "what was described by the day stays"
+    weekly = TrainedUseCase.of(changed(scoring=dataclasses.replace(SCORING, weekday="monday")))
+    other = TrainedUseCase.of(changed(scoring=dataclasses.replace(SCORING, weekday="friday")))
+    digests = [feature_digest(one.features, one.label) for one in (daily, weekly, other)]
+    assert digests[0] == feature_digest(order_features, SOUND.label)
+    assert digests[1] != digests[0]
+    assert digests[1] == digests[2], "a week is a week, whatever day it begins on"
 
 
 def entity(**changes: Any) -> UseCase:  # noqa: ANN401 - any field of a table

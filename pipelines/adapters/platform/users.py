@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,20 +62,23 @@ class User:
     mail: str = ""
 
 
-def users_at_first(own_roles: Mapping[str, str]) -> str:
+def users_at_first(own_roles: Mapping[str, Collection[str]]) -> str:
     """Return the text of a new home's file.
 
-    ``own_roles`` gives each role that a use case named for itself the one of the four that it is
-    like; the user of that one gets it.
+    ``own_roles`` gives each role that a use case named for itself those of the four that it is like;
+    the user of each gets it. It is listed as like the one for which Airflow asks the highest rank.
     """
     lines = ["[users]"]
     for name, kind in AT_FIRST.items():
-        roles = [kind, *sorted(own for own, like in own_roles.items() if like == kind)]
+        roles = [kind, *sorted(own for own, like in own_roles.items() if kind in like)]
         lines.append(f"{name} = [{', '.join(map(_quoted, roles))}]")
     lines.append(f"{ADMINISTRATOR} = []")
     if own_roles:
         lines += ["", "[roles]"]
-        lines += [f"{_quoted(own)} = {_quoted(like)}" for own, like in sorted(own_roles.items())]
+        lines += [
+            f"{_quoted(own)} = {_quoted(max(like, key=_rank))}"
+            for own, like in sorted(own_roles.items())
+        ]
     return HEAD + "\n".join(lines) + "\n" + MAIL
 
 
@@ -127,6 +130,10 @@ def _airflow_role(name: str, roles: Sequence[str], kinds: Mapping[str, str]) -> 
         return "admin"
     ranks = [AIRFLOW_RANKS.index(AIRFLOW_ROLES[kinds[role]]) for role in roles]
     return AIRFLOW_RANKS[max(ranks, default=0)]
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return AIRFLOW_RANKS.index(AIRFLOW_ROLES[kind]), kind
 
 
 def _quoted(text: str) -> str:
@@ -202,7 +209,7 @@ def _role_problems(path: Path, own: object) -> Iterator[Problem]:
                 found=f"'{name}'",
                 fix="Delete it: it is known.",
             )
-        elif like not in AIRFLOW_ROLES:
+        elif not isinstance(like, str) or like not in AIRFLOW_ROLES:
             yield Problem(
                 where=where,
                 expected=f"what it is like: one of {', '.join(AIRFLOW_ROLES)}",
