@@ -208,7 +208,7 @@ class TrainedUseCase:
             )
         return cls(
             name=use_case.name,
-            features=view,
+            features=replace(view, block=use_case.scoring.times.block),
             label=label,
             training=training,
             scoring=use_case.scoring,
