@@ -1,8 +1,9 @@
 """Testing: what a team asks of its use case in its own tests, on files of a few sample rows.
 
-``folder`` holds one CSV file a table, named after it. Rows are known when the table's ``known_at``
-says. Without one those of the label's table are known ``expected_after`` their entity's event, and
-all others from the beginning.
+``folder`` holds one file a table, named after it and its format: ``visits.csv``, ``visits.jsonl`` or
+``visits.parquet``. Rows are known when the table's ``known_at`` says. Without one those of the label's
+table are known ``expected_after`` the event of their entity (the last one where a row labels
+several), and all others from the beginning.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.cli.declared import declared_use_case
 from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
 from pipelines.domain.features import KnownTables, compute_features, rows_digest
+from pipelines.domain.labels import joined_by
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def _rows(use_case: UseCase, folder: Path) -> "dict[str, pa.Table]":
     parts = TrainedUseCase.of(use_case)
     found = {}
     for table in parts.features.tables:
-        with unlanded.staged(folder / f"{table.name}.csv", table) as staged:
+        with unlanded.staged(folder / f"{table.name}.{table.files.format}", table) as staged:
             read = [pq.ParquetFile(file).read() for file in staged.files]
         schema = silver_schema(table)
         found[table.name] = pa.concat_tables(read).select(schema.names).cast(schema)
@@ -147,11 +149,11 @@ def _rows(use_case: UseCase, folder: Path) -> "dict[str, pa.Table]":
 
 
 def _known_late(parts: TrainedUseCase, rows: "dict[str, pa.Table]") -> "pa.Table":
-    """Return the outcomes, each known ``expected_after`` the event of its entity."""
+    """Return the outcomes, each known ``expected_after`` the last event that it labels."""
     import duckdb
 
     entity, label = parts.features.entity, parts.label
-    key = ", ".join(f'"{name}"' for name in entity.key)
+    key = ", ".join(f'"{name}"' for name in joined_by(label, entity))
     schema = silver_schema(label.table)
     names = ", ".join(f'o."{name}"' for name in label.table.column_names)
     seconds = label.expected_after.total_seconds()
