@@ -248,6 +248,7 @@ def told(kills: Kills, what: str) -> None:
     sys.stdout.write(f"{what}, seed {SEED}: {kills}\n")
 
 
+@pytest.mark.prove
 def test_a_few_random_kills_change_nothing_in_the_end(
     start: Path, clean: list[dict[str, Rows]], tmp_path: Path
 ) -> None:

@@ -269,6 +269,7 @@ def test_earlier_commits_are_not_read_again(settings: Settings) -> None:
         summed(settings)
 
 
+@pytest.mark.prove
 def test_many_deliveries_become_few_files(settings: Settings) -> None:
     take_days(settings, range(1, 36))
     assert len(summed(settings)) == 35

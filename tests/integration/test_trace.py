@@ -278,6 +278,7 @@ def test_a_trace_goes_from_the_prediction_to_the_landed_row(home: Home, traced: 
     ]
 
 
+@pytest.mark.prove
 def test_a_replaced_generation_is_traced_as_it_was_scored(traced: Traced) -> None:
     current, replaced = traced.of(48, "A16"), traced.of(48, "A16", 1)
     assert LATE_FILE in sources_of(current)

@@ -124,7 +124,7 @@ absences = st.sets(
 
 
 @given(ended=rows, absent=absences, as_of=st.integers(0, 10))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_an_end_told_once_is_as_good_as_one_told_for_every_look(
     ended: list[Row], absent: set[Landed], as_of: int
 ) -> None:
