@@ -2,7 +2,8 @@
 
 ``python -m examples.appointments FOLDER`` writes ``appointments.csv`` and ``visits.csv``: 16 weeks of
 made-up bookings, the same each time. Whoever booked long ago, or by phone, or for a Monday, is more
-likely to miss the appointment; practices differ; one in fifty is never written down.
+likely to miss the appointment; practices differ; one in fifty is never written down. All columns of an
+appointment are settled when it is booked: ``reminders_wanted`` is what was asked for then, not sent since.
 """
 
 import csv
@@ -28,7 +29,7 @@ CHANNELS = {"app": -0.5, "desk": -0.2, "phone": 0.6}
 
 APPOINTMENTS = (
     *("appointment_id", "booked_at", "starts_at", "practice", "service", "channel"),
-    *("price", "reminders"),
+    *("price", "reminders_wanted"),
 )
 VISITS = ("appointment_id", "recorded_at", "minutes_late", "missed")
 
@@ -60,7 +61,7 @@ def rows(
                 "service": service,
                 "channel": channel,
                 "price": chance.choice((39.0, 59.5, 120.0)),
-                "reminders": reminders,
+                "reminders_wanted": reminders,
             }
             recorded = starts + timedelta(hours=chance.uniform(2, 20))
             visit: dict[str, object] = {

@@ -40,13 +40,18 @@ class JoinedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftView:
-    """Features, the columns by which past outcomes are counted, and what was left out with why."""
+    """Features, the columns by which past outcomes are counted, and what was left out with why.
+
+    ``of_entities`` names the features that say what a row of the entities holds beside its key:
+    they are true as of a time only if that row was as it is now.
+    """
 
     features: tuple[DraftFeature, ...]
     rates: tuple[str, ...]
     joined: tuple[JoinedTable, ...]
     left_out: tuple[tuple[str, str], ...]
     segment: str | None = None
+    of_entities: tuple[str, ...] = ()
 
 
 def draft_view(
@@ -78,6 +83,10 @@ def draft_view(
     for name, part in (("event_weekday", "isodow"), ("event_hour", "hour")):
         if name not in entities.names:
             features[name] = f"{part}({local})"
+    of_key = {f"{name}_level" for name in key}
+    if event_time in key:
+        of_key |= {"event_weekday", "event_hour"} - set(entities.names)
+    of_entities = [name for name in features if name not in of_key]
     for table, _ in joined:
         for column in table.columns:
             if column.name not in entities.names:
@@ -85,12 +94,14 @@ def draft_view(
                 place = (f"_{table.name}", name, event_time)
                 _select(column, place, features, left_out)
     rates = tuple(_rates(levels, features))
+    of_entities += [rate_name(name) for name in rates if name not in key]
     return DraftView(
         features=tuple(DraftFeature(name=name, sql=sql) for name, sql in features.items()),
         rates=rates,
         joined=tuple(JoinedTable(name=table.name, key=own) for table, own in joined),
         left_out=tuple(left_out),
         segment=next((c.name for c in levels if c.name in features and c.name in rates), None),
+        of_entities=tuple(of_entities),
     )
 
 

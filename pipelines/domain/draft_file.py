@@ -212,7 +212,7 @@ def _model(draft: Draft) -> Iterator[str]:
         argument(f"expected_after={told(label.expected_after)}", label.note, depth=2),
         argument(f"final_after={told(label.final_after)}", "guess: twice as long", depth=2),
     )
-    span = "guess: whole weeks, about a third of the sample's days"
+    span = f"guess: whole weeks, {100 * draft.test_days / draft.days:.0f} % of the sample's days"
     if draft.test_days == FEWEST_HELD_OUT_DAYS:
         span = f"the fewest there may be: the sample spans {draft.days:,} days"
     yield _exploded(

@@ -34,6 +34,7 @@ def test_each_row_that_is_asked_for_is_described_once() -> None:
 
 
 def test_no_feature_looks_ahead() -> None:
+    # By the known_at of each table: a column that is filled in after it is not found so.
     assert testing.blocks_that_look_ahead(USE_CASE, SAMPLE) == []
 """
 

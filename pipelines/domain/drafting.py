@@ -18,6 +18,7 @@ from pipelines.domain.sample_guesses import (
     is_unique,
     label_age,
 )
+from pipelines.domain.sample_keys import agreed
 from pipelines.domain.sample_table import MOMENT, SampleTable
 from pipelines.domain.use_case_draft import Draft, DraftLabel, DraftTable
 from pipelines.errors import Problem, SettingsError
@@ -70,7 +71,10 @@ def draft(
         )
     event_time = tables[0].event_time
     assert event_time is not None  # noqa: S101 - _described refused a table of entities without one
-    ages = ages_of_outcomes(entities, outcomes, tables[0].key, event_time)
+    entities, outcomes = agreed(entities, outcomes, tables[0].key)
+    tables = [replace(tables[0], sample=entities)]
+    given = wishes.known_at.get(outcomes.name)
+    ages = ages_of_outcomes(entities, outcomes, tables[0].key, event_time, given)
     tables.append(_happened(wishes, outcomes, tables[0].key, ages))
     tables += [_looked_up(wishes, other, entities) for other in others]
     start, days = days_of(entities.rows, event_time)
@@ -81,7 +85,7 @@ def draft(
         at=wishes.at,
         timezone=wishes.timezone,
         tables=tuple(tables),
-        label=_label(wishes, outcomes, ages),
+        label=_label(wishes, outcomes, label_age(ages, tables[1].known_at)),
         view=_view(wishes, tables),
         start=start,
         days=days,
@@ -142,7 +146,7 @@ def _described(wishes: Wishes, sample: SampleTable, outcomes: SampleTable | None
     if known_at is None and event_time is not None:
         known_at = guess_known_before(sample, event_time)
         if known_at is not None:
-            notes["known_at"] = "guess: never after the event, so the row was known then"
+            notes["known_at"] = f"guess: {_only_true(known_at)}"
     if outcomes is None:
         drafted = replace(drafted, purpose="")
     return replace(drafted, known_at=known_at, notes=tuple(notes.items()))
@@ -164,7 +168,7 @@ def _happened(
     if known_at is None:
         known_at = guess_known_after(sample, ages)
         if known_at is not None:
-            notes["known_at"] = "guess: after the event, so the outcome was known then"
+            notes["known_at"] = f"guess: after the event; {_only_true(known_at)}"
     return DraftTable(
         sample=sample,
         key=key,
@@ -185,9 +189,8 @@ def _looked_up(wishes: Wishes, sample: SampleTable, entities: SampleTable | None
         purpose = "looked up by its key"
         if not _is_looked_up(sample, key, entities):
             purpose = "not read by the features yet"
-            notes["key"] += (
-                f"; {entities.name} do not have it, so the features do not read the table"
-            )
+            lack = "have no such column" if set(key) - set(entities.names) else "hold another type"
+            notes["key"] += f"; {entities.name} {lack}, so the features do not read the table"
     return DraftTable(
         sample=sample,
         key=key,
@@ -209,7 +212,12 @@ def _known_at(wishes: Wishes, sample: SampleTable) -> str | None:
     return given
 
 
-def _label(wishes: Wishes, outcomes: SampleTable, ages: dict[str, timedelta]) -> DraftLabel:
+def _only_true(known_at: str) -> str:
+    """Say what a sample cannot show: a column that is filled in later was not known then."""
+    return f"only true if no column changes after {known_at}"
+
+
+def _label(wishes: Wishes, outcomes: SampleTable, age: timedelta | None) -> DraftLabel:
     """Return the label: ``name: rule``, or a column of outcomes that is true or false itself."""
     wish = wishes.label.strip()
     named = NAMED_RULE.fullmatch(wish)
@@ -231,7 +239,6 @@ def _label(wishes: Wishes, outcomes: SampleTable, ages: dict[str, timedelta]) ->
         _refuse(_problem("--label", "a lower-case name before the colon", repr(name), "Rename it."))
     if wishes.label_after is not None:
         return DraftLabel(name=name, rule=rule, expected_after=wishes.label_after)
-    age = label_age(ages)
     note = "guess: by then 19 of 20 outcomes of the sample were known"
     if age is None:
         note = "guess: the sample does not say when outcomes are known"

@@ -11,8 +11,8 @@ from pipelines.domain.sample_table import MOMENT, SampleColumn, SampleTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ID_ENDINGS = ("id", "_key", "_no", "_number", "_code", "uuid")
-"""How names of identifiers end."""
+ID_ENDINGS = ("_id", "_key", "_no", "_number", "_code", "uuid")
+"""How names of identifiers end; ``id`` itself is one, ``amount_paid`` is none."""
 
 MOST_KEY_COLUMNS = 4
 """Columns of a key looked for; a longer one is declared by hand."""
@@ -30,7 +30,8 @@ most often chance."""
 
 def is_identifier(column: SampleColumn) -> bool:
     """Tell whether a column's name says that it names things."""
-    return column.type in ("string", "int64") and column.name.endswith(ID_ENDINGS)
+    named = column.name == "id" or column.name.endswith(ID_ENDINGS)
+    return named and column.type in ("string", "int64")
 
 
 def is_unique(table: SampleTable, key: Sequence[str]) -> bool:
@@ -75,7 +76,11 @@ def guess_event_time(table: SampleTable) -> str | None:
 
 
 def guess_known_before(table: SampleTable, event_time: str) -> str | None:
-    """Return the latest other moment that is never after the event; None without one."""
+    """Return the latest other moment that is never after the event; None without one.
+
+    That the row was known then is only true if none of its columns changes after that moment, which
+    no sample can show: whoever takes the guess says so.
+    """
     import pyarrow.compute as pc
 
     event = table.rows[event_time]
@@ -97,39 +102,49 @@ def guess_known_after(outcomes: SampleTable, ages: dict[str, timedelta]) -> str 
 
 
 def ages_of_outcomes(
-    entities: SampleTable, outcomes: SampleTable, key: Sequence[str], event_time: str
+    entities: SampleTable,
+    outcomes: SampleTable,
+    key: Sequence[str],
+    event_time: str,
+    known_at: str | None = None,
 ) -> dict[str, timedelta]:
     """Return, per moment of the outcomes, the age that the share SHARE_KNOWN of them have at most.
 
-    Ages count from the event of the entity that has the same key. A moment that the key or the
-    entities hold too is none of the outcomes'.
+    Ages count from the event of the entity that has the same key, of the same types in both. A
+    moment that the key or the entities hold too is none of the outcomes', unless somebody said that
+    it is their ``known_at``.
     """
     import numpy as np
+    import pyarrow as pa
 
     own = [
         column.name
         for column in outcomes.columns
-        if column.type == MOMENT and column.name not in {*key, *entities.names}
+        if column.type == MOMENT
+        and (column.name == known_at or column.name not in {*key, *entities.names})
     ]
     events = entities.rows.select(dict.fromkeys([*key, event_time]))
-    joined = outcomes.rows.select(dict.fromkeys([*key, *own])).join(
-        events, list(key), join_type="inner"
-    )
+    # No column of a contract begins with an underscore, so no name is there twice.
+    columns = {**{name: name for name in key}, **{f"_{name}": name for name in own}}
+    moments = pa.table({name: outcomes.rows[of] for name, of in columns.items()})
+    joined = moments.join(events, list(key), join_type="inner")
     found = {}
     for name in own:
-        both = joined.select([name, event_time]).drop_null()
+        both = joined.select([f"_{name}", event_time]).drop_null()
         if both.num_rows:
-            after, event = (both[column].cast("int64").to_numpy() for column in (name, event_time))
+            after, event = (both[place].cast("int64").to_numpy() for place in (0, 1))
             microseconds = float(np.quantile(after - event, SHARE_KNOWN, method="higher"))
             found[name] = timedelta(microseconds=microseconds)
     return found
 
 
-def label_age(ages: dict[str, timedelta]) -> timedelta | None:
-    """Return the oldest age rounded up to whole days, at least one; None when no age is known."""
-    if not ages:
-        return None
-    return timedelta(days=max(1, math.ceil(max(ages.values()) / timedelta(days=1))))
+def label_age(ages: dict[str, timedelta], known_at: str | None) -> timedelta | None:
+    """Return the age of ``known_at`` in whole days, rounded up, at least one; None if not known.
+
+    Outcomes without a ``known_at`` take the oldest age.
+    """
+    age = max(ages.values(), default=None) if known_at is None else ages.get(known_at)
+    return None if age is None else timedelta(days=max(1, math.ceil(age / timedelta(days=1))))
 
 
 def days_of(rows: "pa.Table", event_time: str) -> tuple[date, int]:

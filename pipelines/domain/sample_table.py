@@ -1,6 +1,7 @@
 """Sample table: what one file of rows teaches about the contract it could keep."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.domain.contract import Column, Files
@@ -63,6 +64,17 @@ class SampleTable:
     def column(self, name: str) -> SampleColumn:
         """Return a column. Raises KeyError."""
         return {column.name: column for column in self.columns}[name]
+
+    def with_texts(self, names: Collection[str], hint: str) -> "SampleTable":
+        """Return the table with these columns as texts, and ``hint`` saying why."""
+        rows = self.rows
+        for name in names:
+            rows = rows.set_column(self.names.index(name), name, rows[name].cast("string"))
+        columns = tuple(
+            replace(column, type="string", hint=hint) if column.name in names else column
+            for column in self.columns
+        )
+        return replace(self, rows=rows, columns=columns)
 
     @property
     def moments(self) -> tuple[str, ...]:

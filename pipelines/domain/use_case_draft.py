@@ -122,7 +122,8 @@ class Draft:
                 "known_at": table.known_at,
             }
             found += [
-                f"{table.name}, {field}: {values[field]} ({note.removeprefix('guess: ')})"
+                f"{table.name}, {field}: {values[field]} ({note.removeprefix('guess: ')}"
+                f"{self._resting_on(table, field)})"
                 for field, note in table.notes
             ]
             found += [
@@ -136,3 +137,10 @@ class Draft:
             said = self.label.note.removeprefix("guess: ")
             found.append(f"{self.label.name}, expected_after: {after} ({said})")
         return found
+
+    def _resting_on(self, table: DraftTable, field: str) -> str:
+        """Return which features are wrong where a guess is; "" for none."""
+        if field != "known_at" or self.view is None or table is not self.entities:
+            return ""
+        names = ", ".join(self.view.of_entities)
+        return f"; on it rest {names}" if names else ""

@@ -117,7 +117,7 @@ def test_a_feature_that_looks_ahead_fails_the_tests_that_were_written(
     sample = project / "tests" / "use_cases" / NAME
     assert testing.blocks_that_look_ahead(testing.use_case(NAME), sample) == []
     dag = project / "dags" / f"{NAME}.py"
-    sound = 'a."reminders" as "reminders",'
+    sound = 'a."reminders_wanted" as "reminders_wanted",'
     planted = f"""{sound}
                (select count(*) from "visits__versions" v where v.missed) as "ever_missed","""
     text = dag.read_text("utf-8")

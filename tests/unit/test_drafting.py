@@ -184,7 +184,10 @@ def test_a_third_of_the_sample_is_held_out_in_whole_weeks(
     tmp_path: Path, days: int, held_out: int
 ) -> None:
     found = drafted(parcels(tmp_path), deliveries(tmp_path))
-    assert replace(found, days=days).test_days == held_out
+    long = replace(found, days=days)
+    assert long.test_days == held_out
+    told = {20: f"spans {days} days", 28: f"{2800 / days:.0f} %", 35: "31 %", 56: "15 %"}
+    assert told[held_out] in dag_file(long)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +195,8 @@ def test_a_third_of_the_sample_is_held_out_in_whole_weeks(
     [
         ("amount,order_id", ["1,7", "2,8"], ("order_id",)),
         ("amount,ref", ["1,a", "2,b"], ("ref",)),
+        ("amount_paid,ref", ["1,a", "2,b"], ("ref",)),  # a name that ends in id names no thing
+        ("amount,id", ["1,7", "2,8"], ("id",)),
         ("day,machine,load", ["2026-01-01,a,.5", "2026-01-01,b,.5", "2026-01-02,a,.7"], ("day", "machine")),
         ("at,shop,till", [f"{moment(0)},a,x", f"{moment(1)},b,x", f"{moment(2)},a,y", f"{moment(3)},b,y"], ("shop", "till")),
         ("id,part", ["1,a", ",b", "2,b"], ("part",)),
@@ -218,6 +223,47 @@ def test_a_row_is_known_by_a_moment_that_never_comes_after_its_event(tmp_path: P
     table = read(csv(tmp_path, "orders", "id,due_at,made_at,sent_at", rows), "")
     assert guess_known_before(table, "due_at") == "made_at"  # the first was sent after it was due
     assert guess_known_before(table, "made_at") is None
+
+
+def test_what_rests_on_the_guess_of_when_a_row_was_known_is_told(tmp_path: Path) -> None:
+    """No sample shows that a status was filled in after the row was made."""
+    rows = [
+        f"{n},{moment(n / 2 - 2)},{moment(n / 2)},{'lost' if n % 3 else 'sent'}" for n in range(60)
+    ]
+    orders = csv(tmp_path, "orders", "order_id,created_at,due_at,status", rows)
+    states = csv(tmp_path, "states", "status,paid", ["lost,true", "sent,false"])
+    outcomes = csv(tmp_path, "ends", "order_id,late", [f"{n},{n % 7 > 2}" for n in range(60)])
+    guessed = drafted(orders, outcomes, states, label="late")
+    assert guessed.guesses()[2] == (
+        "orders, known_at: created_at (only true if no column changes after created_at; on it rest"
+        " hours_since_created_at, status, event_weekday, event_hour, past_rate_by_status)"
+    )
+    assert guessed.view is not None
+    joined = {"states_paid"}
+    assert {feature.name for feature in guessed.view.features} - joined < set(
+        guessed.view.of_entities
+    )
+    told = drafted(orders, outcomes, label="late", known_at={"orders": "created_at"})
+    assert not any("known_at" in guess for guess in told.guesses())
+
+
+@pytest.mark.parametrize(
+    ("known_at", "days"),
+    [({}, 60), ({"results": "noted_at"}, 1), ({"results": "seen_at"}, 3)],
+    ids=str,
+)
+def test_labels_are_expected_when_what_says_so_is_known(
+    tmp_path: Path, known_at: dict[str, str], days: int
+) -> None:
+    """A column of what happened long after the outcome was known delays no label."""
+    header = "order_id,due_at,seen_at"  # its seen_at is another than that of the results
+    rows = [f"{n},{moment(n)},{moment(n - 5)}" for n in range(30)]
+    entities = csv(tmp_path, "orders", header, rows)
+    lines = [f"{n},{moment(n + 5 / 24)},{moment(n + 60)},{moment(n + 2.5)},true" for n in range(30)]
+    outcomes = csv(tmp_path, "results", "order_id,noted_at,archived_at,seen_at,late", lines)
+    found = drafted(entities, outcomes, label="late", event_time="due_at", known_at=known_at)
+    assert found.label is not None
+    assert found.label.expected_after == timedelta(days=days)
 
 
 def test_of_a_few_days_it_is_said_that_keys_may_come_again(tmp_path: Path) -> None:

@@ -33,7 +33,13 @@ def write(folder: Path, text: str, name: str = "orders.csv") -> Path:
         (["2026-01-31T08:00:00Z", "2026-01-31 08:00+02:00"], "timestamp[UTC]"),
         (["2026-01-31T08:00:00"], "string"),
         (["01234", "99999"], "string"),
-        (["99999999999999999999"], "double"),
+        (["99999999999999999999", "1.5"], "double"),
+        (["12345678901234567890123456", "7"], "string"),
+        (["-9223372036854775808", " 7"], "int64"),
+        (["-9223372036854775809"], "string"),
+        (["+442071234567890123"], "string"),
+        (["+5", "1"], "double"),
+        (["0123456789012345"], "string"),
         (["nan", "1.5"], "string"),
         (["a", "1"], "string"),
         (["", ""], "string"),
@@ -48,13 +54,18 @@ def test_a_type_is_the_narrowest_that_ingest_accepts(
 
 
 def test_what_kept_a_column_from_its_type_is_said(tmp_path: Path) -> None:
-    text = "at,amount,code,nothing\n2026-01-31 08:00,NA,x,\n2026-01-31 09:00,4,y,\n"
+    text = (
+        "at,amount,code,nothing,tracking\n"
+        "2026-01-31 08:00,NA,00012345678901234567,,12345678901234567890123456\n"
+        "2026-01-31 09:00,4,00012345678901234568,,12345678901234567890123457\n"
+    )
     found = {column.name: column.hint for column in read(write(tmp_path, text), "").columns}
     assert found == {
         "at": "moments without an offset: deliver them in UTC, such as 2026-03-01T09:30:00Z",
         "amount": "int64 but for words such as NA: leave such cells empty at the source",
         "code": "",
         "nothing": "empty in every row: its type is a guess",
+        "tracking": "whole numbers too long for int64: as texts they keep every digit",
     }
 
 

@@ -21,7 +21,11 @@ def kept(draft: Draft) -> dict[str, str]:
     few = rows.slice(0, MOST_ROWS)
     found = {entities.name: _csv(few.select(entities.sample.names), entities)}
     for table in draft.tables[1:]:
-        if all(name in few.column_names for name in table.key):
+        types = {name: table.sample.rows.schema.field(name).type for name in table.key}
+        if all(
+            name in few.column_names and few.schema.field(name).type == kind
+            for name, kind in types.items()
+        ):
             asked = few.select(list(table.key)).group_by(list(table.key)).aggregate([])
             theirs = table.sample.rows.join(asked, list(table.key), join_type="left semi")
             theirs = theirs.sort_by([(name, "ascending") for name in table.key])

@@ -34,6 +34,10 @@ WORDS_FOR_NOTHING = ("NA", "N/A", "n/a", "null", "NULL", "None", "none", "nan", 
 LEADING_ZERO = "^-?0[0-9]"
 """A code such as 01234: as a number it would lose its zero."""
 
+WHOLE = r"^[ \t]*[+-]?[0-9]+[ \t]*$"
+TOO_LONG = "[0-9]{16}"
+"""Digits that a double may lose: it holds 15 for sure (IEEE 754)."""
+
 NAIVE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?$"
 """A moment without an offset, which is no moment until its zone is known."""
 
@@ -201,12 +205,20 @@ def _kind(texts: "pa.Array") -> str:
         if not pc.any(pc.match_substring_regex(present, r"^-?0[0-9]+$")).as_py():
             kinds = ("double", *kinds)
     else:
-        kinds = ("int64", "double", "date", MOMENT)
+        kinds = ("int64",) if _is_long(present) else ("int64", "double", "date", MOMENT)
     for kind in kinds:
         misfits = cast_texts(present, kind).misfits
         if misfits is None or not pc.any(misfits).as_py():
             return kind
     return "string"
+
+
+def _is_long(present: "pa.Array") -> bool:
+    """Tell whether the texts are whole numbers, some of which a double would round."""
+    import pyarrow.compute as pc
+
+    whole = pc.all(pc.match_substring_regex(present, WHOLE)).as_py()
+    return bool(whole and pc.any(pc.match_substring_regex(present, TOO_LONG)).as_py())
 
 
 def _hint(texts: "pa.Array") -> str:
@@ -219,6 +231,9 @@ def _hint(texts: "pa.Array") -> str:
         return "empty in every row: its type is a guess"
     if pc.all(pc.match_substring_regex(present, NAIVE)).as_py():
         return "moments without an offset: deliver them in UTC, such as 2026-03-01T09:30:00Z"
+    codes = pc.any(pc.match_substring_regex(present, LEADING_ZERO)).as_py()
+    if _is_long(present) and not codes:
+        return "whole numbers too long for int64: as texts they keep every digit"
     nothing = pc.is_in(present, value_set=pa.array(WORDS_FOR_NOTHING))
     if pc.any(nothing).as_py():
         rest = present.filter(pc.invert(nothing))
