@@ -22,8 +22,9 @@ from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.domain.consent import consent_problem
 from pipelines.domain.declaration_changes import Change, gravest
 from pipelines.domain.digest import canonical
+from pipelines.domain.feature_view import feature_digest
 from pipelines.domain.look_ahead import look_ahead
-from pipelines.errors import HeadframeError, Problem, SettingsError, SuiteError
+from pipelines.errors import DeclarationError, HeadframeError, Problem, SettingsError, SuiteError
 from pipelines.use_case import UseCase, load, load_all
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def check(
         ]
         told: dict[str, object] = {"use_cases": sorted(sound), "problems": found}
         told["changes"] = {name: [asdict(one) for one in changed[name]] for name in changed}
+        told["warnings"] = warnings
         if verify_lake:
-            told |= {"lake": [_audited(table) for table in audited], "warnings": warnings}
+            told["lake"] = [_audited(table) for table in audited]
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         for problem in problems:
@@ -154,6 +156,10 @@ def _query_problems(use_case: UseCase, warnings: list[str]) -> list[Problem]:
     """Return what is wrong with feature function, label's rule, business rules and outputs, if any."""
     if use_case.features is None or use_case.label is None:
         return []
+    try:
+        feature_digest(use_case.features, use_case.label)
+    except DeclarationError as error:
+        return list(error.problems)
     scoring = use_case.scoring
     found = known.rehearse(
         use_case.features,
@@ -166,7 +172,7 @@ def _query_problems(use_case: UseCase, warnings: list[str]) -> list[Problem]:
     ahead = look_ahead(use_case.features, use_case.label)
     if not ahead.draws:
         told = "its query runs on no made-up rows, so nothing tells here whether it looks ahead"
-        warnings.append(f"{use_case.name}: {told}")
+        warnings.append(f"{use_case.name}: {told} ({ahead.untested})")
     return [ahead.problem] if ahead.problem else []
 
 

@@ -15,8 +15,9 @@ from pipelines.adapters.models.view_columns import view_columns
 from pipelines.adapters.settings import Settings
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.domain.catalogue import CataloguedView, DeclaredView, catalogue, views_of
+from pipelines.domain.feature_view import feature_digest
 from pipelines.domain.succession import succession
-from pipelines.errors import HeadframeError
+from pipelines.errors import DeclarationError, HeadframeError
 from pipelines.use_case import UseCase, load_all
 
 SHORT = 12
@@ -42,7 +43,7 @@ def list_use_cases(
     sound, broken = load_all(settings.dags.absolute())
     with fail_on(HeadframeError):
         if features:
-            _list_views(list(sound.values()), as_json=as_json)
+            broken += _list_views(list(sound.values()), as_json=as_json)
         else:
             _list_use_cases(settings, list(sound.values()), as_json=as_json)
     for error in broken:
@@ -75,11 +76,19 @@ def _list_use_cases(settings: Settings, sound: Sequence[UseCase], *, as_json: bo
     console.print(grid)
 
 
-def _list_views(sound: Sequence[UseCase], *, as_json: bool) -> None:
-    views = catalogue(one for use_case in sound for one in _declared(use_case))
+def _list_views(sound: Sequence[UseCase], *, as_json: bool) -> list[DeclarationError]:
+    """List the views, and return what is wrong with those use cases whose features have no identity."""
+    declared: list[DeclaredView] = []
+    broken = []
+    for use_case in sound:
+        try:
+            declared += _declared(use_case)
+        except DeclarationError as error:
+            broken.append(error)
+    views = catalogue(declared)
     if as_json:
         sys.stdout.write(json.dumps([asdict(view) for view in views]) + "\n")
-        return
+        return broken
     grid = _grid("view", "file", "entity", "reads", "uses", "digest", "used by")
     for view in views:
         cells = (view.name, view.file, view.entity, _joined(view.reads), _joined(view.uses))
@@ -87,6 +96,7 @@ def _list_views(sound: Sequence[UseCase], *, as_json: bool) -> None:
     console.print(grid)
     for view in views:
         _show_features(view)
+    return broken
 
 
 def _show_features(view: CataloguedView) -> None:
@@ -104,6 +114,7 @@ def _show_features(view: CataloguedView) -> None:
 def _declared(use_case: UseCase) -> list[DeclaredView]:
     if use_case.features is None:
         return []
+    feature_digest(use_case.features, None)  # refuses what the catalogue cannot tell apart
     views = views_of(use_case.name, use_case.features)
     columns = view_columns({view.name: view for view, _ in views}, use_case.label)
     return [

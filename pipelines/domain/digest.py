@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from types import FunctionType
 from typing import Any
@@ -16,19 +17,21 @@ DIGESTED_IF_SET = {"digested": "if_set"}
 such a field keeps its digest."""
 
 
-def canonical(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narrower type; a return a type
+def canonical(  # noqa: PLR0911 - a return a type
+    value: object, otherwise: Callable[[object], object] | None = None
+) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """Return ``value`` as JSON-ready data in which equal declarations are equal.
 
     Functions count by their qualified name (their text is in the code digest), fields marked
     ``NOT_DIGESTED`` do not count, and those marked ``DIGESTED_IF_SET`` only where they differ from
-    their default. Raises TypeError for a type without a canonical form, so nothing
-    is digested by its memory address.
+    their default. What has no canonical form is what ``otherwise`` returns for it; without that it
+    raises TypeError, so nothing is digested by its memory address.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if _counts(f, getattr(value, f.name))]
-        told = {f.name: canonical(getattr(value, f.name)) for f in fields}
+        told = {f.name: canonical(getattr(value, f.name), otherwise) for f in fields}
         return {"type": type(value).__name__, **told}
     if isinstance(value, datetime | date | time):
         return value.isoformat()
@@ -37,11 +40,13 @@ def canonical(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narr
     if isinstance(value, FunctionType):
         return {"function": value.__qualname__}
     if isinstance(value, dict):
-        return {str(key): canonical(item) for key, item in sorted(value.items())}
+        return {str(key): canonical(item, otherwise) for key, item in sorted(value.items())}
     if isinstance(value, set | frozenset):
-        return sorted(canonical(item) for item in value)
+        return sorted(canonical(item, otherwise) for item in value)
     if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
+        return [canonical(item, otherwise) for item in value]
+    if otherwise is not None:
+        return otherwise(value)
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 

@@ -20,12 +20,24 @@ ROUNDING = 1e-12
 another order when a table has other rows (a double holds some 16 digits)."""
 
 
-def differences(first: "pa.Table", second: "pa.Table", key: Sequence[str]) -> "pa.Table":
+def alike(first: "pa.Table", second: "pa.Table", key: Sequence[str]) -> bool:
+    """Tell whether two computations have the same columns and rows, as ``differences`` judges rows."""
+    if not first.schema.equals(second.schema):
+        return False
+    differing: int = differences(first, second, key, rests=True).num_rows
+    return differing == 0
+
+
+def differences(
+    first: "pa.Table", second: "pa.Table", key: Sequence[str], *, rests: bool = False
+) -> "pa.Table":
     """Return the rows that ``first`` and ``second`` do not have alike, sorted by key.
 
     Both hold one row per key and the same columns. Columns of the answer: the key, ``side`` ("both",
     "first" or "second") and ``changed``. Numbers differ when they do by more than ROUNDING; a
-    missing value, and one that is no number, equals itself only.
+    missing value, and one that is no number, equals itself only. With ``rests`` numbers are also
+    alike that are apart by no more than ROUNDING of their column's largest: what a subtraction
+    leaves of two sums is mostly rounding.
     """
     import duckdb
     import pyarrow as pa
@@ -33,9 +45,9 @@ def differences(first: "pa.Table", second: "pa.Table", key: Sequence[str]) -> "p
     keys = ", ".join(map(quoted, key))
     named = [name for name in first.column_names if name not in key]
     doubles = {name for name in named if pa.types.is_floating(first.schema.field(name).type)}
+    rest = {name: ROUNDING * _largest(first, second, name) if rests else 0.0 for name in doubles}
     changed = ", ".join(
-        f"case when {_differ(name, is_double=name in doubles)} then {literal(name)} end"
-        for name in named
+        f"case when {_differ(name, rest.get(name))} then {literal(name)} end" for name in named
     )
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -75,13 +87,23 @@ def _alike(first: object, second: object) -> bool:
     return first == second or math.isclose(first, second, rel_tol=ROUNDING)
 
 
-def _differ(name: str, *, is_double: bool) -> str:
+def _largest(first: "pa.Table", second: "pa.Table", name: str) -> float:
+    """Return the largest size of a column's finite numbers, of both tables; 0.0 without any."""
+    import pyarrow.compute as pc
+
+    sizes = [pc.abs(table[name]).drop_null() for table in (first, second)]
+    largest = [pc.max(each.filter(pc.is_finite(each))).as_py() for each in sizes]
+    return max(each or 0.0 for each in largest)
+
+
+def _differ(name: str, rest: float | None) -> str:
+    """Return the condition that two values differ; ``rest`` is None for what is no double."""
     first, second = f"f.{quoted(name)}", f"s.{quoted(name)}"
     differ = f"{first} is distinct from {second}"
-    if not is_double:
+    if rest is None:
         return differ
     close = (
-        f"isfinite({first}) and isfinite({second}) and "
-        f"abs({first} - {second}) <= {ROUNDING} * greatest(abs({first}), abs({second}))"
+        f"isfinite({first}) and isfinite({second}) and abs({first} - {second}) <= "
+        f"greatest({ROUNDING} * greatest(abs({first}), abs({second})), {rest!r}::double)"
     )
     return f"({differ} and not coalesce({close}, false))"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.domain.labels import LABEL
 from pipelines.domain.rule_problems import kind_of
-from pipelines.errors import DeclarationError, Problem
+from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,13 +28,13 @@ ADDED = (AS_OF, EVENT_TIME, LABEL)
 def describe(view: "FeatureView", known: "KnownTables") -> "pa.Table":
     """Return what the feature function says of the asked entities, as known at the time of the cut.
 
-    Raises DeclarationError for its query's mistakes, which are the declaration's.
+    Raises DeclarationError for its own mistakes and its query's, which are the declaration's.
     """
     import duckdb
 
     where = f"feature function {view.function.__name__}"
     try:
-        relation = view.function(known)
+        relation = _asked(view, known, where)
         if not isinstance(relation, duckdb.DuckDBPyRelation):
             raise DeclarationError(
                 Problem(
@@ -56,6 +56,26 @@ def describe(view: "FeatureView", known: "KnownTables") -> "pa.Table":
                 expected=f"a query over {names}",
                 found=_words_of(error),
                 fix="Correct the query; the columns of a table are those of its contract.",
+            )
+        ) from error
+
+
+def _asked(view: "FeatureView", known: "KnownTables", where: str) -> object:
+    """Return what the function returns; what it raises is told by its type, for it may hold values."""
+    import duckdb
+
+    try:
+        return view.function(known)
+    except (HeadframeError, duckdb.Error, MemoryError, OSError):
+        raise  # not of the function's own making
+    except Exception as error:
+        raise DeclarationError(
+            Problem(
+                where=where,
+                expected="a relation, whatever rows its tables hold, or none",
+                found=f"{type(error).__name__}, raised by the function",
+                fix="Let the function ask its tables by known.sql(...) alone, or mend what it does "
+                "with the answers.",
             )
         ) from error
 

@@ -4,14 +4,13 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import TYPE_CHECKING
 
 from pipelines.domain.block_length import BlockLength
 from pipelines.domain.contract import Table
 from pipelines.domain.digest import DIGESTED_IF_SET, digest_of
 from pipelines.domain.labels import Label
-from pipelines.domain.shared_code import shared_parts
+from pipelines.domain.shared_parts import function_of, shared_parts
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,10 +66,10 @@ def features(
 def feature_digest(view: FeatureView, label: Label | None) -> str:
     """Return the identity of a feature view: its text, its tables' contracts, the label's rule.
 
-    With views that it uses and what it takes from shared files, where it has such.
+    With views that it uses and what it takes from shared files, where it has such. Raises
+    DeclarationError for what has no identity.
     """
-    assert isinstance(view.function, FunctionType)  # noqa: S101 - narrows the type
-    text = hashlib.sha256(inspect.getsource(view.function).encode()).hexdigest()
+    text = hashlib.sha256(inspect.getsource(function_of(view)).encode()).hexdigest()
     contracts = [(table.name, table.columns, table.key, table.event_time) for table in view.tables]
     labelled: object = label and (label.rule, label.table.name, label.final_after)
     if label and label.unit is not None:

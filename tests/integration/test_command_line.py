@@ -121,6 +121,7 @@ def test_check_says_where_nothing_could_be_tested(empty: Settings) -> None:
     shops.declare(empty.dags, shops.SHARED.replace("count({name})", "max(a.item::bigint)"))
     told = headframe_in(empty)("check").stderr
     assert "warning: books: its query runs on no made-up rows" in told
+    assert "(a conversion error of column item in DuckDB, on at least one row)" in told
 
 
 def test_list_shows_the_sound_ones_beside_a_broken_one(
@@ -155,6 +156,7 @@ def test_check_is_content_with_sound_declarations_and_suites(
         "use_cases": ["machines"],
         "problems": [],
         "changes": {"machines": []},
+        "warnings": [],
     }
 
 

@@ -372,7 +372,8 @@ def test_a_leak_in_a_shared_view_is_found_in_each_use_case_without_any_data(
 def test_a_query_that_no_made_up_row_fits_is_not_tested_rather_than_sound(dags: Path) -> None:
     shops.declare(dags, shops.SHARED.replace("count({name})", "max(a.item::bigint)"))
     parts = TrainedUseCase.of(load(dags / "books.py"))
-    assert look_ahead(parts.features, parts.label) == LookedAhead(draws=0)
+    told = "a conversion error of column item in DuckDB, on at least one row"
+    assert look_ahead(parts.features, parts.label) == LookedAhead(draws=0, untested=told)
 
 
 def test_every_view_of_this_repository_is_tested_on_made_up_rows() -> None:

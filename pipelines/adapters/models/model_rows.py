@@ -1,7 +1,7 @@
 """Model rows: the labelled feature rows that a challenger was taught and that it is judged on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.contract import KNOWN_AT
 from pipelines.domain.expected_value import Ranked, RankedList, Value
+from pipelines.domain.feature_differences import differences
 from pipelines.domain.features import (
     AS_OF,
     FeatureView,
@@ -110,7 +111,8 @@ class ModelRows:
 
         The first and the last block are described from tables that hold nothing that became known
         after their scoring time, and compared, cell by cell, with the rows the challenger is judged
-        on. An entity that is in one of the two only counts as one that differs.
+        on; sums may be rounded otherwise. An entity that is in one of the two only counts as one that
+        differs, and so does every entity where the features are others.
         """
         described = differing = 0
         versions = lake.versions(self.settings, self.use_case, self.view.tables)
@@ -120,10 +122,13 @@ class ModelRows:
             )
             early = self._until(start, versions)
             again = compute_features(early, self.view, as_of=start, until=until)
-            before = _by_key(stored, self.view.entity.key)
-            after = _by_key(again, self.view.entity.key)
-            described += len(before)
-            differing += sum(before.get(key) != after.get(key) for key in {*before, *after})
+            held = again.slice(0, 0) if stored is None else stored
+            described += held.num_rows
+            if set(held.column_names) != set(again.column_names):
+                differing += max(held.num_rows, again.num_rows)
+                continue
+            again = again.select(held.column_names)
+            differing += differences(held, again, self.view.entity.key, rests=True).num_rows
         return described, differing
 
     @property
@@ -179,11 +184,3 @@ def ranked(rows: "pa.Table", value: Value, listed: RankedList) -> Ranked:
         value=rows[value.column].cast(pa.float64()).to_numpy(zero_copy_only=False),
         group=[tuple(row.values()) for row in groups] if listed.per else [()] * rows.num_rows,
     )
-
-
-def _by_key(rows: "pa.Table | None", key: Sequence[str]) -> Mapping[tuple[object, ...], str]:
-    """Return each row as text that tells any two values apart, by its key."""
-    if rows is None:
-        return {}
-    # repr keeps every bit of a float, and NaN equal to itself.
-    return {tuple(row[name] for name in key): repr(sorted(row.items())) for row in rows.to_pylist()}
