@@ -21,7 +21,7 @@ def agreed(
     apart = [name for name in differ if types[name] != {"string", "int64"}]
     if not apart:
         made = _as_texts(one, other, differ), _as_texts(other, one, differ)
-        if _have_a_row_in_common(*made, key):
+        if _meet(*made, key):
             return made
     raise SettingsError(*(_problem(one, other, name) for name in apart or differ))
 
@@ -31,7 +31,7 @@ def _as_texts(sample: SampleTable, other: SampleTable, names: Sequence[str]) -> 
     return sample.with_texts(numbers, f"numbers here, but not in {other.name}, which has it too")
 
 
-def _have_a_row_in_common(one: SampleTable, other: SampleTable, key: Sequence[str]) -> bool:
+def _meet(one: SampleTable, other: SampleTable, key: Sequence[str]) -> bool:
     keys = (sample.rows.select(list(key)) for sample in (one, other))
     left, right = (rows.group_by(list(key)).aggregate([]) for rows in keys)
     return bool(left.join(right, list(key), join_type="inner").num_rows)
