@@ -384,6 +384,15 @@ def test_down_leaves_no_process_and_the_next_up_keeps_address_and_passwords(
     assert airflow_home.passwords(platform.settings) == passwords
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let what a test starts be interrupted, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
     platform = new_platform(tmp_path)
     root = platform.settings.root
