@@ -68,6 +68,7 @@ def problems_of(use_case: "UseCase") -> list[Problem]:
         *_scoring(use_case, where),
         *_probation(use_case, where),
         *_retraining(use_case, where),
+        *(use_case.budget.problems(f"{where}, budget") if use_case.budget else ()),
         *_identity(use_case, where),
     ]
 

@@ -107,6 +107,10 @@ class OutputRefused(HeadframeError):  # noqa: N818 - reads as what happened to t
     """An output that could not be delivered as declared."""
 
 
+class BudgetSpent(HeadframeError):  # noqa: N818 - names the state
+    """A training that would cost more than is left of what its use case may spend."""
+
+
 class CodeChanged(HeadframeError):  # noqa: N818 - names what happened
     """The code of a use case changed in the middle of a run."""
 

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pipelines.adapters.shared_modules import modules_of, shared_files
 from pipelines.declaration_problems import problems_of
+from pipelines.domain.budget import Budget
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import Column, DeltaFolder, Files, Query, Table
 from pipelines.domain.digest import DIGESTED_IF_SET, NOT_DIGESTED, digest_of
@@ -44,7 +45,7 @@ from pipelines.domain.windows import ForwardTime, Sliding
 from pipelines.errors import DeclarationError, HeadframeError, Problem
 
 __all__ = [
-    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "BusinessRule", "ByColumn", "Calibrated",
+    "ArrivesBy", "BeatsBaseline", "BeatsChampion", "Budget", "BusinessRule", "ByColumn", "Calibrated",
     "Candidate", "Choice", "Column", "CompatibleSignature", "CsvFile", "DeltaFolder",
     "FeatureColumns", "Files", "ForwardTime", "FreshData", "Gate", "IntUniform", "KnownTables",
     "Label", "LogUniform", "Monitoring", "NoLeakage", "NoWorseOnSegment", "ParquetFile",
@@ -113,7 +114,8 @@ class UseCase:
     Tier "explore" needs tables only; "scheduled" adds training and scoring, promoted by the gates
     alone; "governed" adds a person's approval and, unless ``probation`` says otherwise, a probation
     of every champion after the first. ``ends_before`` is the ISO date from which nothing
-    runs on schedule any more (for data that ends); runs by hand stay possible.
+    runs on schedule any more (for data that ends); runs by hand stay possible. ``budget`` is what a
+    month may cost; it changes no model and no prediction.
     """
 
     name: str
@@ -133,6 +135,7 @@ class UseCase:
     probation: Probation | None = field(default=None, metadata=DIGESTED_IF_SET)
     approval_expires: timedelta = timedelta(days=7)
     ends_before: str | None = None
+    budget: Budget | None = field(default=None, metadata=DIGESTED_IF_SET)
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with the declaration; empty when it is sound."""

@@ -7,6 +7,7 @@ import typer
 
 from pipelines.cli import (
     approval_commands,
+    cost_commands,
     demo,
     docs_commands,
     incident_commands,
@@ -54,6 +55,7 @@ model_commands.register(app)
 reproduce_commands.register(app)
 ledger_commands.register(app)
 retraining_commands.register(app)
+cost_commands.register(app)
 new_command.register(app)
 
 

@@ -12,6 +12,7 @@ from pipelines.domain.reconciliation import Finding
 from pipelines.domain.signals import (
     feed_area,
     gates_area,
+    of_budget,
     of_feed,
     of_gates,
     of_given_up,
@@ -116,6 +117,15 @@ def given_up(use_case: UseCase, settings: Settings, text: str, *, as_of: datetim
     """Report that retraining did not help against what still stands, or ("") that it is not so."""
     signal = of_given_up(
         use_case.name, text, owner=use_case.owner, at=as_of, runbook=_runbook(use_case, "monitor")
+    )
+    found = [signal] if text else []
+    incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])
+
+
+def budget(use_case: UseCase, settings: Settings, text: str, *, as_of: datetime) -> None:
+    """Report that the month has cost most of what it may, or ("") that it has not."""
+    signal = of_budget(
+        use_case.name, text, owner=use_case.owner, at=as_of, runbook=_runbook(use_case, "train")
     )
     found = [signal] if text else []
     incident_ledger.report(settings, at=as_of, signals=found, looked_at=[signal.area])

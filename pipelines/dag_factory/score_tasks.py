@@ -71,7 +71,9 @@ def score_part(use_case: UseCase, context: Context, part: int) -> dict[str, Any]
     scored = stage(use_case, Settings(), planned, part)
     worker = runs.worker()
     said = say(f"{scored.describe()}, by {worker}")
-    return {"says": said, "worker": worker, "scored": scored.to_plain()}
+    plain = scored.to_plain()
+    rows = sum(share.scored for share in scored.shares)
+    return {"says": said, "worker": worker, "rows": rows, "scored": plain}
 
 
 def publish(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -111,7 +113,8 @@ def deliver(use_case: UseCase, context: Context, *, after: str) -> dict[str, Any
         connections=resolver(airflow_connections.look_up),
         delivered_at=_now_in_run(context),
     )
-    return {"says": say(delivered.describe())}
+    rows = sum(output.rows for output in delivered.outputs)
+    return {"says": say(delivered.describe()), "rows": rows}
 
 
 def _asked(

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.utils.deprecation_tools import DeprecatedImportWarning
 
 from pipelines.dag_factory.runs import Context
+from pipelines.dag_factory.task_costs import measured_task
 from pipelines.errors import HeadframeError
 
 FAILURE = "failure"
@@ -34,9 +35,12 @@ class StageTask(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
         self.work = work
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - whatever the stage says
-        """Run the work once; errors decide by their type whether Airflow tries again."""
+        """Run the work once; errors decide by their type whether Airflow tries again.
+
+        What the try used is noted, however it ends.
+        """
         with failing_by_type(context), _without_noise():
-            return self.work(context)
+            return measured_task(context, lambda: self.work(context))
 
 
 class ModelTask(StageTask):

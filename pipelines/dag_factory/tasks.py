@@ -59,7 +59,8 @@ def ingest(use_case: UseCase, context: Context) -> dict[str, Any]:
             context["outlet_events"][assets.silver_news(use_case)].add(asset, extra=extra)
     late = _announce_late(use_case, settings, context, as_of)
     versions = {result.table: result.version for result in results}
-    return {"says": said, "versions": versions, "late": late}
+    rows = sum(result.law.landed for result in results)
+    return {"says": said, "versions": versions, "late": late, "rows": rows}
 
 
 def docs(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -159,6 +160,7 @@ def monitor(use_case: UseCase, context: Context) -> dict[str, Any]:
         "as_of": as_of.isoformat(),
         "level": monitored.watched.level,
         "findings": len(monitored.findings),
+        "rows": sum(block.predictions for block in monitored.blocks),
     }
 
 

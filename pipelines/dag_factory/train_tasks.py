@@ -1,12 +1,13 @@
 """Train tasks: the search laid out, its trials made by tuners side by side, the best registered."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import runs
+from pipelines.dag_factory import alarms, runs
 from pipelines.dag_factory.retrain_tasks import Called, begin, called, failing_told
 from pipelines.dag_factory.run_code import refuse_changed_code, remember_code
 from pipelines.dag_factory.runs import Context
@@ -33,6 +34,7 @@ def train(use_case: UseCase, context: Context) -> dict[str, Any]:
         _say_only(use_case, settings, context)
     found = begin(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        _refuse_unaffordable(use_case, settings, context, wanted)
         trained = stage(
             use_case,
             settings,
@@ -55,6 +57,7 @@ def plan(use_case: UseCase, context: Context) -> list[int]:
         _say_only(use_case, settings, context)
     begin(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        _refuse_unaffordable(use_case, settings, context, wanted)
         planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
     say(planned.says)
     context["ti"].xcom_push(PLAN, {"study": planned.study, "code": code})
@@ -116,6 +119,23 @@ def asked(context: Context) -> Asked:
     )
 
 
+def _refuse_unaffordable(
+    use_case: UseCase, settings: Settings, context: Context, wanted: Asked
+) -> None:
+    """Hold the training against what is left of the month; what it nearly or wholly spends is told.
+
+    Raises BudgetSpent where the use case refuses it.
+    """
+    from pipelines.stages.afford import afford
+
+    found = afford(use_case, settings, now=datetime.now(UTC), run=context["run_id"], asked=wanted)
+    if found is None:
+        return
+    told = say(found.describe())
+    as_of = runs.as_of(context)
+    alarms.budget(use_case, settings, told if found.level == "warn" else "", as_of=as_of)
+
+
 def _planned(use_case: UseCase, settings: Settings, context: Context) -> dict[str, Any]:
     """Return what the first task laid out. Raises CodeChanged when this process has other code."""
     planned: dict[str, Any] | None = context["ti"].xcom_pull(task_ids="plan", key=PLAN)
@@ -144,6 +164,7 @@ def _told(trained: "Trained", code: str, found: Called) -> dict[str, Any]:
         "says": say(trained.describe()),
         "version": trained.version,
         "run_id": trained.run_id,
+        "rows": trained.rows,
         "code": code,
         "cause": found.cause,
         "reason": found.reason,

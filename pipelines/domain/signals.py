@@ -290,6 +290,20 @@ def _which(alarm: Standing) -> str:
     return f"{HARD_RULES} {','.join(sorted(_blamed(alarm)))}"
 
 
+def of_budget(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
+    """Return the alarm of a month that has cost most of what it may, or more."""
+    return Signal(
+        use_case=use_case,
+        kind="budget",
+        about=("budget",),
+        severity="WARN",
+        owner=owner,
+        text=text,
+        at=at,
+        runbook=runbook,
+    )
+
+
 def gates_area(use_case: str) -> str:
     """Return the area of what the gates say of challengers."""
     return f"{use_case}/gates:training"

@@ -11,6 +11,7 @@ from pipelines.adapters.delta.leftovers import Leftover
 from pipelines.adapters.delta.table_upkeep import Compacted
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.models import data_pins, study_journals
+from pipelines.adapters.platform import cost_ledger
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder
@@ -141,6 +142,12 @@ def maintain(
     """
     kept = retention or Retention()
     pins = data_pins.pinned_versions(settings)
+    notes = [] if isinstance(settings.lake, Path) else [NOT_IN_A_STORE]
+    try:
+        if not dry_run:
+            cost_ledger.fold(settings, run=run)
+    except HeadframeError as error:
+        notes.append(f"what stages cost waits for the next run: {error}")
     paths = {
         name: path for name, path in lake.table_paths(settings).items() if delta_tables.exists(path)
     }
@@ -162,7 +169,7 @@ def maintain(
             ),
             dry_run=dry_run,
         ),
-        notes=() if isinstance(settings.lake, Path) else (NOT_IN_A_STORE,),
+        notes=tuple(notes),
         dry_run=dry_run,
     )
 

@@ -111,6 +111,11 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
     )
 
 
+def monitored_until(use_case: UseCase, settings: Settings) -> datetime | None:
+    """Return the latest time (UTC) as of which something was measured; None before the first."""
+    return performance_store.last_as_of(settings, use_case.name)
+
+
 def _watch(
     use_case: UseCase,
     settings: Settings,

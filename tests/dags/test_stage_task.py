@@ -1,11 +1,14 @@
 """Stage tasks fail, retry and report by the type of the error."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from pipelines.adapters.platform import incident_ledger, notifications
+from pipelines.adapters.platform import cost_ledger, incident_ledger, notifications
 from pipelines.adapters.settings import Settings
+from pipelines.domain.contract import Column, Files, Table
+from pipelines.use_case import UseCase
 from tests.dags.airflow_runs import run
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 TEXT = "here: expected peace; found trouble.\n  Do something."
 
 
@@ -73,3 +76,37 @@ def test_a_run_that_fails_again_tells_nobody_and_one_that_goes_well_ends_it(
     (ended,) = incident_ledger.incidents(settings).values()
     assert ended.state == "resolved"
     assert ended.time_to_recover == timedelta(hours=1)
+
+
+def test_every_try_is_in_the_cost_ledger_with_how_it_ended(settings: Settings) -> None:
+    third_time = run("troubles__third_time")
+    run("troubles__rows")
+    found = cost_ledger.read(settings, since=LONG_AGO)
+    assert [(cost.stage, cost.attempt, cost.outcome, cost.rows) for cost in found] == [
+        ("third_time.work", 1, "failed", None),
+        ("third_time.work", 2, "failed", None),
+        ("third_time.work", 3, "done", None),
+        ("rows", 1, "done", 7),
+        ("rows.none", 1, "skipped", None),
+    ]
+    assert {cost.use_case for cost in found} == {"troubles"}
+    assert found[0].run == third_time.run_id
+    assert all(cost.usage.seconds > 0 and cost.map_index == -1 for cost in found)
+
+
+def test_a_month_that_is_nearly_spent_is_told_once_and_is_over_in_the_next(
+    settings: Settings,
+) -> None:
+    from pipelines.dag_factory import alarms
+
+    readings = Table(
+        name="t", source=Files(pattern="*.csv"), columns=[Column("a", "int64")], key=("a",)
+    )
+    use_case = UseCase(name="meters", owner="plant", tables=[readings])
+    months = ((1, "90 of 100"), (2, "95 of 100"), (33, ""))
+    for day, told in months:
+        alarms.budget(use_case, settings, told, as_of=LONG_AGO + timedelta(days=day))
+    (message,) = notifications.recent(settings, 10)
+    assert message.title == "WARN, incident 1: 90 of 100"
+    (incident,) = incident_ledger.incidents(settings).values()
+    assert (incident.state, incident.subjects) == ("resolved", {"budget"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters.models import mlflow_registry, search_record
+from pipelines.adapters.models import mlflow_registry, retraining_ledger, search_record
 from pipelines.adapters.models.studies import OpenTrial
 from pipelines.adapters.settings import Settings
 from pipelines.stages import train as stage
@@ -144,3 +144,28 @@ def test_a_tuner_with_other_code_than_the_run_began_with_is_refused(
     assert {state for state, _ in tuners_of(ended).values()} == {"failed"}
     assert ended.tasks["train"] == "upstream_failed"
     assert "run of machines__train: expected the code it began with" in ended.reasons["tune"]
+
+
+BUDGET = """
+from dataclasses import replace
+from pipelines.use_case import Budget
+machines = replace(machines, budget=Budget(cpu_seconds_per_month=50))
+build_dags(machines)
+"""
+"""Less than the 60 CPU seconds that the search may spend."""
+
+
+def test_a_search_beyond_what_is_left_of_the_month_ends_before_its_first_trial(
+    settings: Settings,
+) -> None:
+    path = settings.dags / "machines.py"
+    text = path.read_text("utf-8")
+    assert text.count("build_dags(machines)\n") == 1
+    path.write_text(text.replace("build_dags(machines)\n", BUDGET), "utf-8")
+    ended = run(DAG_ID, conf={"as_of": at(53).isoformat()})
+    assert (ended.state, ended.tries["plan"]) == ("failed", 1)
+    assert "of 50 CPU s of" in ended.reasons["plan"]
+    assert "this training may spend 60" in ended.reasons["plan"]
+    last = retraining_ledger.read(settings, "machines")[-1]
+    assert (last.kind, last.run) == ("failed", ended.run_id)
+    assert last.reason.startswith("training of machines: expected one that fits")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
@@ -91,3 +92,15 @@ for ask in (addresses, unusable):
         f"troubles__{ask.__name__}", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)
     ):
         StageTask(task_id="work", work=ask)
+
+
+def rows(context: Any) -> dict[str, int]:  # noqa: ANN401 - Airflow is untyped here
+    return {"rows": 7}
+
+
+def none(context: Any) -> None:  # noqa: ANN401 - Airflow is untyped here
+    raise AirflowSkipException("nothing to do")
+
+
+with DAG("troubles__rows", schedule=None, start_date=datetime(2000, 1, 1, tzinfo=UTC)):
+    StageTask(task_id="rows", work=rows) >> StageTask(task_id="none", work=none)

@@ -13,6 +13,9 @@ from pipelines.domain.prediction_kinds import BINARY, Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MEASURED = "headframe.as_of"
+"""Metadata of a commit: the time that it measured as of."""
+
 
 def keep(
     settings: Settings,
@@ -44,6 +47,13 @@ def keep(
         )
 
     delta_tables.commit_next(table, schema, "performance", make)
+
+
+def last_as_of(settings: Settings, use_case: str) -> datetime | None:
+    """Return the latest time (UTC) as of which the table was written; None before the first."""
+    commits = delta_tables.history(lake.performance(settings, use_case))
+    told = [datetime.fromisoformat(one[MEASURED]) for one in commits if MEASURED in one]
+    return max(told, default=None)
 
 
 def _schema(kind: Kind) -> "pa.Schema":

@@ -1,0 +1,68 @@
+"""Process usage: the CPU, memory and bytes that this process and its ended children have used."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.domain.stage_cost import Usage
+
+COUNTERS = Path("/proc/self/io")
+"""Linux counts here the bytes of read and write calls, those of ended children included (proc(5))."""
+
+PEAK_BYTES = 1 if sys.platform == "darwin" else 1024
+"""Unit of ``ru_maxrss``: bytes on macOS, KiB on Linux (getrusage(2))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The counters at a moment; what lies between two is a usage."""
+
+    clock: float
+    own: float
+    children: float
+    peak: float
+    read: int | None
+    written: int | None
+
+    def usage(self) -> Usage:
+        """Return what was used since this reading was taken."""
+        now = reading()
+        return Usage(
+            seconds=now.clock - self.clock,
+            cpu_seconds=now.own - self.own,
+            child_cpu_seconds=now.children - self.children,
+            peak_mib=now.peak,
+            bytes_read=_between(self.read, now.read),
+            bytes_written=_between(self.written, now.written),
+        )
+
+
+def reading() -> Reading:
+    """Read the counters of this process: some 20 microseconds."""
+    own, children = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    counted = _bytes()
+    return Reading(
+        clock=time.perf_counter(),
+        own=own.ru_utime + own.ru_stime,
+        children=children.ru_utime + children.ru_stime,
+        peak=max(own.ru_maxrss, children.ru_maxrss) * PEAK_BYTES / 2**20,
+        read=counted.get("rchar"),
+        written=counted.get("wchar"),
+    )
+
+
+def _bytes() -> dict[str, int]:
+    """Return the counters by name; nothing where there is no such file, or it may not be read."""
+    try:
+        lines = COUNTERS.read_text("ascii").splitlines()
+    except OSError:
+        return {}
+    return {name: int(value) for name, _, value in (line.partition(": ") for line in lines)}
+
+
+def _between(first: int | None, last: int | None) -> int | None:
+    return None if first is None or last is None else last - first

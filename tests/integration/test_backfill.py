@@ -1,0 +1,154 @@
+"""Backfills by hand: what was made day by day is what one backfill makes, by key and value."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import mlflow_registry
+from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
+from pipelines.cli import terminal
+from pipelines.stages.ingest import ingest
+from pipelines.stages.monitor import monitor
+from pipelines.stages.score import score
+from pipelines.use_case import UseCase, load
+from tests import machines
+from tests.integration.test_command_line import Headframe, headframe_in
+from tests.machines import at
+
+pytestmark = pytest.mark.usefixtures("wide_terminal")
+
+BEGIN, END = 51, 53
+"""Days that are lived one by one, or filled in at once."""
+
+RUNS = {"run", "_run", "as_of", "recorded_as_of", "model_run", "ingested_at"}
+"""Columns that say who wrote a row and when, and nothing of what it says."""
+
+SCHEDULE = """
+from dataclasses import replace
+from pipelines.use_case import Retraining
+machines = replace(machines, retraining=Retraining(schedule="0 12 * * *"))
+"""
+
+
+@pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave lines whole: where they wrap is the terminal's affair."""
+    for output in (terminal.console, terminal.errors):
+        monkeypatch.setattr(output, "width", 1000)
+
+
+def live(use_case: UseCase, settings: Settings) -> None:
+    """Do what the DAGs do each day: ingest, score and monitor, and monitor again on new labels."""
+    for day in range(BEGIN, END):
+        machines.deliver(settings, first=day, until=day + 1)
+        ingest(use_case, settings, as_of=at(day, 3), run=f"morning {day}")
+        score(use_case, settings, since=at(day, 4), until=at(day, 5), run=f"score {day}")
+        monitor(use_case, settings, as_of=at(day, 4), run=f"monitor {day}")
+        if day < END - 1:
+            ingest(use_case, settings, as_of=at(day, 7), run=f"labels {day}")
+            monitor(use_case, settings, as_of=at(day, 7), run=f"again {day}")
+
+
+def said(table: Folder, *, where: Callable[[dict[str, Any]], bool] = bool) -> list[str]:
+    """Return what a table says, sorted, without who said it."""
+    rows = [row for row in delta_tables.read(table).to_pylist() if where(row)]
+    assert rows
+    return sorted(
+        repr({name: _exact(value) for name, value in row.items() if name not in RUNS})
+        for row in rows
+    )
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.hex() if isinstance(value, float) else value
+
+
+TABLES: dict[str, Callable[[Settings], Folder]] = {
+    "silver.plan": lambda settings: lake.silver(settings, machines.NAME, "plan"),
+    "silver.outcome": lambda settings: lake.silver(settings, machines.NAME, "outcome"),
+    "predictions": lambda settings: lake.predictions(settings, machines.NAME),
+    "labels": lambda settings: lake.labels(settings, machines.NAME),
+    "performance": lambda settings: lake.performance(settings, machines.NAME),
+    "monitoring": lambda settings: lake.monitoring(settings, machines.NAME),
+}
+
+
+def test_one_backfill_makes_what_was_made_day_by_day(
+    promoted_template: Path, tmp_path: Path, stable_code: None
+) -> None:
+    lived = machines.copy_template(promoted_template, tmp_path / "lived")
+    machines.deliver(lived, first=machines.DAYS, until=BEGIN)
+    live(load(lived.dags / "machines.py"), lived)
+    filled = machines.copy_template(promoted_template, tmp_path / "filled")
+    machines.deliver(filled, first=machines.DAYS, until=END)
+    headframe = headframe_in(filled)
+    headframe("run", "ingest", "machines", "--as-of", at(END - 1, 3).isoformat())
+    range_ = ("--from", at(BEGIN, 0).isoformat(), "--until", at(END, 0).isoformat())
+    headframe("run", "score", "machines", *range_)
+    # Cut off after a day, and gone on with.
+    headframe("run", "monitor", "machines", *range_[:3], at(BEGIN + 1, 0).isoformat())
+    told = headframe("run", "monitor", "machines", *range_).stdout
+    assert "1 times, 2026-02-22 04:00 to 2026-02-22 04:00 UTC; 1 before them were done" in told
+    for name, table in TABLES.items():
+        assert said(table(filled)) == said(table(lived)), name
+    versions = {name: delta_tables.version(table(filled)) for name, table in TABLES.items()}
+    again = headframe("run", "monitor", "machines", *range_).stdout
+    assert "nothing to do: 2 times were done" in again
+    headframe("run", "score", "machines", *range_)
+    after = {name: delta_tables.version(table(filled)) for name, table in TABLES.items()}
+    assert after == versions
+
+
+@pytest.fixture
+def scheduled(machines_settings: Settings) -> Headframe:
+    machines.declare(machines_settings)
+    path = machines_settings.dags / "machines.py"
+    path.write_text(path.read_text("utf-8") + SCHEDULE, "utf-8")
+    return headframe_in(machines_settings)
+
+
+def test_trainings_are_made_at_each_scheduled_time_and_found_again(
+    scheduled: Headframe, machines_settings: Settings
+) -> None:
+    range_ = ("--from", at(49, 0).isoformat(), "--until", at(51, 0).isoformat())
+    scheduled("run", "train", "machines", "--as-of", at(50).isoformat())
+    told = scheduled("run", "train", "machines", *range_).stdout
+    # The one that was made live is number 1, and is not made again.
+    assert "1/2, as of 2026-02-19 12:00 UTC: candidate 2: " in told
+    assert "2/2, as of 2026-02-20 12:00 UTC: candidate 1: " in told
+    told = scheduled("run", "train", "machines", *range_).stdout
+    assert "as of 2026-02-19 12:00 UTC: candidate 2: " in told
+    found = mlflow_registry.candidate(machines_settings, "machines", "2")
+    assert found.tags["headframe.as_of"] == at(49).isoformat()
+
+
+def test_a_time_with_too_little_data_is_told_and_keeps_none_after_it_from_being_trained(
+    scheduled: Headframe,
+) -> None:
+    range_ = ("--from", at(3, 0).isoformat(), "--until", at(4, 0).isoformat())
+    failed = scheduled("run", "train", "machines", *range_, status=1)
+    assert "1/1, as of 2026-01-04 12:00 UTC: " in failed.stdout
+    assert "found too little at 1 of 1" in failed.stderr
+
+
+def test_a_backfill_without_a_schedule_or_a_time_says_so(machines_settings: Settings) -> None:
+    machines.declare(machines_settings)
+    headframe = headframe_in(machines_settings)
+    range_ = ("--from", at(49, 0).isoformat(), "--until", at(51, 0).isoformat())
+    assert (
+        "expected a retraining schedule; found none"
+        in headframe("run", "train", "machines", *range_, status=1).stderr
+    )
+    empty = ("--from", at(49, 6).isoformat(), "--until", at(49, 7).isoformat())
+    assert (
+        "expected a time at which monitor runs"
+        in headframe("run", "monitor", "machines", *empty, status=1).stderr
+    )
