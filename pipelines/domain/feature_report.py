@@ -22,9 +22,6 @@ MOST_BINS = 25
 MOST_LEVELS = 12
 """Levels of a category with a bar of their own; the others share one."""
 
-MOST_BLOCKS = 90
-"""Blocks of a timeline: those that the alarm budget is about."""
-
 EXPECTED_ROWS = 10
 """Rows that a level must be expected to have before its absence is told: by chance it would stay
 away with a probability of exp(-10) (Poisson)."""
@@ -173,7 +170,7 @@ def _report(
                 distance=hellinger(was, shares),
                 missing=float(shares[-1]),
             )
-            for one in sides.drawn[-MOST_BLOCKS:]
+            for one in sides.drawn
             for shares in [_shares(one.profile.counts[place])]
         ),
         missing=(float(was[-1]), float(is_now[-1])),

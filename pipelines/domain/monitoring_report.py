@@ -282,7 +282,8 @@ def inputs_of(
         how = "before them, training among them"
     told = [*(one.last for one in watched.standing)]
     told += [one for one in watched.judged if one.level == "INFO"]
-    sides = Sides(reference=before, current=current, drawn=profiled)
+    quarter = profiled[-monitoring.blocks_per_quarter :]
+    sides = Sides(reference=before, current=current, drawn=quarter)
     features = feature_reports(sides, model, newest=watched.judged, told=told)
     compared_with = f"{_blocks(current)} beside {_blocks(before)} {how}"
     return features, segments_of(watched, sides, model), compared_with

@@ -13,6 +13,7 @@ from pipelines.domain.drift.losses import BlockLosses
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import Profiled
 from pipelines.domain.monitoring import Monitoring
+from pipelines.domain.monitoring_report import inputs_of, watched_of
 from pipelines.domain.watch import compared
 from pipelines.domain.watch_losses import judge_losses
 
@@ -73,10 +74,9 @@ def test_harm_of_weeks_is_told_within_the_year_it_begins_anew_with(
     assert alphas == {"day": pytest.approx(0.15 / 90 / 0.8), "week": pytest.approx(0.15 / 13 / 0.8)}
 
 
-@pytest.mark.parametrize(("block", "length"), [("day", 180), ("week", 52)])
-def test_weeks_are_compared_with_those_of_a_year(block: BlockLength, length: int) -> None:
+def scored(weeks: int) -> list[Profiled]:
     profile = scan(ROWS.to_batches(), EDGES, block="any")
-    profiled = [
+    return [
         Profiled(
             block=monday(week),
             scored_for=datetime.combine(MONDAY, time(9), UTC) + timedelta(weeks=week),
@@ -86,8 +86,24 @@ def test_weeks_are_compared_with_those_of_a_year(block: BlockLength, length: int
             estimated_loss=None,
             profile=profile,
         )
-        for week in range(200)
+        for week in range(weeks)
     ]
+
+
+@pytest.mark.parametrize(("block", "length"), [("day", 180), ("week", 52)])
+def test_weeks_are_compared_with_those_of_a_year(block: BlockLength, length: int) -> None:
+    profiled = scored(200)
     chosen = compared(profiled, MODEL, Monitoring(block=block), window=7)
     assert chosen.current == tuple(range(193, 200))
     assert chosen.reference == tuple(range(193 - length, 193))
+
+
+@pytest.mark.parametrize(("block", "length"), [("day", 90), ("week", 13)])
+def test_a_feature_is_drawn_over_the_quarter_that_the_budget_is_about(
+    block: BlockLength, length: int
+) -> None:
+    profiled, monitoring = scored(100), Monitoring(block=block)
+    watched = watched_of([], [], profiled, blocks=[], model=MODEL, monitoring=monitoring)
+    features, _, _ = inputs_of(watched, [], profiled, MODEL, monitoring)
+    drawn = [monday(week) for week in range(100 - length, 100)]
+    assert [[one.block for one in feature.timeline] for feature in features] == [drawn, drawn]
