@@ -6,6 +6,7 @@ from airflow.sdk import Asset, AssetAlias
 
 from pipelines.adapters import lake
 from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.retrain_events import PREFIX
 from pipelines.domain.contract import Table
 from pipelines.use_case import UseCase
 
@@ -40,7 +41,7 @@ def predictions(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 -
 def retrain(settings: Settings, use_case: UseCase) -> Any:  # noqa: ANN401 - untyped library
     """Return the asset that says: a training is asked for, why, and by which entry of the ledger."""
     return Asset(
-        name=f"retrain.{use_case.name}",
+        name=f"{PREFIX}{use_case.name}",
         # As late: an address of no table, under a scheme that lineage knows.
         uri=lake.ledger(settings, f"retraining__{use_case.name}").as_uri(),
         group=use_case.name,

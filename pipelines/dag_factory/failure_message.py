@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.configuration import conf
 
+from pipelines.adapters.models import retraining_ledger
 from pipelines.adapters.platform import incident_ledger
 from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import runs
@@ -41,7 +43,7 @@ def failure_message(use_case: UseCase) -> Callable[[Context], None]:
             dag_id,
             about=_about(context),
             owner=use_case.owner,
-            at=runs.as_of(context),
+            at=_at(context),
             reason=first,
             details=[
                 *more,
@@ -57,9 +59,14 @@ def failure_message(use_case: UseCase) -> Callable[[Context], None]:
 
 
 def success_message(use_case: UseCase) -> Callable[[Context], None]:
-    """Return what Airflow calls once for each run that went well: what failed before no longer does."""
+    """Return what Airflow calls once for each run that went well: what failed before no longer does.
+
+    To Airflow a run whose every task was skipped went well; it says nothing of what failed before.
+    """
 
     def tell(context: Context) -> None:
+        if not _has_worked(use_case, context):
+            return
         area = run_area(use_case.name, context["dag"].dag_id)
         incident_ledger.report(Settings(), at=runs.as_of(context), looked_at=[area])
 
@@ -69,6 +76,20 @@ def success_message(use_case: UseCase) -> Callable[[Context], None]:
 def runbook_page(dag_id: str) -> str:
     """Return the address of a DAG's page, which holds its runbook."""
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
+
+
+def _has_worked(use_case: UseCase, context: Context) -> bool:
+    """Tell whether a run that ended did what it is for; one of train made a model."""
+    if "ti" not in context:  # Airflow names the last task that succeeded
+        return False
+    if context["dag"].dag_id != f"{use_case.name}__train":
+        return True
+    return retraining_ledger.has_trained(Settings(), use_case.name, context["run_id"])
+
+
+def _at(context: Context) -> datetime:
+    """Return the run's as_of; the present where Airflow knows neither a task nor the run's form."""
+    return runs.as_of(context) if "params" in context else datetime.now(UTC)
 
 
 def _reason(context: Context) -> list[str]:

@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.adapters.models import retraining_ledger
 from pipelines.adapters.settings import Settings
-from pipelines.dag_factory import alarms, assets, runs
+from pipelines.dag_factory import alarms, assets, retrain_events, runs
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
 from pipelines.domain.retraining import CauseKind
 from pipelines.errors import HeadframeError
 from pipelines.use_case import UseCase
+
+NOT_ASKED = "Nobody started this run, and no entry of the retraining ledger asks for a training."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,8 @@ def retrain(use_case: UseCase, context: Context) -> dict[str, Any]:
     """Decide whether a challenger is trained, and announce each training that is asked for, once.
 
     What the asset's last event says is what train was told: a try may have died between the ledger
-    and its success. A cause that is given up on is part of its incident.
+    and its success. Where it says anything else, the training is announced once more, which does no
+    harm: it begins once. A cause that is given up on is part of its incident.
     """
     from pipelines.stages.retrain import retrain as stage
 
@@ -40,9 +44,8 @@ def retrain(use_case: UseCase, context: Context) -> dict[str, Any]:
     alarms.given_up(use_case, settings, decided.given_up, as_of=as_of)
     asset = assets.retrain(settings, use_case)
     asked = decided.asked
-    if asked is not None and asked.sequence > int(
-        runs.last_event(context, asset).get("decision", 0)
-    ):
+    announced = retrain_events.decision_of(runs.last_event(context, asset))
+    if asked is not None and asked.sequence != announced:
         extra = {
             "cause": asked.cause,
             "reason": asked.reason,
@@ -62,11 +65,11 @@ def retrain(use_case: UseCase, context: Context) -> dict[str, Any]:
 def begin(use_case: UseCase, settings: Settings, context: Context) -> Called:
     """Record that this run of train begins, once, say why first of all in its log, and return that.
 
-    Raises AirflowSkipException where nothing may be learned now, or another run does it.
+    Raises AirflowSkipException where nothing may be learned now, another run does it, or nobody asked.
     """
     from pipelines.stages.begin_training import begin_training as stage
 
-    found = called(use_case, settings, context)
+    found = called(context)
     begun = stage(
         use_case,
         settings,
@@ -75,6 +78,7 @@ def begin(use_case: UseCase, settings: Settings, context: Context) -> Called:
         cause=found.cause,
         reason=found.reason,
         decision=found.decision,
+        begins_at=runs.now_in_run(context, datetime.now(UTC)),
     )
     say(begun.describe())
     if not begun.goes_on:
@@ -82,28 +86,24 @@ def begin(use_case: UseCase, settings: Settings, context: Context) -> Called:
     return found
 
 
-def called(use_case: UseCase, settings: Settings, context: Context) -> Called:
+def called(context: Context) -> Called:
     """Return what called for the run: the newest entry of the ledger that its events name, or who did.
 
-    What an event says beside is not believed: whoever may make assets' events may write anything.
+    Raises AirflowSkipException where nobody started it, and no entry asks for it.
     """
-    named = {
-        event.extra.get("decision")
-        for events in context["triggering_asset_events"].values()
-        for event in events
-    } - {None}
-    entries = retraining_ledger.read(settings, use_case.name) if named else []
-    asked = [one for one in entries if one.kind == "asked" and one.sequence in named]
-    if asked:
-        return Called(cause=asked[-1].cause, reason=asked[-1].reason, decision=asked[-1].sequence)
+    asked = retrain_events.asked_by_event(context)
+    if asked is not None:
+        return Called(cause=asked.cause, reason=asked.reason, decision=asked.sequence)
     if runs.is_scheduled(context):
         return Called(cause="schedule")
-    return Called(cause="by hand", reason=context["params"].get("reason") or "")
+    if runs.started_by(context):
+        return Called(cause="by hand", reason=context["params"].get("reason") or "")
+    raise AirflowSkipException(say(NOT_ASKED))
 
 
 @contextmanager
 def failing_told(use_case: UseCase, settings: Settings, context: Context) -> Iterator[None]:
-    """Record that this try of a training failed; a later one that succeeds takes its place."""
+    """Record that this try of a training failed, if it had begun; one that succeeds takes its place."""
     try:
         yield
     except AirflowSkipException:

@@ -3,12 +3,13 @@
 import os
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from pipelines.adapters.models import approvals, decisions
 from pipelines.adapters.platform.process_state import PROCESS_MARKER
 from pipelines.adapters.settings import Settings
+from pipelines.dag_factory.retrain_events import asked_by_event, is_about_retraining
 from pipelines.errors import Problem, SettingsError
 from pipelines.use_case import UseCase
 
@@ -23,21 +24,33 @@ logical date, which Airflow would otherwise hold back."""
 def as_of(context: Context) -> datetime:
     """Return the run's as_of in UTC. Raises SettingsError for a time without an offset.
 
-    It is the form's, else the latest of the events that started the run, else its scheduled time.
+    It is the form's, else that of the training that was asked for, else the latest of the events that
+    started the run, else its scheduled time.
     """
     if given := context["params"].get("as_of"):
         return _moment(given, "as_of of this run")
+    if (asked := asked_by_event(context)) is not None:
+        return asked.at
     told = [
         _moment(event.extra["as_of"], f"event of {event.asset.name}")
         for events in context["triggering_asset_events"].values()
         for event in events
-        if "as_of" in event.extra
+        if "as_of" in event.extra and not is_about_retraining(event)
     ]
     if told:
         return max(told)
     run = context["dag_run"]
     scheduled: datetime = run.logical_date or run.run_after
     return scheduled.astimezone(UTC)
+
+
+def now_in_run(context: Context, now: datetime) -> datetime:
+    """Return ``now`` (UTC) on the run's own clock, which may stand in another year.
+
+    That is its as_of, and how long it has waited and worked since.
+    """
+    since_start: timedelta = now - context["dag_run"].run_after
+    return as_of(context) + since_start
 
 
 def decided_at(context: Context, now: datetime) -> datetime:

@@ -209,5 +209,4 @@ def _now_in_run(context: Context) -> datetime | None:
     """
     if runs.until(context) is not None:
         return None
-    since_start: timedelta = datetime.now(UTC) - context["dag_run"].run_after
-    return runs.as_of(context) + since_start
+    return runs.now_in_run(context, datetime.now(UTC))

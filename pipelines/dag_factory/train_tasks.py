@@ -22,6 +22,7 @@ PLAN = "plan"
 """XCom key of the search: the return value of that task is the numbers of its tuners."""
 
 DRY_RUN = "This was a dry run: the log says what would have been trained."
+NOT_PLANNED = "plan did not lay a search out: its log says why."
 
 
 def train(use_case: UseCase, context: Context) -> dict[str, Any]:
@@ -29,11 +30,11 @@ def train(use_case: UseCase, context: Context) -> dict[str, Any]:
     from pipelines.stages.train import train as stage
 
     settings, wanted = Settings(), asked(context)
-    code = remember_code(settings, use_case, context)
-    if wanted.dry_run:
-        _say_only(use_case, settings, context)
-    found = begin(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        code = remember_code(settings, use_case, context)
+        if wanted.dry_run:
+            _say_only(use_case, settings, context)
+        found = begin(use_case, settings, context)
         _refuse_unaffordable(use_case, settings, context, wanted)
         trained = stage(
             use_case,
@@ -52,11 +53,11 @@ def plan(use_case: UseCase, context: Context) -> list[int]:
     from pipelines.stages.train import plan as stage
 
     settings, wanted = Settings(), asked(context)
-    code = remember_code(settings, use_case, context)
-    if wanted.dry_run:
-        _say_only(use_case, settings, context)
-    begin(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        code = remember_code(settings, use_case, context)
+        if wanted.dry_run:
+            _say_only(use_case, settings, context)
+        begin(use_case, settings, context)
         _refuse_unaffordable(use_case, settings, context, wanted)
         planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
     say(planned.says)
@@ -69,8 +70,8 @@ def tune(use_case: UseCase, context: Context, tuner: int) -> dict[str, Any]:
     from pipelines.stages.train import tune as stage
 
     settings = Settings()
-    planned = _planned(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        planned = _planned(use_case, settings, context)
         searched = stage(
             use_case,
             settings,
@@ -87,14 +88,14 @@ def tune(use_case: UseCase, context: Context, tuner: int) -> dict[str, Any]:
 def finish(use_case: UseCase, context: Context) -> dict[str, Any]:
     """Fit and register the best of the search, once every tuner has ended.
 
-    Skips itself after a dry run.
+    Skips itself where there is no search: after a dry run, and where plan was skipped.
     """
     from pipelines.stages.train import finish as stage
 
     settings = Settings()
-    planned = _planned(use_case, settings, context)
-    found = called(use_case, settings, context)
     with failing_told(use_case, settings, context):
+        planned = _planned(use_case, settings, context)
+        found = called(context)
         trained = stage(
             use_case,
             settings,
@@ -140,7 +141,7 @@ def _planned(use_case: UseCase, settings: Settings, context: Context) -> dict[st
     """Return what the first task laid out. Raises CodeChanged when this process has other code."""
     planned: dict[str, Any] | None = context["ti"].xcom_pull(task_ids="plan", key=PLAN)
     if planned is None:
-        raise AirflowSkipException(DRY_RUN)
+        raise AirflowSkipException(say(NOT_PLANNED))
     refuse_changed_code(settings, use_case, planned)
     return planned
 

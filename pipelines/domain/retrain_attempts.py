@@ -93,15 +93,18 @@ def attempts(entries: Iterable[Entry], decided: Sequence[Recorded]) -> list[Atte
     A run that made several models made an attempt of each.
     """
     found: dict[int, Attempt] = {}
+    stopped: dict[int, Attempt] = {}
     for entry in entries:
         match entry.kind:
             case "held":
-                # What stops a run that was asked for leaves it as if it had not been.
-                found.pop(entry.decision, None)
+                # What stops a run that was asked for leaves it as if it had not been, until the run
+                # is tried again and begins.
+                if entry.decision in found:
+                    stopped[entry.decision] = found.pop(entry.decision)
             case "asked":
                 found[entry.sequence] = _attempt(entry)
             case "begun":
-                asked = found.get(entry.decision)
+                asked = found.get(entry.decision) or stopped.get(entry.decision)
                 begun = _attempt(entry) if asked is None else replace(asked, run=entry.run)
                 found[begun.number] = begun
             case "trained":
@@ -130,6 +133,12 @@ def waiting(entries: Sequence[Entry], *, as_of: datetime, cooldown: timedelta) -
         and one.at <= as_of < one.at + cooldown
     ]
     return found[-1] if found else None
+
+
+def held_back(entries: Iterable[Entry]) -> frozenset[int]:
+    """Return the places of what was asked for, was held back when it was to begin, and has not begun."""
+    answers = {one.decision: one.kind for one in entries if one.kind in ("begun", "held")}
+    return frozenset(decision for decision, kind in answers.items() if kind == "held")
 
 
 def _attempt(entry: Entry) -> Attempt:

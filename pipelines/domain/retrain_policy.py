@@ -62,8 +62,8 @@ class Answer:
 def decide(facts: Facts, declared: Retraining) -> Answer:
     """Decide by the declared triggers; the same facts give the same answer.
 
-    The gravest cause counts alone: where harm is given up on, drift does not try in its stead, and
-    only new labels do.
+    The gravest kind of cause counts alone, and of its causes the first that is not given up on: where
+    harm is given up on, drift does not try in its stead, and only new labels do.
     """
     if not facts.champion:
         return Answer(action="nothing", reason="No champion yet: the first training is asked for.")
@@ -71,12 +71,11 @@ def decide(facts: Facts, declared: Retraining) -> Answer:
     if not wanted:
         return Answer(action="nothing", reason="Nothing that is declared calls for a training.")
     gravest = wanted[0]
-    given_up = _given_up(gravest, facts, declared)
-    if given_up:
-        renewed = [cause for cause in wanted if cause.kind not in GIVEN_UP]
-        if not renewed:
-            return Answer(action="hold", cause=gravest, why="gave_up", reason=given_up)
-        gravest = renewed[0]
+    tried = [cause for cause in wanted if cause.kind == gravest.kind or cause.kind not in GIVEN_UP]
+    chosen = next((cause for cause in tried if not _given_up(cause, facts, declared)), None)
+    if chosen is None:
+        reason = _given_up(gravest, facts, declared)
+        return Answer(action="hold", cause=gravest, why="gave_up", reason=reason)
     stops: tuple[tuple[Held, str], ...] = (
         ("obstacle", "; ".join(facts.obstacles)),
         ("cooldown", cooldown_until(facts, declared)),
@@ -84,8 +83,8 @@ def decide(facts: Facts, declared: Retraining) -> Answer:
     )
     for why, reason in stops:
         if reason:
-            return Answer(action="hold", cause=gravest, why=why, reason=reason)
-    return Answer(action="train", cause=gravest, reason=gravest.reason)
+            return Answer(action="hold", cause=chosen, why=why, reason=reason)
+    return Answer(action="train", cause=chosen, reason=chosen.reason)
 
 
 def given_up(facts: Facts, declared: Retraining) -> str:

@@ -13,7 +13,7 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.settings import Settings
 from pipelines.domain.metrics import METRICS
-from pipelines.domain.retrain_attempts import Attempt, Entry, attempts, waiting
+from pipelines.domain.retrain_attempts import Attempt, Entry, attempts, held_back, waiting
 from pipelines.domain.retrain_causes import causes_of
 from pipelines.domain.retrain_policy import Answer, Cause, Facts, decide, given_up
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -65,17 +65,17 @@ def _known(use_case: UseCase, settings: Settings, as_of: datetime) -> Facts:
     standing = champion.told_of(settings, use_case.name).champion
     if standing is None or standing.as_of > as_of:
         return Facts(as_of=as_of, champion="", block="")
-    label = TrainedUseCase.of(use_case).label
-    length = use_case.monitoring.block
+    parts = TrainedUseCase.of(use_case)
+    times = parts.scoring.times
     block, alarms = training_obstacles.alarms(
-        settings, use_case.name, standing.version, length=length, as_of=as_of
+        settings, use_case.name, standing.version, times=times, as_of=as_of
     )
     obstacles = training_obstacles.obstacles(
         settings,
         use_case.name,
         tables=use_case.tables,
         owner=use_case.owner,
-        length=length,
+        times=times,
         as_of=as_of,
         ends_before=use_case.ends_before,
     )
@@ -83,7 +83,7 @@ def _known(use_case: UseCase, settings: Settings, as_of: datetime) -> Facts:
         as_of=as_of,
         champion=standing.version,
         block=block,
-        causes=causes_of(alarms, loss=METRICS[label.kind.loss].words),
+        causes=causes_of(alarms, loss=METRICS[parts.label.kind.loss].words),
         obstacles=obstacles,
     )
 
@@ -91,7 +91,8 @@ def _known(use_case: UseCase, settings: Settings, as_of: datetime) -> Facts:
 def _with_attempts(
     use_case: UseCase, settings: Settings, known: Facts, so_far: Sequence[Entry]
 ) -> Facts:
-    tried = attempts(so_far, decisions.read_all(settings, use_case.name))
+    decided = decisions.read_all(settings, use_case.name, until=known.as_of)
+    tried = attempts(so_far, decided)
     renewed = _new_labels(use_case, settings, known, tried)
     return replace(known, attempts=tried, causes=(*known.causes, *renewed))
 
@@ -118,8 +119,8 @@ def _new_labels(
 
 def _answer(facts: Facts, so_far: Sequence[Entry], use_case: UseCase) -> Answer:
     """Return what was decided for this block, else what is to be decided now."""
-    for one in so_far:
-        if one.kind == "asked" and (one.champion, one.block) == (facts.champion, facts.block):
+    for one in _asked(so_far):
+        if (one.champion, one.block) == (facts.champion, facts.block):
             cause = Cause(kind=one.cause, reason=one.reason, since=one.since)
             return Answer(action="train", cause=cause, reason=one.reason)
     if any(one.kind in ("asked", "held") and one.at > facts.as_of for one in so_far):
@@ -142,8 +143,15 @@ def _entry(use_case: str, facts: Facts, answer: Answer, so_far: Sequence[Entry])
         block=facts.block,
         since=answer.cause.since,
     )
-    told = {_identity(one) for one in so_far}
+    held = (one for one in so_far if one.kind == "held")
+    told = {_identity(one) for one in (*_asked(so_far), *held)}
     return None if _identity(entry) in told else entry
+
+
+def _asked(so_far: Sequence[Entry]) -> list[Entry]:
+    """Return what was asked for, without what broken data stopped when it was to begin."""
+    stopped = held_back(so_far)
+    return [one for one in so_far if one.kind == "asked" and one.sequence not in stopped]
 
 
 def _identity(entry: Entry) -> tuple[str, ...]:

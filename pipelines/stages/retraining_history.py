@@ -37,7 +37,7 @@ def retraining_history(use_case: UseCase, settings: Settings, *, as_of: datetime
     declared = use_case.retraining
     known = retraining_ledger.read(settings, use_case.name)
     entries = [entry for entry in known if entry.at <= as_of]
-    decided = decisions.read_all(settings, use_case.name)
+    decided = decisions.read_all(settings, use_case.name, until=as_of)
     tried = attempts(entries, decided)
     facts = Facts(as_of=as_of, champion="", block="", attempts=tried)
     return Told(

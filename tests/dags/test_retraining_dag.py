@@ -1,7 +1,8 @@
 """Retraining in Airflow: monitor asks for a training by an event, and the run of train says why."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.incidents import Signal
 from pipelines.domain.retrain_attempts import Entry, attempts
 from pipelines.domain.training import Asked
-from pipelines.errors import NotEnoughData, Problem
+from pipelines.errors import CodeChanged, NotEnoughData, Problem
 from pipelines.use_case import UseCase, load
 from tests import machines
 from tests.dags.airflow_runs import Ended, events, read_dags, run, unpause, waiting_dags
@@ -23,6 +24,9 @@ from tests.empty_databases import place_mlflow
 from tests.machines import at
 
 CHANGED, LAST, HARMFUL = 50, 66, 65
+
+FORGED = {"decision": 10**9, "as_of": "soon"}
+"""An event that would keep every later training from being announced, were it believed."""
 
 RETRAINING = """\
     retraining=Retraining(schedule="@monthly", on_harm=True),
@@ -72,6 +76,7 @@ def _story(settings: Settings, patch: pytest.MonkeyPatch) -> Story:
     assert run("machines__score", conf=days).state == "success"
     quiet = _monitor(60)
     announced_quiet = events("retrain.machines")
+    _forge(FORGED)
     harmful = _monitor(HARMFUL)
     announced, woken = events("retrain.machines"), waiting_dags()
     _monitor(HARMFUL)
@@ -94,6 +99,17 @@ def _monitor(day: int) -> Ended:
     ended = run("machines__monitor", conf={"as_of": at(day, 8).isoformat()})
     assert ended.state == "success"
     return ended
+
+
+def _forge(extra: dict[str, Any]) -> None:
+    """Write an event that names no entry, as whoever may make events can."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        asset = session.scalars(select(AssetModel).where(AssetModel.name == "retrain.machines"))
+        session.add(AssetEvent(asset_id=asset.one().id, extra=extra))
 
 
 def _consume_events(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +137,8 @@ def test_a_quiet_monitoring_asks_for_nothing(story: Story) -> None:
 
 
 def test_harm_announces_one_training_and_wakes_train(story: Story) -> None:
-    (event,) = story.announced
+    forged, event = story.announced
+    assert forged == FORGED
     assert (event["cause"], event["as_of"]) == ("harm", at(HARMFUL, 8).isoformat())
     assert "the mean log loss over 13 labelled blocks" in event["reason"]
     assert story.harmful.returned["retrain"]["action"] == "train"
@@ -131,7 +148,7 @@ def test_harm_announces_one_training_and_wakes_train(story: Story) -> None:
 
 def test_the_run_that_the_event_starts_says_why_and_trains_as_of_its_time(story: Story) -> None:
     told = story.trained.returned["train"]
-    assert (told["cause"], told["reason"]) == ("harm", story.announced[0]["reason"])
+    assert (told["cause"], told["reason"]) == ("harm", story.announced[-1]["reason"])
     tags = mlflow_registry.candidate(story.settings, "machines", told["version"]).tags
     assert tags["headframe.cause"] == "harm"
     assert tags["headframe.as_of"] == at(HARMFUL, 8).isoformat()
@@ -168,37 +185,145 @@ ASKED = Entry(
 )  # fmt: skip
 
 
+def context_of(
+    extra: dict[str, Any] | None, user: str | None, run_type: str, **more: object
+) -> dict[str, Any]:
+    """Return what Airflow tells a task of train, whose run an event with this ``extra`` started."""
+    from airflow.sdk.api.datamodels._generated import DagRunType
+
+    event = SimpleNamespace(asset=SimpleNamespace(name="retrain.machines"), extra=extra)
+    due = at(20)
+    return {
+        "triggering_asset_events": {"retrain": [] if extra is None else [event]},
+        "dag_run": SimpleNamespace(
+            triggering_user_name=user,
+            run_type=DagRunType(run_type),
+            logical_date=None,
+            run_after=due,
+        ),
+        "params": {"reason": "a look"},
+        "run_id": "a",
+        **more,
+    }
+
+
 @pytest.mark.parametrize(
     ("extra", "user", "run_type", "expected"),
     [
         ({"decision": 1, "cause": "harm"}, None, "asset_triggered",
          ("drift", "loads are higher", 1)),
-        ({"decision": 9, "cause": "harm"}, None, "asset_triggered",
-         ("by hand", "a look", 0)),
-        ({}, None, "scheduled", ("schedule", "", 0)),
-        ({}, "sam", "scheduled", ("by hand", "a look", 0)),
-        ({}, "sam", "manual", ("by hand", "a look", 0)),
+        (None, None, "scheduled", ("schedule", "", 0)),
+        (None, "sam", "scheduled", ("by hand", "a look", 0)),
+        (None, "sam", "manual", ("by hand", "a look", 0)),
+        # What nobody asked for is skipped, whatever the event says.
+        ({"decision": 9, "cause": "harm"}, None, "asset_triggered", None),
+        ({"decision": "1"}, None, "asset_triggered", None),
+        ({"decision": [1]}, None, "asset_triggered", None),
+        ({"decision": True}, None, "asset_triggered", None),
+        ({}, None, "asset_triggered", None),
+        (None, None, "manual", None),
     ],
 )  # fmt: skip
 def test_a_run_is_called_for_by_the_ledger_a_schedule_or_a_person(
     settings: Settings,
-    extra: dict[str, Any],
+    extra: dict[str, Any] | None,
     user: str | None,
     run_type: str,
-    expected: tuple[str, str, int],
+    expected: tuple[str, str, int] | None,
 ) -> None:
-    from airflow.sdk.api.datamodels._generated import DagRunType
+    from airflow.sdk.exceptions import AirflowSkipException
 
     from pipelines.dag_factory.retrain_tasks import called
 
     retraining_ledger.append(settings, "machines", lambda so_far: ASKED)
-    context = {
-        "triggering_asset_events": {"retrain": [SimpleNamespace(extra=extra)]},
-        "dag_run": SimpleNamespace(triggering_user_name=user, run_type=DagRunType(run_type)),
-        "params": {"reason": "a look"},
-    }
-    found = called(cast("UseCase", SimpleNamespace(name="machines")), settings, context)
+    context = context_of(extra, user, run_type)
+    if expected is None:
+        with pytest.raises(AirflowSkipException, match="Nobody started this run"):
+            called(context)
+        return
+    found = called(context)
     assert (found.cause, found.reason, found.decision) == expected
+
+
+def test_a_run_that_an_event_starts_is_of_the_time_that_the_ledger_says(settings: Settings) -> None:
+    from pipelines.dag_factory import runs
+
+    retraining_ledger.append(settings, "machines", lambda so_far: ASKED)
+    said = {"decision": 1, "as_of": at(300).isoformat()}
+    named = context_of(said, None, "asset_triggered")
+    assert runs.as_of(named) == at(1)
+    assert runs.now_in_run(named, at(23)) == at(4)
+    assert runs.as_of(context_of({**said, "decision": 9}, None, "asset_triggered")) == at(20)
+    assert runs.as_of(context_of({"as_of": 5}, None, "asset_triggered")) == at(20)
+
+
+def test_a_training_that_does_not_run_ends_no_incident(settings: Settings) -> None:
+    from pipelines.dag_factory.failure_message import failure_message, success_message
+
+    use_case = declare(settings)
+    bare = {"dag": SimpleNamespace(dag_id="machines__train"), "run_id": "a"}
+    # All that Airflow tells where no task began, or none succeeded.
+    failure_message(use_case)(bare)
+    (failed,) = incident_ledger.incidents(settings).values()
+    tell, worked = success_message(use_case), {**bare, "params": {"as_of": at(9).isoformat()}}
+    tell(bare)
+    tell({**worked, "ti": SimpleNamespace(task_id="evaluate")})
+    (found,) = incident_ledger.incidents(settings).values()
+    assert (failed.state, found.state) == ("open", "open")
+    retraining_ledger.trained(
+        settings, "machines", run="a", version="2", asked=Asked(), as_of=at(9)
+    )
+    later = {"params": {"as_of": datetime.now(UTC).isoformat()}}
+    tell({**worked, **later, "ti": SimpleNamespace(task_id="evaluate")})
+    (found,) = incident_ledger.incidents(settings).values()
+    assert found.state == "resolved"
+
+
+def test_a_search_that_was_not_laid_out_is_skipped_for_what_the_log_of_plan_says(
+    settings: Settings,
+) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from pipelines.dag_factory import train_tasks
+
+    nothing = SimpleNamespace(xcom_pull=lambda task_ids, key: None)
+    context = context_of(None, None, "scheduled", ti=nothing)
+    with pytest.raises(AirflowSkipException, match="plan did not lay a search out"):
+        train_tasks.finish(declare(settings), context)
+
+
+def test_a_training_whose_code_changed_in_between_is_told_to_have_failed(
+    settings: Settings,
+) -> None:
+    from pipelines.dag_factory import train_tasks
+
+    use_case = declare(settings)
+    planned = {"code": "of before", "study": "s"}
+    context = context_of(
+        None, "sam", "manual",
+        ti=SimpleNamespace(
+            xcom_pull=lambda task_ids, key: planned, max_tries=2, dag_id="machines__train"
+        ),
+        task_state_store=SimpleNamespace(get=lambda key: "of before"),
+    )  # fmt: skip
+    works: dict[str, Callable[[], object]] = {
+        "tuned": lambda: train_tasks.tune(use_case, context, 0),
+        "finished": lambda: train_tasks.finish(use_case, context),
+        "planned": lambda: train_tasks.plan(use_case, context),
+        "trained": lambda: train_tasks.train(use_case, context),
+    }
+    for name, work in works.items():
+        context["run_id"] = name
+        with pytest.raises(CodeChanged):
+            work()
+        assert name not in {one.run for one in retraining_ledger.read(settings, "machines")}
+        begun = replace(ASKED, kind="begun", run=name)
+        retraining_ledger.append(settings, "machines", lambda so_far, begun=begun: begun)  # type: ignore[misc]
+        with pytest.raises(CodeChanged):
+            work()
+        told = retraining_ledger.read(settings, "machines")[-1]
+        assert (told.kind, told.run) == ("failed", name)
+        assert "expected the code it began with (of before)" in told.reason
 
 
 @pytest.mark.parametrize(

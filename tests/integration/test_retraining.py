@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,60 @@ def test_a_spent_budget_holds_back_and_history_says_what_is_left(
     ]  # fmt: skip
 
 
+def test_what_broken_data_stopped_is_asked_for_anew_for_the_same_block(turned: Home) -> None:
+    use_case, settings = turned
+    first = answer(turned, HARMFUL)
+    assert first.asked is not None
+    refused(settings, HARMFUL - 1)
+    again = partial(
+        begin_training, use_case, settings, as_of=first.asked.at, run="run a", cause="harm",
+        decision=first.asked.sequence,
+    )  # fmt: skip
+    assert "plan refused" in again().describe()
+    still = answer(turned, HARMFUL, 9)
+    assert (still.answer.why, still.asked) == ("obstacle", None)
+    mended(settings, HARMFUL)
+    second = answer(turned, HARMFUL, 11)
+    assert (second.answer.action, answer(turned, HARMFUL, 12)) == ("train", second)
+    assert second.asked is not None
+    assert second.asked.sequence > first.asked.sequence
+    assert second.asked.block == first.asked.block
+    begun(turned, second, "run b")
+    # Cleared by an operator, the run that was held back finds that another trains.
+    assert "began after it was asked for" in again().describe()
+    assert told(turned) == [
+        ("asked", "harm", ""), ("held", "harm", "obstacle"), ("held", "harm", "obstacle"),
+        ("asked", "harm", ""), ("begun", "harm", ""),
+    ]  # fmt: skip
+
+
+def test_what_was_decided_later_is_not_told_of_an_earlier_moment(turned: Home) -> None:
+    use_case, settings = turned
+    made(turned, answer(turned, HARMFUL), "run a", "3")
+    watch(turned, HARMFUL + 1)
+    evaluated = Decision(
+        use_case=machines.NAME, kind="evaluated", version="3", actor="headframe",
+        as_of=at(HARMFUL + 5), reason="BeatsChampion failed: no better", artifact_sha256="",
+        evidence_digest="",
+    )  # fmt: skip
+    decisions.append(settings, lambda _: evaluated)
+    assert "(harm; version 3, not judged yet)" in answer(turned, HARMFUL + 1).answer.reason
+    outcomes = {
+        day: retraining_history(use_case, settings, as_of=at(day)).lines[2].outcome
+        for day in (HARMFUL + 4, HARMFUL + 5)
+    }
+    assert outcomes == {
+        HARMFUL + 4: "version 3, not judged yet",
+        HARMFUL + 5: "did not help: version 3 did not pass BeatsChampion",
+    }
+
+
+def mended(settings: Settings, day: int) -> None:
+    """Report that the next ingest went well."""
+    area = f"{machines.NAME}/run:dag:{machines.NAME}__ingest"
+    incident_ledger.report(settings, at=at(day, 9), looked_at=[area])
+
+
 def refused(settings: Settings, day: int) -> None:
     """Report that an ingest failed, as its run does."""
     signal = Signal(
@@ -256,12 +311,11 @@ def test_broken_data_holds_back_what_nobody_started_until_it_is_mended(turned: H
         ("held", "schedule", "obstacle"),
         ("begun", "by hand", ""),
     ]
-    area = f"{machines.NAME}/run:dag:{machines.NAME}__ingest"
-    incident_ledger.report(settings, at=at(HARMFUL, 9), looked_at=[area])
-    mended = begin_training(
+    mended(settings, HARMFUL)
+    later = begin_training(
         use_case, settings, as_of=at(HARMFUL, 10), run="monthly 2", cause="schedule"
     )
-    assert mended.goes_on
+    assert later.goes_on
 
 
 def test_a_feed_that_is_missing_and_a_frozen_champion_hold_back(turned: Home) -> None:

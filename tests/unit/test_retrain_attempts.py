@@ -1,11 +1,12 @@
 """Retrain attempts: what the two ledgers together tell of each training."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipelines.domain.decision import Decision, Kind, Recorded, chained
-from pipelines.domain.retrain_attempts import Entry, EntryKind, attempts, waiting
+from pipelines.domain.retrain_attempts import Entry, EntryKind, attempts, held_back, waiting
 from pipelines.domain.verdict import OUTCOMES, Outcome
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -117,6 +118,16 @@ def test_what_is_held_back_when_it_begins_was_no_attempt_and_waits_no_more() -> 
     held = entry(2, "held", decision=1, run="a")
     assert attempts([ASKED, held], []) == []
     assert waiting([ASKED, held], as_of=START + timedelta(days=2), cooldown=timedelta(9)) is None
+
+
+def test_what_was_held_back_and_begins_after_all_is_the_attempt_that_was_asked_for() -> None:
+    held, begun = entry(2, "held", decision=1, run="a"), entry(3, "begun", decision=1, run="a")
+    bare = replace(begun, champion="", block="", since="")
+    (found,) = attempts([ASKED, held, bare], [])
+    assert (found.number, found.run, found.champion, found.block) == (1, "a", "1", "2026-03-01")
+    assert held_back([ASKED, held]) == {1}
+    assert held_back([ASKED, held, begun]) == set()
+    assert held_back([ASKED, BEGUN]) == set()
 
 
 @pytest.mark.parametrize(("days", "waits"), [(0, False), (1, True), (9, True), (10, False)])

@@ -1,5 +1,6 @@
 """Retrain policy: a table of what is known, and of what is decided by it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -139,6 +140,20 @@ def test_only_what_was_in_vain_against_the_same_cause_is_counted(
 ) -> None:
     generous = Retraining(on_harm=True, on_drift=True, cooldown=timedelta(days=10), per_quarter=9)
     assert said(decide(facts(HARM, attempts=attempts), generous)) == ("train", "harm", "")
+
+
+def test_a_drift_that_is_given_up_on_leaves_the_others_their_tries() -> None:
+    in_vain = (tried(61, "did not help", "drift"), tried(72, "did not help", "drift"))
+    declared = Retraining(on_harm=True, on_drift=True, cooldown=timedelta(days=10), per_quarter=9)
+    later = Cause(kind="drift", reason="fares are lower", since="2026-03-20")
+    found = decide(facts(DRIFT, later, attempts=in_vain), declared)
+    assert (said(found), found.reason) == (("train", "drift", ""), "fares are lower")
+    both = (*in_vain, tried(79, "failed", "drift"), tried(80, "failed", "drift"))
+    found = decide(facts(DRIFT, later, attempts=both), declared)
+    assert said(found) == ("hold", "drift", "gave_up")
+    assert "4 trainings for drift since block 2026-03-02" in found.reason
+    harm = tuple(replace(one, cause="harm") for one in in_vain)
+    assert said(decide(facts(HARM, later, attempts=harm), declared)) == ("hold", "harm", "gave_up")
 
 
 def test_an_approval_that_may_still_come_is_not_in_vain() -> None:

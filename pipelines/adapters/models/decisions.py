@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
@@ -29,15 +29,22 @@ __all__ = [
 SEQUENCE = "decisions"
 
 
-def read_all(settings: Settings, use_case: str | None = None) -> list[Recorded]:
-    """Return the decisions in order, of one use case or all.
+def read_all(
+    settings: Settings, use_case: str | None = None, *, until: datetime | None = None
+) -> list[Recorded]:
+    """Return the decisions in order, of one use case or all; those of ``until`` (UTC) and before.
 
     Raises LakeError when the chain does not hold: a row was changed, removed or added by hand.
     """
     entries, appended = _as_it_is(settings)
     if (found := first_break(entries, appended=appended)) is not None:
         raise broken(found)
-    return [entry for entry in entries if use_case in (None, entry.decision.use_case)]
+    return [
+        entry
+        for entry in entries
+        if use_case in (None, entry.decision.use_case)
+        and (until is None or entry.decision.as_of <= until)
+    ]
 
 
 def newest(entries: list[Recorded]) -> Anchor:

@@ -73,11 +73,13 @@ def trained(
 
 
 def failed(settings: Settings, use_case: str, *, run: str, reason: str, as_of: datetime) -> None:
-    """Record that a begun run came to no model in this try; the same reason once."""
+    """Record that a begun run came to no model in this try; the same reason once, for any other nothing."""
 
     def decide(so_far: Sequence[Entry]) -> Entry | None:
         mine = [one for one in so_far if one.run == run]
-        if not mine or mine[-1].kind == "trained" or mine[-1].reason == reason:
+        if "begun" not in {one.kind for one in mine}:
+            return None
+        if mine[-1].kind == "trained" or mine[-1].reason == reason:
             return None
         cause = mine[0].cause
         return Entry(
@@ -85,6 +87,12 @@ def failed(settings: Settings, use_case: str, *, run: str, reason: str, as_of: d
         )
 
     append(settings, use_case, decide)
+
+
+def has_trained(settings: Settings, use_case: str, run: str) -> bool:
+    """Tell whether a model came of a run."""
+    entries = read(settings, use_case)
+    return any((one.kind, one.run) == ("trained", run) for one in entries)
 
 
 def _all(settings: Settings) -> list[Entry]:

@@ -8,26 +8,27 @@ from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import monitoring_ledger
 from pipelines.adapters.platform import incident_ledger
 from pipelines.adapters.settings import Settings
-from pipelines.domain.block_length import BlockLength
 from pipelines.domain.contract import Table
 from pipelines.domain.monitored import Standing, standing
 from pipelines.domain.retrain_causes import broken_data
+from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.errors import ChampionUnresolved
 
 
 def alarms(
-    settings: Settings, use_case: str, version: str, *, length: BlockLength, as_of: datetime
+    settings: Settings, use_case: str, version: str, *, times: ScoringTimes, as_of: datetime
 ) -> tuple[str, list[Standing]]:
     """Return the newest judged block of a model version ("": none), and the alarms that stand.
 
-    Blocks are those of days up to the UTC day of ``as_of``.
+    Blocks are those up to the local day of ``as_of``, which may be another than the UTC one.
     """
+    newest = times.block_name(as_of)
     judged = [
         one
         for one in monitoring_ledger.read(settings, use_case, model_version=version)
-        if one.block <= as_of.date().isoformat()
+        if one.block <= newest
     ]
-    return max((one.block for one in judged), default=""), standing(judged, length)
+    return max((one.block for one in judged), default=""), standing(judged, times.block)
 
 
 def obstacles(
@@ -36,7 +37,7 @@ def obstacles(
     *,
     tables: Iterable[Table],
     owner: str,
-    length: BlockLength,
+    times: ScoringTimes,
     as_of: datetime,
     ends_before: str | None = None,
 ) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ def obstacles(
     champion = champions.told_of(settings, use_case).champion
     standing_now: list[Standing] = []
     if champion is not None:
-        _, standing_now = alarms(settings, use_case, champion.version, length=length, as_of=as_of)
+        _, standing_now = alarms(settings, use_case, champion.version, times=times, as_of=as_of)
     findings = (
         finding
         for table in tables
