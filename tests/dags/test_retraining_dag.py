@@ -266,7 +266,8 @@ def test_a_training_that_does_not_run_ends_no_incident(settings: Settings) -> No
     failure_message(use_case)(bare)
     (failed,) = incident_ledger.incidents(settings).values()
     tell, worked = success_message(use_case), {**bare, "params": {"as_of": at(9).isoformat()}}
-    tell(bare)
+    for dag_id in ("machines__train", "machines__score"):
+        tell({**bare, "dag": SimpleNamespace(dag_id=dag_id)})
     tell({**worked, "ti": SimpleNamespace(task_id="evaluate")})
     (found,) = incident_ledger.incidents(settings).values()
     assert (failed.state, found.state) == ("open", "open")
