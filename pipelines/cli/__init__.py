@@ -20,6 +20,7 @@ from pipelines.cli import (
     platform,
     quality_commands,
     quarantine_commands,
+    replay_commands,
     report_commands,
     reproduce_commands,
     retraining_commands,
@@ -55,6 +56,7 @@ model_commands.register(app)
 reproduce_commands.register(app)
 ledger_commands.register(app)
 retraining_commands.register(app)
+replay_commands.register(app)
 cost_commands.register(app)
 new_command.register(app)
 

@@ -78,8 +78,11 @@ def examine(
     described: tuple[int, int] = (0, 0),
     footprint: Footprint | None = None,
     probed: "tuple[pa.Table, np.ndarray] | None" = None,
+    spare: bool = False,
 ) -> Examination:
     """Return the examination; refits happen only for what ``needs`` names.
+
+    ``spare`` leaves out what no gate asks for: the importances and the learning curve.
 
     ``described`` are held-out rows that were described again and those that came out otherwise.
     ``probed`` is the probe set and what the model said of it when it was registered.
@@ -97,16 +100,24 @@ def examine(
             if kind.answer == "probability"
             else None
         ),
-        importance=importances(
-            subject.model,
-            held_out.rows,
-            held_out.label,
-            columns=columns.all,
-            seed=seed,
-            loss=kind.loss,
+        importance=(
+            {}
+            if spare
+            else importances(
+                subject.model,
+                held_out.rows,
+                held_out.label,
+                columns=columns.all,
+                seed=seed,
+                loss=kind.loss,
+            )
         ),
-        learning_curve=learning_curve(
-            subject.teach, training, held_out, columns, seed=seed, said=said, kind=kind
+        learning_curve=(
+            ()
+            if spare
+            else learning_curve(
+                subject.teach, training, held_out, columns, seed=seed, said=said, kind=kind
+            )
         ),
         seeds=(
             seed_losses(subject.teach, training, held_out, columns, seed=seed, kind=kind)

@@ -99,18 +99,21 @@ def measure(
     if valued and listed is not None:
         final = joined.filter(pa.array(state == "final"))
         missed = _missed(final, listed, label[state == "final"], minimum_labels)
+    names = sorted(set(blocks))
+    # Sorted by block: each is a slice, which no other row has to be looked at for.
+    begins, ends = (np.searchsorted(block, names, side=side) for side in ("left", "right"))
     return [
         _block(
             str(name),
-            state=state[block == name],
-            label=label[block == name],
-            predicted=predicted[block == name],
-            version=version[block == name],
+            state=state[begin:end],
+            label=label[begin:end],
+            predicted=predicted[begin:end],
+            version=version[begin:end],
             minimum_labels=minimum_labels,
             kind=kind,
             missed=missed.get(str(name)),
         )
-        for name in sorted(set(blocks))
+        for name, begin, end in zip(names, begins, ends, strict=True)
     ]
 
 

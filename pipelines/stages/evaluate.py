@@ -1,7 +1,7 @@
 """Evaluate: judge the challenger on held-out rows and freeze the evidence."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -59,11 +59,14 @@ class Evaluated:
         return "\n".join([f"candidate {self.version}: {may} be promoted", *verdicts])
 
 
-def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluated:
+def evaluate(
+    use_case: UseCase, settings: Settings, *, version: str, spare: bool = False
+) -> Evaluated:
     """Score challenger, baseline and champion on the challenger's held-out rows; judge the gates.
 
     Labels are those known when the challenger was trained. A challenger is judged once: asked
-    again, the frozen evidence is returned. Raises CodeChanged when the code is not the
+    again, the frozen evidence is returned. ``spare`` leaves out what changes no decision: what no
+    gate asks for, and where another gate stops the challenger what only refits can tell. Raises CodeChanged when the code is not the
     challenger's any more, NotEnoughData when champion and challenger cannot be compared.
     """
     parts = TrainedUseCase.of(use_case)
@@ -80,15 +83,12 @@ def evaluate(use_case: UseCase, settings: Settings, *, version: str) -> Evaluate
         times=parts.scoring.times,
     )
     with one_thread():  # as in training, so that a model fitted again is the same one
-        judged = _Judged.of(use_case, parts, rows)
-        evidence = judged.evidence()
-    verdicts = tuple(gate.judge(evidence) for gate in use_case.gates)
-    evidence = replace(evidence, verdicts=verdicts)
+        evidence = _Judged.of(use_case, parts, rows).judged(spare=spare)
     mlflow_registry.log_evidence(
         settings, challenger.run_id, evidence.to_json(), _estimates(evidence)
     )
     _record(use_case, settings, challenger, evidence)
-    return Evaluated(version=version, evidence=evidence, promotable=promotable(verdicts))
+    return Evaluated(version=version, evidence=evidence, promotable=promotable(evidence.verdicts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,19 @@ class _Judged:
             predictions=predictions,
         )
 
-    def evidence(self) -> Evidence:
+    def judged(self, *, spare: bool) -> Evidence:
+        """Return the evidence with the gates' verdicts; spared gates give none."""
+        gates = self.use_case.gates
+        plain = [gate for gate in gates if not _needs([gate])]
+        if spare and plain:
+            evidence = self.evidence(frozenset(), spare=True)
+            verdicts = tuple(gate.judge(evidence) for gate in plain)
+            if not promotable(verdicts):
+                return replace(evidence, verdicts=verdicts)
+        evidence = self.evidence(_needs(gates), spare=spare)
+        return replace(evidence, verdicts=tuple(gate.judge(evidence) for gate in gates))
+
+    def evidence(self, needs: Set[str], *, spare: bool) -> Evidence:
         """Return the evidence, without verdicts."""
         challenger, held_out = self.rows.challenger, self.held_out
         first, last = json.loads(challenger.tags["headframe.training_window"])
@@ -154,7 +166,7 @@ class _Judged:
             # The code is the challenger's, so its declaration is; a tag can be changed.
             declaration_digest=self.use_case.digest(),
             code_digest=challenger.tags["headframe.code"],
-            examination=self.examination(),
+            examination=self.examination(needs, spare=spare),
             kind=kind.name,
             unit=label.unit or (label.value.unit if label.value else ""),
             listed=ranked.listed if ranked else None,
@@ -170,10 +182,9 @@ class _Judged:
             return None
         return model_rows.ranked(self.held_out.rows, label.value, listed)
 
-    def examination(self) -> Examination:
+    def examination(self, needs: Set[str], *, spare: bool) -> Examination:
         """Look at what gates and approvers want to know."""
         rows, settings = self.rows, self.rows.settings
-        needs = {need for gate in self.use_case.gates for need in getattr(gate, "needs", ())}
         columns = probe.feature_columns(rows.challenger)
         subject = Subject(
             model=Scorer(
@@ -202,6 +213,7 @@ class _Judged:
                 else None
             ),
             probed=probe.kept(settings, rows.challenger) if REPRODUCTION in needs else None,
+            spare=spare,
         )
 
     def _teach(self, rows: "pa.Table", label: "np.ndarray", seed: int) -> Any:  # noqa: ANN401 - any estimator
@@ -219,6 +231,10 @@ class _Judged:
             parameters=parameters,
             weights=training.weights,
         )
+
+
+def _needs(gates: Iterable[object]) -> Set[str]:
+    return {need for gate in gates for need in getattr(gate, "needs", ())}
 
 
 def _segment_names(use_case: UseCase) -> list[str]:

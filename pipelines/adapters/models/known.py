@@ -1,6 +1,8 @@
 """Known tables of a use case: the lake's versions, laid out for features and labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +13,13 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import stale_marks
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
-from pipelines.domain.features import FeatureView, KnownTables, compute_features
+from pipelines.domain.digest import digest_of
+from pipelines.domain.features import (
+    FeatureView,
+    KnownTables,
+    compute_features,
+    feature_digest,
+)
 from pipelines.domain.feed_slots import expects, is_stale
 from pipelines.domain.kind_problems import label_problem
 from pipelines.domain.labels import Label
@@ -24,6 +32,21 @@ if TYPE_CHECKING:
 
 STAMPS = (KNOWN_AT, "_sha256", "_row")
 """Columns of a row's lineage that say which of two versions of a key stands."""
+
+_kept: ContextVar[dict[str, KnownTables] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Let ``load`` read each version of a use case's tables once, for all that is done inside.
+
+    For one process whose homes all have the same silver, as those of a replay have.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def silver_versions(settings: Settings, use_case: str, view: FeatureView) -> dict[str, int]:
@@ -50,11 +73,17 @@ def load(
     ``at`` pins the tables to versions, as ``silver_versions`` returned them.
     """
     pinned = silver_versions(settings, use_case, view) if at is None else at
+    there = _kept.get()
+    which = digest_of([use_case, pinned, feature_digest(view, label)])
+    if there is not None and which in there:
+        return there[which]
     # Marks and rows of the same versions: a block must not count as seen what its rows lack.
     marks = stale_marks.of_tables(settings, use_case, view.tables, at=pinned)
     versions = lake.versions(settings, use_case, view.tables, at=pinned)
     known = KnownTables(versions, view.tables, label, marks=marks)
     known.prepare_labels(view.entity)
+    if there is not None:
+        there[which] = known
     return known
 
 
@@ -67,7 +96,7 @@ def for_labels(
     time, unless two of its versions became known at one moment: which of them stands depends on the
     rest of their content. Lineage is read of a table alone that holds a key twice.
     """
-    if label.table.name == view.entity.name:
+    if label.table.name == view.entity.name or _kept.get() is not None:
         return load(settings, use_case, view, label, at=at)
     few = [column for column in view.entity.columns if column.name in _identity(view.entity)]
     entity, versions, once = replace(view.entity, columns=few), {}, set()

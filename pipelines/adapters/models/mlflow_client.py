@@ -2,8 +2,11 @@
 
 import errno
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipelines.adapters.settings import Settings
 from pipelines.errors import Problem, ServiceUnavailable
@@ -36,6 +39,39 @@ def client(settings: Settings) -> "MlflowClient":
     except MlflowException as error:
         raise unavailable(error) from error
     return found
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow from telling each registration on standard error, where there are many.
+
+    All else that is written there comes through: its own switch is turned on again by each log_model.
+    """
+    with redirect_stderr(_WithoutRegistrations(sys.stderr)):
+        yield
+
+
+class _WithoutRegistrations:
+    """Standard error without the lines that MLflow prints about registered models."""
+
+    LINES = (
+        "Successfully registered model",
+        "Registered model",
+        "Created version",
+        "Copied version",
+    )
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._dropped = stream, False
+
+    def write(self, text: str) -> int:
+        """Write a text, unless it is such a line or the end of one."""
+        dropped = text.startswith(self.LINES) or (self._dropped and text == "\n")
+        self._dropped = dropped and text != "\n"
+        return len(text) if dropped else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        return getattr(self._stream, name)
 
 
 def missing(error: "MlflowException") -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.failpoints import failpoint
-from pipelines.adapters.models import decisions, mlflow_client, model_file
+from pipelines.adapters.models import decisions, kept_models, mlflow_client, model_file
 from pipelines.adapters.models.trusted_types import TRUSTED_TYPES, refuse_untrusted, requirements
 from pipelines.adapters.settings import Settings
 from pipelines.domain.evidence import Evidence
@@ -176,7 +176,7 @@ def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noq
                     fix="Nothing is scored with it. Restore the files, or promote another version.",
                 )
             )
-        return model_file.read(tree, f"{uri} (artifact)")
+        return kept_models.once(found, lambda: model_file.read(tree, f"{uri} (artifact)"))
 
 
 def experiment_id(settings: Settings, run_id: str) -> str:

@@ -1,0 +1,152 @@
+"""Replay command: `headframe replay`, the declared loop over history, policy beside policy."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipelines.adapters.models import code_archive
+from pipelines.adapters.platform import processes
+from pipelines.adapters.replay_home import ReplayAsked, ReplayHome
+from pipelines.adapters.reports import replay_page
+from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores import whole_files
+from pipelines.cli import replay_tables
+from pipelines.cli.declared import declared_use_case
+from pipelines.cli.replay_run import replayed
+from pipelines.cli.stage_runs import moment
+from pipelines.cli.terminal import console, errors, fail_on
+from pipelines.domain.replay_steps import POLICIES, Every, RetrainPolicy
+from pipelines.errors import HeadframeError, Problem, SettingsError
+
+From = Annotated[str, typer.Option("--from", help="When history begins (ISO date or time).")]
+Until = Annotated[str, typer.Option(help="Up to when, exclusive (ISO date or time).")]
+Retrain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retrain",
+        help=f"{', '.join(POLICIES)}; repeat it to compare policies. Default: declared.",
+    ),
+]
+Approve = Annotated[
+    Literal["gates"],
+    typer.Option(help="Who approves in a governed use case: the gates say yes to what they pass."),
+]
+Fixed = Annotated[bool, typer.Option("--fixed", help="No search for parameters in trainings.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what was replayed before.")]
+Page = Annotated[Path | None, typer.Option(help="Write one self-contained HTML page there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("replay")(replay)
+
+
+def replay(
+    use_case: Annotated[str, typer.Argument(metavar="USE_CASE")],
+    *,
+    from_: From,
+    until: Until,
+    every: Annotated[Every, typer.Option(help="How often there is a monitoring.")] = "week",
+    retrain: Retrain = None,
+    approve: Approve = "gates",
+    fixed: Fixed = False,
+    fresh: Fresh = False,
+    page: Page = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay history in simulated time with a retraining policy, or several to compare."""
+    settings = Settings()
+    with fail_on(HeadframeError):
+        declared = declared_use_case(settings, use_case)
+        since, end = moment(from_, declared), moment(until, declared)
+        if since >= end:
+            raise _empty(from_, until)
+        asked = ReplayAsked(
+            use_case=use_case,
+            declaration=declared.digest(),
+            code=code_archive.code_digest(settings, use_case),
+            since=since,
+            until=end,
+            every=every,
+            fixed=fixed,
+        )
+        policies = _policies(retrain or ["declared"])
+        home = ReplayHome(settings, asked)
+        lock = processes.only_one(home.folder.with_suffix(".lock"), what="the same replay")
+        with lock, _interrupted(), _progress(shown=not as_json) as progress:
+            if fresh:
+                home.throw_away()
+            found = replayed(declared, home, policies, progress)
+    if page is not None:
+        whole_files.write_whole(page, replay_page.render(found))
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found), default=_plain) + "\n")
+        return
+    replay_tables.show(console, found)
+    if page is not None:
+        console.print(f"page: {page}", markup=False, highlight=False)
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """Say that what is done is kept when a person breaks off, and exit with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The same command goes on from here; --fresh begins anew.")
+        raise typer.Exit(130) from None
+
+
+def _progress(*, shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=errors,
+        transient=True,
+        disable=not shown or not errors.is_terminal,
+    )
+
+
+def _policies(asked: list[str]) -> list[RetrainPolicy]:
+    """Return the policies asked for, each once. Raises SettingsError for one that there is not."""
+    if unknown := [name for name in asked if name not in POLICIES]:
+        near = get_close_matches(unknown[0], POLICIES, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SettingsError(
+            Problem(
+                where="headframe replay, --retrain",
+                expected=" or ".join(POLICIES),
+                found=f"{unknown[0]!r}{hint}",
+                fix="Correct the option; it may be repeated.",
+            )
+        )
+    return [policy for policy in POLICIES if policy in asked]
+
+
+def _empty(since: str, until: str) -> SettingsError:
+    return SettingsError(
+        Problem(
+            where="headframe replay, --from and --until",
+            expected="a beginning before the end",
+            found=f"--from {since} --until {until}",
+            fix="Correct the options: --until is exclusive.",
+        )
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} in a replay's result")
