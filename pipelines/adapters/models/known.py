@@ -74,16 +74,22 @@ def load(
     """
     pinned = silver_versions(settings, use_case, view) if at is None else at
     there = _kept.get()
+    if there is None:
+        return _read(settings, use_case, view, label, pinned)
     which = digest_of([use_case, pinned, feature_digest(view, label)])
-    if there is not None and which in there:
-        return there[which]
+    if which not in there:
+        there[which] = _read(settings, use_case, view, label, pinned)
+    return there[which]
+
+
+def _read(
+    settings: Settings, use_case: str, view: FeatureView, label: Label, pinned: Mapping[str, int]
+) -> KnownTables:
     # Marks and rows of the same versions: a block must not count as seen what its rows lack.
     marks = stale_marks.of_tables(settings, use_case, view.tables, at=pinned)
     versions = lake.versions(settings, use_case, view.tables, at=pinned)
     known = KnownTables(versions, view.tables, label, marks=marks)
     known.prepare_labels(view.entity)
-    if there is not None:
-        there[which] = known
     return known
 
 
