@@ -15,6 +15,7 @@ from pipelines.errors import DeclarationError
 from pipelines.use_case import (
     BeatsBaseline,
     BeatsChampion,
+    Budget,
     BusinessRule,
     Candidate,
     Column,
@@ -330,6 +331,7 @@ CHANGES: dict[str, UseCase] = {
     "promise": changed(scoring=dataclasses.replace(SCORING, promises=[PredictionRange(0, 0.9)])),
     "monitoring": changed(monitoring=Monitoring(minimum_labels=31)),
     "retraining": changed(retraining=Retraining(schedule="@weekly")),
+    "budget": changed(budget=Budget(cpu_seconds_per_month=3600)),
     "probation": changed(probation=Probation(blocks=28)),
     "no probation": changed(probation=Probation(blocks=0)),
     "approval": changed(approval_expires=timedelta(days=6)),
