@@ -73,7 +73,8 @@ def build(home: Path, rows: int) -> None:
 def forget_models(home: Path) -> None:
     """Let a home be as it was built: without any model, or any study of a search."""
     settings = settings_in(home)
-    for left in ("mlflow", "studies"):
+    # The ledger too: it knows the digest of a version that MLflow then has no more.
+    for left in ("mlflow", "studies", "lake/ledger"):
         shutil.rmtree(settings.root / left, ignore_errors=True)
     shutil.copytree(home / "mlflow", settings.root / "mlflow")
 
