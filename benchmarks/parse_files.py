@@ -133,7 +133,7 @@ def trees(columns: FeatureColumns, seed: int) -> Any:
         at=time({hour}),
         timezone="Europe/Berlin",
         outputs=[
-            TopN(10, name="watch_list", consumer="desk", by="p_returned", per="shop"),
+            TopN(10, name="watch_list", consumer="desk", by="p_returned", per="channel"),
             CsvFile(name="all_orders", consumer="desk"),
         ],
     ),
