@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import pytest
 
 from pipelines.adapters import lake
@@ -26,7 +25,7 @@ from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import promote
 from pipelines.stages.score import score
 from pipelines.stages.train import train
-from tests import machines, postgres, redis
+from tests import home_processes, machines, postgres, redis
 from tests.machines import Variant, at
 
 pytestmark = [
@@ -216,19 +215,12 @@ def test_a_worker_has_loaded_what_tasks_need_and_forks_them_from_one_thread(site
 def test_nothing_listens_beyond_the_loopback_interface_and_no_password_is_in_a_log(
     site: Site,
 ) -> None:
-    owned = process_state.owned(site.settings.root)
-    listening = {
-        connection.laddr.ip
-        for process in owned
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    assert home_processes.listening(site.settings.root) == {"127.0.0.1"}
     logs = [path for path in site.settings.root.rglob("*.log") if path.is_file()]
     assert len(logs) > 10
     secrets = [redis.PASSWORD, postgres.PASSWORD, "canary"]
     assert [path for path in logs if any(s in path.read_text("utf-8") for s in secrets)] == []
-    told = " ".join(" ".join(process.cmdline()) for process in owned)
+    told = home_processes.command_lines(site.settings.root)
     assert "canary" not in told
 
 

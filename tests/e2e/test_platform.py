@@ -28,6 +28,7 @@ from pipelines.adapters.platform.airflow_api import AirflowApi
 from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, ServiceUnavailable
+from tests import home_processes
 
 pytestmark = pytest.mark.platform
 
@@ -324,13 +325,7 @@ def test_a_failed_run_is_one_incident_and_one_message_whichever_process_tells(
 
 
 def test_only_the_loopback_interface_is_listened_on(platform: Platform) -> None:
-    listening = {
-        connection.laddr.ip
-        for process in process_state.owned(platform.settings.root)
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    assert home_processes.listening(platform.settings.root) == {"127.0.0.1"}
 
 
 def test_what_the_scheduler_preloads_starts_no_thread(platform: Platform) -> None:
