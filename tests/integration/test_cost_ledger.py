@@ -105,6 +105,13 @@ def test_work_whose_costs_cannot_be_noted_stands_and_the_loss_is_counted(
     ):
         raise KeyError("its own")
     assert cost_ledger.lost(settings) == 2
+    # A full disk cut the line off: the next one is a line of its own.
+    with (settings.root / "costs_lost.log").open("rb+") as file:
+        file.truncate(file.seek(0, 2) - 5)
+    cost_ledger.note(settings, cost())
+    assert cost_ledger.lost(settings) == 3
+    (settings.root / "costs_lost.log").write_bytes(b"2026-03-10 machines \xc3")
+    assert cost_ledger.lost(settings) == 1
 
 
 def test_a_note_costs_less_than_50_ms_of_cpu(settings: Settings) -> None:

@@ -111,6 +111,9 @@ def test_the_last_messages_come_oldest_first_and_broken_lines_are_left_out(tmp_p
     with (settings.root / "notifications.log").open("a") as file:
         file.write('{"at": "2026-01-01T00:00')
     assert [message.title for message in recent(settings, 2)] == ["message 3", "message 4"]
+    # What was cut off takes nothing from the message after it, nor does a line break of Unicode's.
+    notify(settings, "message 5", "one\u2028two")
+    assert [message.title for message in recent(settings, 2)] == ["message 4", "message 5"]
 
 
 class MailServer(socketserver.StreamRequestHandler):

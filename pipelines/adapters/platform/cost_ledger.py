@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
-from pipelines.adapters.stores.whole_files import write_whole
+from pipelines.adapters.stores.whole_files import append_line, write_whole
 from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.stage_cost import StageCost
 
@@ -101,8 +100,10 @@ def read(settings: Settings, *, since: datetime, use_case: str = "") -> list[Sta
 
 def lost(settings: Settings) -> int:
     """Return how many tries on this machine could not be noted."""
-    file = _lost(settings)
-    return len(file.read_text("utf-8").splitlines()) if file.exists() else 0
+    try:
+        return sum(bool(line) for line in _lost(settings).read_bytes().splitlines())
+    except FileNotFoundError:
+        return 0
 
 
 def _notes(settings: Settings) -> Iterator[tuple[str, StageCost]]:
@@ -151,14 +152,9 @@ def _waiting(settings: Settings) -> Folder:
 
 
 def _count_lost(settings: Settings, cost: StageCost, error: str) -> None:
-    line = (
-        f"{datetime.now(UTC).isoformat(timespec='seconds')} {cost.use_case} {cost.stage} {error}\n"
-    )
+    at = datetime.now(UTC).isoformat(timespec="seconds")
     with suppress(OSError):  # a full disk may be why: then the log alone says it
-        settings.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(_lost(settings), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.write(line.encode())
+        append_line(_lost(settings), f"{at} {cost.use_case} {cost.stage} {error}")
 
 
 def _lost(settings: Settings) -> Path:

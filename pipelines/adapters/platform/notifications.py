@@ -1,7 +1,6 @@
 """Notifications: what a person should know, kept in a file and sent where they asked."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.whole_files import append_line
 
 NOT_SENT = "Notification not sent"
 """Title of the line that says why a message stayed in the file."""
@@ -46,7 +46,7 @@ def notify(settings: Settings, title: str, body: str, *, to: Sequence[str] = ())
 def recent(settings: Settings, limit: int) -> tuple[Notification, ...]:
     """Read the last ``limit`` messages, oldest first. Lines that are cut off are left out."""
     try:
-        lines = _file(settings).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _file(settings).read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return ()
     found: list[Notification] = []
@@ -89,12 +89,8 @@ def _send(url: str, title: str, body: str) -> str:
 
 def _append(settings: Settings, title: str, body: str) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    line = json.dumps({"at": at, "title": title, "body": body}, ensure_ascii=False) + "\n"
-    settings.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(_file(settings), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    # One write a line: processes that append at the same time do not mix.
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        file.write(line.encode())
+    line = json.dumps({"at": at, "title": title, "body": body}, ensure_ascii=False)
+    append_line(_file(settings), line)
 
 
 def _file(settings: Settings) -> Path:

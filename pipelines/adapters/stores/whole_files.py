@@ -1,4 +1,4 @@
-"""Whole files: small files that a reader sees complete or not at all."""
+"""Whole files: small files, and lines of one, that a reader sees complete or not at all."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,21 @@ def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append ``text`` as a line of its own; the file is its owner's alone (0600).
+
+    One write a line: processes that append at the same time do not mix. A line that a full disk cut
+    off stays as it is, and keeps nothing from the next one. Raises OSError where it cannot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "rb+", buffering=0) as file:
+        file.write(f"{_line_break(descriptor)}{text}\n".encode())
+
+
+def _line_break(descriptor: int) -> str:
+    """Return what ends the last line of a file; nothing where it is ended."""
+    size = os.fstat(descriptor).st_size
+    return "\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else ""
