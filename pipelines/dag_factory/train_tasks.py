@@ -31,11 +31,7 @@ def train(use_case: UseCase, context: Context) -> dict[str, Any]:
 
     settings, wanted = Settings(), asked(context)
     with failing_told(use_case, settings, context):
-        code = remember_code(settings, use_case, context)
-        if wanted.dry_run:
-            _say_only(use_case, settings, context)
-        found = begin(use_case, settings, context)
-        _refuse_unaffordable(use_case, settings, context, wanted)
+        code, found = _begun(use_case, settings, context, wanted)
         trained = stage(
             use_case,
             settings,
@@ -54,11 +50,7 @@ def plan(use_case: UseCase, context: Context) -> list[int]:
 
     settings, wanted = Settings(), asked(context)
     with failing_told(use_case, settings, context):
-        code = remember_code(settings, use_case, context)
-        if wanted.dry_run:
-            _say_only(use_case, settings, context)
-        begin(use_case, settings, context)
-        _refuse_unaffordable(use_case, settings, context, wanted)
+        code, _ = _begun(use_case, settings, context, wanted)
         planned = stage(use_case, settings, as_of=runs.as_of(context), asked=wanted)
     say(planned.says)
     context["ti"].xcom_push(PLAN, {"study": planned.study, "code": code})
@@ -118,6 +110,22 @@ def asked(context: Context) -> Asked:
         reason=given.get("reason") or "",
         dry_run=bool(given.get("dry_run")),
     )
+
+
+def _begun(
+    use_case: UseCase, settings: Settings, context: Context, wanted: Asked
+) -> tuple[str, Called]:
+    """Do what comes before anything is learned; return the code's digest and what called for the run.
+
+    Raises AirflowSkipException after a dry run and where nothing may be learned now, CodeChanged on a
+    retry with other code, BudgetSpent where the month's budget refuses the training.
+    """
+    code = remember_code(settings, use_case, context)
+    if wanted.dry_run:
+        _say_only(use_case, settings, context)
+    found = begin(use_case, settings, context)
+    _refuse_unaffordable(use_case, settings, context, wanted)
+    return code, found
 
 
 def _refuse_unaffordable(
