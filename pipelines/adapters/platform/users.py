@@ -128,8 +128,8 @@ def _kinds(content: Mapping[str, Any]) -> dict[str, str]:
 def _airflow_role(name: str, roles: Sequence[str], kinds: Mapping[str, str]) -> str:
     if name == ADMINISTRATOR:
         return "admin"
-    ranks = [AIRFLOW_RANKS.index(AIRFLOW_ROLES[kinds[role]]) for role in roles]
-    return AIRFLOW_RANKS[max(ranks, default=0)]
+    held = [kinds[role] for role in roles]
+    return AIRFLOW_ROLES[max(held, key=_rank)] if held else AIRFLOW_RANKS[0]
 
 
 def _rank(kind: str) -> tuple[int, str]:
