@@ -150,30 +150,14 @@ def of_probation(
 
 def of_given_up(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
     """Return the alarm of a cause that retraining did not help against: part of its own incident."""
-    return Signal(
-        use_case=use_case,
-        kind="retraining",
-        about=("model", "inputs"),
-        severity="WARN",
-        owner=owner,
-        text=text,
-        at=at,
-        runbook=runbook,
-    )
+    about = ("model", "inputs")
+    return _warning(use_case, "retraining", about, text, owner=owner, at=at, runbook=runbook)
 
 
 def of_reproduction(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
     """Return the alarm of a champion that was made again and came out otherwise, or not at all."""
-    return Signal(
-        use_case=use_case,
-        kind="reproduction",
-        about=("reproduction",),
-        severity="WARN",
-        owner=owner,
-        text=text,
-        at=at,
-        runbook=runbook,
-    )
+    about = ("reproduction",)
+    return _warning(use_case, "reproduction", about, text, owner=owner, at=at, runbook=runbook)
 
 
 def reproduction_area(use_case: str) -> str:
@@ -292,18 +276,32 @@ def _which(alarm: Standing) -> str:
 
 def of_budget(use_case: str, text: str, *, owner: str, at: datetime, runbook: str) -> Signal:
     """Return the alarm of a month that has cost most of what it may, or more."""
+    about = ("budget",)
+    return _warning(use_case, "budget", about, text, owner=owner, at=at, runbook=runbook)
+
+
+def gates_area(use_case: str) -> str:
+    """Return the area of what the gates say of challengers."""
+    return f"{use_case}/gates:training"
+
+
+def _warning(
+    use_case: str,
+    kind: str,
+    about: tuple[str, ...],
+    text: str,
+    *,
+    owner: str,
+    at: datetime,
+    runbook: str,
+) -> Signal:
     return Signal(
         use_case=use_case,
-        kind="budget",
-        about=("budget",),
+        kind=kind,
+        about=about,
         severity="WARN",
         owner=owner,
         text=text,
         at=at,
         runbook=runbook,
     )
-
-
-def gates_area(use_case: str) -> str:
-    """Return the area of what the gates say of challengers."""
-    return f"{use_case}/gates:training"
