@@ -13,8 +13,9 @@ from pipelines.adapters.settings import Settings
 from pipelines.dag_factory import alarms, assets, retrain_events, runs
 from pipelines.dag_factory.runs import Context
 from pipelines.dag_factory.stage_task import say
+from pipelines.domain.retrain_attempts import COSTS
 from pipelines.domain.retraining import CauseKind
-from pipelines.errors import HeadframeError
+from pipelines.errors import BudgetSpent, HeadframeError
 from pipelines.use_case import UseCase
 
 NOT_ASKED = "Nobody started this run, and no entry of the retraining ledger asks for a training."
@@ -114,6 +115,11 @@ def failing_told(use_case: UseCase, settings: Settings, context: Context) -> Ite
         if isinstance(error, HeadframeError):
             told = str(error).splitlines()[0]
         retraining_ledger.failed(
-            settings, use_case.name, run=context["run_id"], reason=told, as_of=runs.as_of(context)
+            settings,
+            use_case.name,
+            run=context["run_id"],
+            reason=told,
+            as_of=runs.as_of(context),
+            why=COSTS if isinstance(error, BudgetSpent) else "",
         )
         raise

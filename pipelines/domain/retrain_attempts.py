@@ -16,6 +16,7 @@ OutcomeKind: TypeAlias = Literal[
     "asked",
     "running",
     "failed",
+    "not afforded",
     "not judged",
     "awaits approval",
     "promoted",
@@ -28,6 +29,9 @@ OPEN: tuple[OutcomeKind, ...] = ("running", "not judged", "awaits approval")
 """Outcomes that may still become others."""
 
 UNHELPFUL: tuple[OutcomeKind, ...] = ("failed", "did not help", "refused", "rolled back")
+
+COSTS = "costs"
+"""What held a run back that the month's budget of CPU seconds refused: ``why`` of its "failed" entry."""
 
 NOT_PASSED = re.compile(r"(?:^|; )([A-Z]\w+) (failed|too_few): ")
 """A gate's refusal in the ledger's line about an evaluation (``stages.evaluate`` writes it)."""
@@ -67,7 +71,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A training that was asked for or begun: when (UTC), why, by which run, and what came of it."""
+    """A training that was asked for or begun: when (UTC), why, by which run, and what came of it.
+
+    ``afforded`` is False where the month's budget refused it before anything was learned.
+    """
 
     number: int
     at: datetime
@@ -79,6 +86,7 @@ class Attempt:
     run: str = ""
     version: str = ""
     failure: str = ""
+    afforded: bool = True
     outcome: Outcome
 
     @property
@@ -114,7 +122,8 @@ def attempts(entries: Iterable[Entry], decided: Sequence[Recorded]) -> list[Atte
             case "failed":
                 mine = _of_run(found.values(), entry.run, "")
                 if mine is not None:
-                    found[mine.number] = replace(mine, failure=entry.reason)
+                    afforded = entry.why != COSTS
+                    found[mine.number] = replace(mine, failure=entry.reason, afforded=afforded)
     ordered = [found[number] for number in sorted(found)]
     return [replace(one, outcome=_outcome(one, decided)) for one in ordered]
 
@@ -169,6 +178,8 @@ def _outcome(attempt: Attempt, decided: Sequence[Recorded]) -> Outcome:
         )
     if version:
         return _of_version(version, decided)
+    if not attempt.afforded:
+        return Outcome(kind="not afforded", text=f"not afforded: {attempt.failure}")
     if attempt.failure:
         return Outcome(kind="failed", text=f"failed: {attempt.failure}")
     if attempt.run:

@@ -152,8 +152,15 @@ def _was_in_vain(attempt: Attempt, as_of: datetime, cooldown: timedelta) -> bool
 
 
 def _early(attempts: Sequence[Attempt], as_of: datetime) -> list[Attempt]:
-    """Return the early trainings of the last 90 days that began."""
-    return [one for one in attempts if one.is_early and one.run and one.at > as_of - QUARTER]
+    """Return the early trainings of the last 90 days that began, and that the month could afford."""
+    return [
+        one
+        for one in attempts
+        if one.is_early
+        and one.run
+        and one.outcome.kind != "not afforded"
+        and one.at > as_of - QUARTER
+    ]
 
 
 def _spent(facts: Facts, declared: Retraining) -> str:

@@ -167,5 +167,5 @@ def test_a_search_beyond_what_is_left_of_the_month_ends_before_its_first_trial(
     assert "of 50 CPU s of" in ended.reasons["plan"]
     assert "this training may spend 60" in ended.reasons["plan"]
     last = retraining_ledger.read(settings, "machines")[-1]
-    assert (last.kind, last.run) == ("failed", ended.run_id)
+    assert (last.kind, last.why, last.run) == ("failed", "costs", ended.run_id)
     assert last.reason.startswith("training of machines: expected one that fits")

@@ -49,6 +49,16 @@ FIRST: tuple[Kind, str, str] = ("promoted", "1", "")
         ([ASKED], [], ("asked", "asked for, and not begun yet")),
         ([ASKED, BEGUN], [], ("running", "begun; no model came of it yet")),
         ([ASKED, BEGUN, entry(3, "failed", run="a")], [], ("failed", "failed: told by 3")),
+        (
+            [ASKED, BEGUN, replace(entry(3, "failed", run="a"), why="costs")], [],
+            ("not afforded", "not afforded: told by 3"),
+        ),
+        # Cleared when a new month had begun, it came further.
+        (
+            [ASKED, BEGUN, replace(entry(3, "failed", run="a"), why="costs"),
+             entry(4, "failed", run="a")],
+            [], ("failed", "failed: told by 4"),
+        ),
         ([ASKED, BEGUN, TRAINED], [], ("not judged", "version 2, not judged yet")),
         (
             [ASKED, BEGUN, entry(3, "failed", run="a"), entry(4, "trained", run="a", version="2")],

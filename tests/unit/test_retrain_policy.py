@@ -104,6 +104,12 @@ def said(answer: Answer) -> tuple[str, str, str]:
             facts(HARM, attempts=(tried(20, "asked", begun=False), tried(40, "promoted"))),
             ("train", "harm", ""),
         ),
+        # What the month's CPU seconds did not allow was no try: it is asked for again.
+        (
+            facts(HARM, attempts=(tried(61, "not afforded"), tried(72, "not afforded"))),
+            ("train", "harm", ""),
+        ),
+        (facts(HARM, attempts=(tried(85, "not afforded"),)), ("hold", "harm", "cooldown")),
         # Given up is what trainings of the same cause, champion and episode did not mend.
         (
             facts(HARM, attempts=(tried(61, "did not help"), tried(72, "refused"))),

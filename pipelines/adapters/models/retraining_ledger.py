@@ -72,8 +72,13 @@ def trained(
     append(settings, use_case, decide)
 
 
-def failed(settings: Settings, use_case: str, *, run: str, reason: str, as_of: datetime) -> None:
-    """Record that a begun run came to no model in this try; the same reason once, for any other nothing."""
+def failed(
+    settings: Settings, use_case: str, *, run: str, reason: str, as_of: datetime, why: str = ""
+) -> None:
+    """Record that a begun run came to no model in this try; the same reason once, for any other nothing.
+
+    ``why`` names what refused it before anything was learned, if that is why.
+    """
 
     def decide(so_far: Sequence[Entry]) -> Entry | None:
         mine = [one for one in so_far if one.run == run]
@@ -83,7 +88,7 @@ def failed(settings: Settings, use_case: str, *, run: str, reason: str, as_of: d
             return None
         cause = mine[0].cause
         return Entry(
-            use_case=use_case, kind="failed", at=as_of, cause=cause, reason=reason, run=run
+            use_case=use_case, kind="failed", at=as_of, cause=cause, why=why, reason=reason, run=run
         )
 
     append(settings, use_case, decide)
