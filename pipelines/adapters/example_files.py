@@ -25,6 +25,9 @@ from typing import Protocol, cast
 
 from pipelines.errors import FileRefused, PlatformError, Problem, SettingsError
 
+FOLDER = Path("examples")
+"""Where examples are, below the project's folder."""
+
 UNFINISHED = ".part"
 """Suffix of the hidden file that becomes a landing file once it is whole."""
 

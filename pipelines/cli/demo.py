@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -31,7 +30,6 @@ from pipelines.use_case import TrainedUseCase, UseCase, load
 FIRST = "flight_delays"
 """The example that is shown where none is named."""
 
-EXAMPLES = Path("examples")
 POLL_SECONDS = 0.5
 LONGEST_RUN_SECONDS = 900
 
@@ -91,7 +89,7 @@ def demo(
     began = clock.monotonic()
     lock = processes.only_one(settings.root / "run" / "demo.lock", what="another `make demo`")
     with fail_on(HeadframeError), lock, _nothing_left_running(settings):
-        example = example_files.example(EXAMPLES.absolute(), use_case)
+        example = example_files.example(example_files.FOLDER.absolute(), use_case)
         declared = load(settings.dags.absolute() / f"{use_case}.py")
         running = _Demo(settings, example, declared, TrainedUseCase.of(declared), manual)
         rounds = min(weeks or example.DEMO.rounds, example.DEMO.rounds)

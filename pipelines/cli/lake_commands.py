@@ -130,7 +130,7 @@ def example(name: str, from_: From, until: Until) -> None:
     with fail_on(HeadframeError):
         from pipelines.adapters import example_files
 
-        found = example_files.example(Path("examples").absolute(), name)
+        found = example_files.example(example_files.FOLDER.absolute(), name)
         delivered = found.deliver(
             object_store.local(settings.landing), first_day=_day(from_), until=_day(until)
         )
