@@ -22,14 +22,11 @@ DECLARED = Path(__file__).parent.parent / "dags" / "flight_delays.py"
 
 
 @dataclass(slots=True, kw_only=True)
-class Work:
-    """What a process is asked to do and what its part that counts cost: CPU and wall seconds."""
+class Spent:
+    """CPU and wall seconds of what was counted."""
 
-    home: Path
-    answer: Path
     cpu_s: float = 0.0
     wall_s: float = 0.0
-    said: dict[str, object] = field(default_factory=dict)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -38,6 +35,15 @@ class Work:
         yield
         self.cpu_s += time.process_time() - cpu_s
         self.wall_s += time.perf_counter() - wall_s
+
+
+@dataclass(slots=True, kw_only=True)
+class Work(Spent):
+    """What a process is asked to do, and what its part that counts cost."""
+
+    home: Path
+    answer: Path
+    said: dict[str, object] = field(default_factory=dict)
 
     def tell(self, **said: object) -> None:
         """Write the answer."""

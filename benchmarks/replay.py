@@ -3,9 +3,6 @@
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.features_home import DECLARED, settings_in
+from benchmarks.features_home import DECLARED, Spent, settings_in
 from benchmarks.report import Goal, leave, load_at_start
 from benchmarks.retraining_year_rows import Year, fitted, losses, year_in
 from pipelines.domain.replay_steps import periods, steps
@@ -32,21 +29,11 @@ SECONDS, RATIO = 90.0, 1.5
 
 
 @dataclass(slots=True, kw_only=True)
-class Spent:
-    """CPU and wall seconds of a part of the work."""
+class Part(Spent):
+    """A part of the work and what it cost, in all and by stage."""
 
     part: str
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what happens inside."""
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        yield
-        self.cpu_s += time.process_time() - cpu_s
-        self.wall_s += time.perf_counter() - wall_s
 
 
 def main() -> int:
@@ -58,13 +45,13 @@ def main() -> int:
         console.print("Ingesting and describing a year of flights ...")
         year = year_in(home)
         console.print("Replaying it ...")
-        whole = Spent(part="replay")
+        whole = Part(part="replay")
         with whole.counted():
             found = _replayed(home)
         (policy,) = found.policies
         whole.stages = dict(policy.cpu_s)
         console.print("Fitting and predicting alone ...")
-        bare = Spent(part="fits and predictions alone")
+        bare = Part(part="fits and predictions alone")
         with bare.counted():
             _alone(year)
     goals = [
