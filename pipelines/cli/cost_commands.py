@@ -15,6 +15,9 @@ from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.cost_report import CostReport, StageCosts
 from pipelines.errors import HeadframeError, Problem, SettingsError
 
+FIRST_YEAR = 1970
+"""Nothing was run before it."""
+
 USUAL_DAYS = 30
 """Length of the period that is told unless another is asked for."""
 
@@ -93,13 +96,16 @@ def _row(stage: StageCosts) -> list[str]:
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """Read an ISO date or time, UTC without an offset. Raises SettingsError unless it has passed."""
+    """Read an ISO date or time, UTC without an offset. Raises SettingsError unless it has passed.
+
+    A year before FIRST_YEAR is none: of the period before there would be no beginning.
+    """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = now
     found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if found >= now:
+    if found >= now or found.year < FIRST_YEAR:
         raise SettingsError(
             Problem(
                 where="headframe costs, --since",

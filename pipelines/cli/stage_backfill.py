@@ -1,6 +1,6 @@
 """Backfills by hand: a stage run as of each of its times in a range, in order, what is done left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,19 +14,28 @@ BackfilledStage = Literal["train", "monitor"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """The times (UTC) that a stage is run as of, in order; ``skipped`` earlier ones were done."""
+    """The times (UTC) that a stage is run as of, in order.
+
+    ``skipped`` earlier ones are not after ``last``, the last time that it was run as of; ``ahead`` later
+    ones have not come yet.
+    """
 
     stage: BackfilledStage
     times: tuple[datetime, ...]
     skipped: int = 0
+    last: datetime | None = None
+    ahead: int = 0
 
     def describe(self) -> str:
         """Return one line for the terminal."""
-        if not self.times:
-            return f"nothing to do: {self.skipped} times were done, and none is left"
-        done = f"; {self.skipped} before them were done" if self.skipped else ""
-        first, last = self.times[0], self.times[-1]
-        return f"{len(self.times)} times, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC{done}"
+        told = [_range(self.times) if self.times else "nothing to do"]
+        if self.skipped and self.last is not None:
+            told.append(
+                f"{self.skipped} not after the last, as of {_told(self.last)}, are left out"
+            )
+        if self.ahead:
+            told.append(f"{self.ahead} have not come yet")
+        return "; ".join(told)
 
 
 def planned(
@@ -36,8 +45,9 @@ def planned(
     *,
     since: datetime,
     until: datetime,
+    now: datetime,
 ) -> Backfill:
-    """Return the times in [since, until) at which a live platform would have run the stage.
+    """Return the times in [since, until) at which a live platform would have run the stage by ``now``.
 
     Those of train are the declared schedule's; a training that was made is found again by its own
     key, so none is left out. Those of monitor are the scoring times, each of which closes the block
@@ -53,19 +63,22 @@ def planned(
             raise _wrong(
                 use_case, "a retraining schedule", "none", "Train with --as-of, a time each."
             )
-        times = schedule_times(schedule, since, until)
+        asked = schedule_times(schedule, since, until)
     else:
-        times = TrainedUseCase.of(use_case).scoring.times.between(since, until)
+        asked = TrainedUseCase.of(use_case).scoring.times.between(since, until)
+    times = tuple(time for time in asked if time <= now)
     if not times:
-        found = f"none from {since.isoformat()} until {until.isoformat()}"
-        raise _wrong(use_case, f"a time at which {stage} runs", found, "Widen the range.")
+        expected = f"a time at which {stage} runs{', that has come' if asked else ''}"
+        raise no_time(use_case, expected, since, until)
+    ahead = len(asked) - len(times)
     if stage == "train":
-        return Backfill(stage=stage, times=tuple(times))
+        return Backfill(stage=stage, times=times, ahead=ahead)
     from pipelines.stages.monitor import monitored_until
 
     last = monitored_until(use_case, settings)
     left = tuple(time for time in times if last is None or time > last)
-    return Backfill(stage=stage, times=left, skipped=len(times) - len(left))
+    skipped = len(times) - len(left)
+    return Backfill(stage=stage, times=left, skipped=skipped, last=last, ahead=ahead)
 
 
 def each(
@@ -77,13 +90,27 @@ def each(
     """
     refused = []
     for place, time in enumerate(backfill.times, start=1):
-        when = f"{place}/{len(backfill.times)}, as of {time:%Y-%m-%d %H:%M} UTC"
+        when = f"{place}/{len(backfill.times)}, as of {_told(time)}"
         try:
             told(f"{when}: {run(time)}")
         except NotEnoughData as error:
-            refused.append(f"{time:%Y-%m-%d %H:%M} UTC")
+            refused.append(_told(time))
             told(f"{when}: {error}")
     return tuple(refused)
+
+
+def no_time(use_case: UseCase, expected: str, since: datetime, until: datetime) -> SettingsError:
+    """Return the error of a range that holds no time at which anything is to be done."""
+    found = f"none from {since.isoformat()} until {until.isoformat()}"
+    return _wrong(use_case, expected, found, "Widen the range.")
+
+
+def _range(times: Sequence[datetime]) -> str:
+    return f"{len(times)} times, {times[0]:%Y-%m-%d %H:%M} to {_told(times[-1])}"
+
+
+def _told(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def _wrong(use_case: UseCase, expected: str, found: str, fix: str) -> SettingsError:

@@ -15,6 +15,7 @@ from pipelines.adapters.silver import first_look
 from pipelines.cli import stage_backfill, stage_work
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.measured_runs import Done, measured_run
+from pipelines.cli.stage_options import refuse_idle
 from pipelines.cli.stage_work import Run
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.training import AS_DECLARED, Asked
@@ -51,6 +52,10 @@ Reason = Annotated[str, typer.Option(help="Why, for whoever approves it (train).
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done (train).")]
 
 
+YEARS = range(1900, 3000)
+"""Years that an option may name: at the ends of Python's calendar the day before or after is none."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command ``run``."""
     app.command("run")(run)
@@ -75,6 +80,7 @@ def run(
     settings = Settings()
     started = clock.perf_counter()
     with fail_on(HeadframeError):
+        refuse_idle(stage, as_of=as_of, from_=from_, until=until, late=late)
         declared = declared_use_case(settings, use_case)
         chosen = Run(
             use_case=declared,
@@ -95,7 +101,8 @@ def run(
             end = moment(until, declared) if until else chosen.as_of
             text = _backfill(stage, chosen, moment(from_, declared), end)
         else:
-            window = (from_ or as_of, until)
+            # A moment of its own is about the last scoring time up to it, as a run in Airflow is.
+            window = (from_ or (as_of if until or _is_day(as_of) else ""), until)
             work = partial(_once, stage, chosen, late=late, window=window)
             text = measured_run(settings, use_case, stage, work).text
         seconds = clock.perf_counter() - started
@@ -124,7 +131,9 @@ def _backfill(
         work = partial(stage_work.RUNS[stage], replace(run, as_of=time))
         return measured_run(run.settings, run.use_case.name, stage, work).text
 
-    backfill = stage_backfill.planned(stage, run.use_case, run.settings, since=since, until=until)
+    backfill = stage_backfill.planned(
+        stage, run.use_case, run.settings, since=since, until=until, now=datetime.now(UTC)
+    )
     refused = stage_backfill.each(backfill, at, told=told)
     if refused:
         raise NotEnoughData(
@@ -139,10 +148,15 @@ def _backfill(
 
 
 def moment(text: str, use_case: UseCase) -> datetime:
-    """Read an ISO date or time; without an offset it is local to the use case's time zone."""
+    """Read an ISO date or time; without an offset it is local to the use case's time zone.
+
+    Raises SettingsError for anything else, and for a year outside YEARS.
+    """
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+    except ValueError:
+        found = None
+    if found is None or found.year not in YEARS:
         raise SettingsError(
             Problem(
                 where="--as-of, --from or --until",
@@ -150,7 +164,7 @@ def moment(text: str, use_case: UseCase) -> datetime:
                 found=repr(text),
                 fix="Correct the option.",
             )
-        ) from error
+        )
     zone = ZoneInfo(use_case.scoring.timezone) if use_case.scoring else UTC
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
@@ -176,13 +190,19 @@ def _only_train(stage: Stage) -> SettingsError:
 def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
     """Return the scoring times asked for, [since, until): a whole day where only a date is given.
 
-    Without any option it is the last scoring time up to ``now``.
+    Without any it is the last scoring time up to ``now``. Raises SettingsError for a range
+    that holds no scoring time.
     """
     if not since:
         last = TrainedUseCase.of(use_case).scoring.times.last(now)
-        return last, moment(until, use_case) if until else last + timedelta(minutes=1)
+        return last, last + timedelta(minutes=1)
     start = moment(since, use_case)
-    if until:
-        return start, moment(until, use_case)
-    whole_day = len(since) == len("2013-04-01")
-    return start, start + (timedelta(days=1) if whole_day else timedelta(minutes=1))
+    end = start + (timedelta(days=1) if _is_day(since) else timedelta(minutes=1))
+    window = start, moment(until, use_case) if until else end
+    if not TrainedUseCase.of(use_case).scoring.times.between(*window):
+        raise stage_backfill.no_time(use_case, "a time at which is scored", *window)
+    return window
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == len("2013-04-01")

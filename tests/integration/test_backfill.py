@@ -1,7 +1,8 @@
 """Backfills by hand: what was made day by day is what one backfill makes, by key and value."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipelines.adapters.models import mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.cli import terminal
+from pipelines.cli.stage_backfill import planned
+from pipelines.errors import SettingsError
 from pipelines.stages.ingest import ingest
 from pipelines.stages.monitor import monitor
 from pipelines.stages.score import score
@@ -34,6 +37,11 @@ from dataclasses import replace
 from pipelines.use_case import Retraining
 machines = replace(machines, retraining=Retraining(schedule="0 12 * * *"))
 """
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return machines.settings_in(tmp_path)
 
 
 @pytest.fixture
@@ -96,12 +104,15 @@ def test_one_backfill_makes_what_was_made_day_by_day(
     # Cut off after a day, and gone on with.
     headframe("run", "monitor", "machines", *range_[:3], at(BEGIN + 1, 0).isoformat())
     told = headframe("run", "monitor", "machines", *range_).stdout
-    assert "1 times, 2026-02-22 04:00 to 2026-02-22 04:00 UTC; 1 before them were done" in told
+    assert (
+        "1 times, 2026-02-22 04:00 to 2026-02-22 04:00 UTC; 1 not after the last, as of "
+        "2026-02-21 04:00 UTC, are left out"
+    ) in told
     for name, table in TABLES.items():
         assert said(table(filled)) == said(table(lived)), name
     versions = {name: delta_tables.version(table(filled)) for name, table in TABLES.items()}
     again = headframe("run", "monitor", "machines", *range_).stdout
-    assert "nothing to do: 2 times were done" in again
+    assert "nothing to do; 2 not after the last, as of 2026-02-22 04:00 UTC, are left out" in again
     headframe("run", "score", "machines", *range_)
     after = {name: delta_tables.version(table(filled)) for name, table in TABLES.items()}
     assert after == versions
@@ -152,3 +163,50 @@ def test_a_backfill_without_a_schedule_or_a_time_says_so(machines_settings: Sett
         "expected a time at which monitor runs"
         in headframe("run", "monitor", "machines", *empty, status=1).stderr
     )
+    backwards = ("--from", at(49, 0).isoformat(), "--until", at(48, 0).isoformat())
+    for stage in ("score", "deliver"):
+        for range_ in (empty, backwards):
+            said = headframe("run", stage, "machines", *range_, status=1).stderr
+            assert (
+                "of machines: expected a time at which is scored; found none from 2026-02-" in said
+            )
+
+
+def test_a_time_that_has_not_come_is_left_out_and_said(settings: Settings) -> None:
+    machines.declare(settings)
+    path = settings.dags / "machines.py"
+    path.write_text(path.read_text("utf-8") + SCHEDULE, "utf-8")
+    use_case = load(path)
+    for stage, now in (("monitor", at(50, 4)), ("train", at(50))):
+        ask = partial(planned, stage, use_case, settings, now=now)  # type: ignore[arg-type]
+        found = ask(since=at(49, 0), until=at(60, 0))
+        assert found.times == (now - timedelta(days=1), now)
+        assert found.describe().endswith(" UTC; 9 have not come yet")
+        with pytest.raises(SettingsError, match=f"a time at which {stage} runs, that has come"):
+            ask(since=at(51, 0), until=at(60, 0))
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "said"),
+    [
+        ("monitor", ("--until", "2026-02-20"), "run, --until: expected --from beside it; found none"),
+        ("train", ("--as-of", "2026-02-01", "--until", "2026-02-20"), "expected --from beside it"),
+        ("score", ("--until", "2026-02-20"), "expected --from beside it"),
+        (
+            "ingest", ("--from", "2026-02-20", "--until", "2026-02-21"),
+            "run, --from and --until: expected stage score, deliver, train or monitor; found stage "
+            "ingest",
+        ),
+        ("probation", ("--from", "2026-02-20"), "found stage probation"),
+        ("score", ("--late", "--from", "2026-02-20"), "expected a range, or --late; found both"),
+        ("score", ("--from", "0001-01-01"), "expected an ISO date or time such as"),
+        ("monitor", ("--as-of", "9999-12-31T23:59-05:00"), "expected an ISO date or time such as"),
+    ],
+)  # fmt: skip
+def test_a_range_that_would_be_taken_no_notice_of_is_refused(
+    settings: Settings, stage: str, options: tuple[str, ...], said: str
+) -> None:
+    machines.declare(settings)
+    # As of now in its place, monitor would have judged every block, and filled none in afterwards.
+    assert said in headframe_in(settings)("run", stage, "machines", *options, status=1).stderr
+    assert not list(settings.home.rglob("*.parquet"))

@@ -287,7 +287,8 @@ def test_every_stage_runs_by_hand(empty: Settings, stable_code: None) -> None:
         "40 predictions for 1 scoring times (1 written)"
         in headframe(*score, "--from", "2026-02-17").stdout
     )
-    assert "(1 unchanged)" in headframe(*score, "--as-of", "2026-02-17T05:00").stdout
+    for moment in ("2026-02-17T05:00", "2026-02-18T04:59"):
+        assert "(1 unchanged)" in headframe(*score, "--as-of", moment).stdout
     assert (
         "80 predictions for 2 scoring times (1 unchanged, 1 written)"
         in headframe(*score, "--from", "2026-02-17", "--until", "2026-02-19").stdout

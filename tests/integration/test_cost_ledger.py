@@ -239,8 +239,9 @@ def test_runs_by_hand_are_in_the_ledger_and_costs_tells_them(machines_settings: 
     assert "train.evaluate" in told
     assert "nothing was scored" in told
     assert "train.evaluate" in headframe("costs", "--since", "1999-01-01").stdout
-    said = headframe("costs", "machines", "--since", "2999-01-01", status=1).stderr
-    assert "expected an ISO date or time that has passed" in said
+    for wrong in ("2999-01-01", "0001-01-01", "0206-03-01", "yesterday"):
+        said = headframe("costs", "machines", "--since", wrong, status=1).stderr
+        assert "expected an ISO date or time that has passed" in said
 
 
 def test_a_training_by_hand_is_refused_by_a_spent_budget_and_scoring_never_is(
