@@ -36,7 +36,12 @@ From = Annotated[
     ),
 ]
 Until = Annotated[str, typer.Option(help="Day or time up to which, exclusive.")]
-Version = Annotated[str, typer.Option(help="Candidate version (evaluate, promote).")]
+Version = Annotated[
+    str,
+    typer.Option(
+        help="Candidate version (evaluate, promote); one that was promoted, to score with (score)."
+    ),
+]
 Late = Annotated[
     bool, typer.Option("--late", help="Score again the windows that late data concerns (score).")
 ]
@@ -103,7 +108,7 @@ def run(
         else:
             # A moment of its own is about the last scoring time up to it, as a run in Airflow is.
             window = (from_ or (as_of if until or _is_day(as_of) else ""), until)
-            work = partial(_once, stage, chosen, late=late, window=window)
+            work = partial(_once, stage, chosen, late=late, window=window, ranged=bool(from_))
             text = measured_run(settings, use_case, stage, work).text
         seconds = clock.perf_counter() - started
         console.print(
@@ -111,9 +116,11 @@ def run(
         )
 
 
-def _once(stage: Stage, run: Run, *, late: bool, window: tuple[str, str]) -> Done:
+def _once(stage: Stage, run: Run, *, late: bool, window: tuple[str, str], ranged: bool) -> Done:
     if late:
         return stage_work.late(run, stage)
+    if stage == "score" and ranged and not run.version:
+        return stage_work.fill_in(run, *_window(run.use_case, *window, run.as_of))
     if stage in stage_work.WINDOWED:
         return stage_work.WINDOWED[stage](run, *_window(run.use_case, *window, run.as_of))
     return stage_work.RUNS[stage](run)

@@ -78,6 +78,11 @@ def is_scheduled(context: Context) -> bool:
     return not started_by(context) and bool(context["dag_run"].run_type == "scheduled")
 
 
+def is_backfill(context: Context) -> bool:
+    """Return whether Airflow fills a past time in with the run."""
+    return bool(context["dag_run"].run_type == "backfill")
+
+
 def last_event(context: Context, asset: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped library
     """Return what the last event of an asset among the task's inlets said; nothing when it has none."""
     events = list(context["inlet_events"][asset].ascending(False).limit(1))  # noqa: FBT003 - Airflow's

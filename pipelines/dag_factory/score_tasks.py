@@ -28,12 +28,20 @@ NOTHING_LATE = "No window that was scored lacks anything that has come since."
 
 
 def champion(use_case: UseCase, context: Context) -> dict[str, Any]:
-    """Pin the version of the champion and the code, which every try of the run then scores with."""
+    """Pin the version of the champion and the code, which every try of the run then scores with.
+
+    A backfill scores with the champion of its time, as a live run would have.
+    """
+    from pipelines.stages.reigns import version_at
     from pipelines.stages.score import champion_version
 
     settings = Settings()
     code = remember_code(settings, use_case, context)
-    version = champion_version(use_case, settings)
+    if runs.is_backfill(context):
+        time = TrainedUseCase.of(use_case).scoring.times.last(runs.as_of(context))
+        version = version_at(use_case, settings, time)
+    else:
+        version = champion_version(use_case, settings)
     return {"says": say(f"champion is version {version}"), "version": version, "code": code}
 
 

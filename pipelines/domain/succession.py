@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 
 from pipelines.domain.decision import Decision, Kind, Recorded
@@ -115,6 +116,12 @@ def succession(entries: Iterable[Recorded]) -> Succession:
         withdrawn=withdrawn,
         unproven=_unproven(entries, reigns),
     )
+
+
+def champion_at(entries: Iterable[Recorded], at: datetime) -> str:
+    """Return the version that was champion at a moment (UTC), frozen or not; empty for none."""
+    then = succession(entry for entry in entries if entry.decision.as_of <= at).champion
+    return then.version if then is not None else ""
 
 
 def _begin(reigns: list[Reign], entry: Recorded) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.dag_factory.runs import as_of, decided_at, is_about_late_data
+from pipelines.dag_factory.runs import as_of, decided_at, is_about_late_data, is_backfill
 from pipelines.errors import SettingsError
 
 SCHEDULED = datetime(2026, 1, 3, tzinfo=UTC)
@@ -44,6 +44,13 @@ def test_a_decision_is_of_the_moment_it_is_made_unless_the_form_simulates_anothe
     now = SCHEDULED + timedelta(days=3)
     assert decided_at(context(None), now) == now
     assert decided_at(context("2026-02-01T05:00:00Z"), now) == datetime(2026, 2, 1, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("backfill", True), ("scheduled", False)])
+def test_a_run_of_airflows_backfill_is_known_by_its_type(kind: str, *, expected: bool) -> None:
+    from airflow.sdk.api.datamodels._generated import DagRunType
+
+    assert is_backfill({"dag_run": SimpleNamespace(run_type=DagRunType(kind))}) is expected
 
 
 def test_a_time_without_offset_is_refused() -> None:

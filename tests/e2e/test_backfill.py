@@ -23,12 +23,15 @@ from pipelines.stages.score import score
 from pipelines.stages.train import train
 from pipelines.use_case import load
 from tests import machines, postgres
-from tests.machines import at
+from tests.machines import Variant, at
 
 pytestmark = [pytest.mark.prove, pytest.mark.platform, pytest.mark.needs_postgres]
 
 DAYS = (51, 52, 53)
 """Days that are lived in one home and filled in by Airflow in the other."""
+
+CHAMPIONS = {51: "1", 52: "2", 53: "2"}
+"""Version that is champion at each of them."""
 
 BIN = Path(sys.executable).parent
 RUN_SECONDS = 300.0
@@ -99,16 +102,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def _prepared(folder: Path) -> Settings:
-    """Return a home whose champion was promoted before the days that are missing."""
+    """Return a home whose champion was promoted before the days that are missing, and the next amid."""
     settings = machines.settings_in(folder)
-    machines.declare(settings)
     path = settings.dags / "machines.py"
-    text = path.read_text("utf-8")
-    path.write_text(text.replace("build_dags(machines)\n", DAILY), "utf-8")
-    use_case = load(path)
-    train(use_case, settings, as_of=at(50), run="test", requester="sam")
-    evaluate(use_case, settings, version="1")
-    promote(use_case, settings, version="1", as_of=at(50))
+    for version, variant, promoted in (("1", machines.WEAK, at(50)), ("2", Variant(), at(52, 0))):
+        machines.declare(settings, variant)
+        text = path.read_text("utf-8")
+        path.write_text(text.replace("build_dags(machines)\n", DAILY), "utf-8")
+        use_case = load(path)
+        train(use_case, settings, as_of=at(50), run="test", requester="sam")
+        evaluate(use_case, settings, version=version)
+        promote(use_case, settings, version=version, as_of=promoted)
     return settings
 
 
@@ -119,7 +123,9 @@ def _live(settings: Settings) -> None:
     for day in DAYS:
         machines.deliver(settings, first=day, until=day + 1)
         ingest(use_case, settings, as_of=at(day, 3), run=f"ingest {day}")
-        score(use_case, settings, since=at(day, 4), until=at(day, 5), run=f"score {day}")
+        since, until, version = at(day, 4), at(day, 5), CHAMPIONS[day]
+        run = f"score {day}"
+        score(use_case, settings, since=since, until=until, run=run, model_version=version)
     # Whoever unpauses a DAG has its last scheduled run made, too: it takes in what came after.
     ingest(use_case, settings, as_of=at(400), run="today")
 
@@ -177,6 +183,9 @@ def test_ingest_and_score_filled_in_by_airflow_leave_what_live_runs_leave(site: 
     )
     assert len(found) == len(DAYS) * machines.MACHINES
     assert found == wanted
+    rows = delta_tables.read(lake.predictions(site.filled, machines.NAME)).to_pylist()
+    told = {(row["scored_for"], row["model_version"]) for row in rows}
+    assert told == {(at(day, 4), version) for day, version in CHAMPIONS.items()}
 
 
 def test_what_starts_on_news_alone_cannot_be_filled_in_by_airflow(site: Site) -> None:

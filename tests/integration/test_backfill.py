@@ -18,6 +18,8 @@ from pipelines.cli.stage_backfill import planned
 from pipelines.errors import SettingsError
 from pipelines.stages.ingest import ingest
 from pipelines.stages.monitor import monitor
+from pipelines.stages.promote import promote
+from pipelines.stages.rollback import rollback
 from pipelines.stages.score import score
 from pipelines.use_case import UseCase, load
 from tests import machines
@@ -116,6 +118,36 @@ def test_one_backfill_makes_what_was_made_day_by_day(
     headframe("run", "score", "machines", *range_)
     after = {name: delta_tables.version(table(filled)) for name, table in TABLES.items()}
     assert after == versions
+
+
+def test_each_time_is_scored_by_the_champion_of_that_time(
+    promoted_template: Path, tmp_path: Path, stable_code: None
+) -> None:
+    lived = machines.copy_template(promoted_template, tmp_path / "lived")
+    machines.deliver(lived, first=machines.DAYS, until=END)
+    use_case = load(lived.dags / "machines.py")
+    ingest(use_case, lived, as_of=at(END - 1, 3), run="all")
+    filled = machines.copy_template(tmp_path / "lived", tmp_path / "filled")
+    score(use_case, lived, since=at(BEGIN, 4), until=at(BEGIN, 5), run="by 1")
+    for settings in (lived, filled):
+        promote(use_case, settings, version="2", as_of=at(END - 1, 0))
+    score(use_case, lived, since=at(END - 1, 4), until=at(END - 1, 5), run="by 2")
+    headframe = headframe_in(filled)
+    range_ = ("--from", at(BEGIN, 0).isoformat(), "--until", at(END, 0).isoformat())
+    told = headframe("run", "score", "machines", *range_).stdout
+    assert "score model 1: 40 predictions for 1 scoring times (1 written)\nmodel 2: 40 pred" in told
+    table = TABLES["predictions"]
+    assert said(table(filled)) == said(table(lived))
+    # What one asks for by name is scored by that, and the range leaves it to no other.
+    told = headframe("run", "score", "machines", *range_, "--version", "2").stdout
+    assert "model 2: 80 predictions for 2 scoring times (1 replaced, 1 unchanged)" in told
+    early = headframe("run", "score", "machines", "--from", f"{at(48):%Y-%m-%d}").stdout
+    assert "model 2: 40 predictions for 1 scoring times (1 written); no version that may" in early
+    filled.users_file.write_text('[users]\nolga = ["operator"]\n', "utf-8")
+    rollback(use_case, filled, actor="olga", reason="worse", as_of=at(END, 0))
+    told = headframe("run", "score", "machines", *range_).stdout
+    assert "model 1: 40 predictions for 1 scoring times (1 replaced)\n" in told
+    assert "(1 replaced); no version that may be used was champion then" in told
 
 
 @pytest.fixture
