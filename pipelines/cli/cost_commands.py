@@ -39,8 +39,11 @@ def costs(
     settings, now = Settings(), datetime.now(UTC)
     with fail_on(HeadframeError):
         first = _moment(since, now) if since else now - timedelta(days=USUAL_DAYS)
-        declared = use_cases(settings, use_case)
+        is_gone = use_case and not (settings.dags / f"{use_case}.py").exists()
+        declared = [] if is_gone else use_cases(settings, use_case)
         told = stage(settings, since=first, now=now, use_case=use_case, declared=declared)
+        if is_gone and not told.reports:
+            use_cases(settings, use_case)  # which says that there is none
     if as_json:
         budgets = {
             name: {**asdict(found), "level": found.level} for name, found in told.budgets.items()

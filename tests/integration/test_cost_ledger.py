@@ -13,6 +13,7 @@ from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.platform import cost_ledger
 from pipelines.adapters.platform.measured_try import measured
+from pipelines.adapters.platform.process_usage import reading
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.domain.budget import Budget
@@ -52,6 +53,8 @@ def test_a_try_noted_twice_is_one_note_and_one_row(settings: Settings) -> None:
     assert notes(settings) == []
     # The broker took the worker for dead, and the try ran once more.
     cost_ledger.note(settings, cost(cpu=7.0, at=MORNING + timedelta(hours=3)))
+    # It counts when it first began, in whichever month that was, whether it is folded in or waits.
+    assert cost_ledger.read(settings, since=MORNING + timedelta(hours=1)) == []
     assert cost_ledger.fold(settings, run="test") == 0
     assert keys(settings) == sorted([cost().key, cost(attempt=2).key])
     assert notes(settings) == []
@@ -126,6 +129,9 @@ def test_a_note_costs_less_than_50_ms_of_cpu(settings: Settings) -> None:
 
 
 def test_a_try_tells_how_it_ended_its_rows_and_what_it_used(settings: Settings) -> None:
+    before = b"1" * 200 * 2**20
+    del before
+    highest = reading().peak
     with measured(settings, use_case="m", purpose="score", task="plan", run="r") as ended:
         ended.rows = 3
         sum(range(300_000))
@@ -134,6 +140,7 @@ def test_a_try_tells_how_it_ended_its_rows_and_what_it_used(settings: Settings) 
     done, failed = cost_ledger.read(settings, since=LONG_AGO)
     assert (done.stage, done.outcome, done.rows) == ("score.plan", "done", 3)
     assert done.usage.cpu_seconds > 0
+    assert done.usage.peak_mib < highest - 100
     assert (failed.outcome, failed.rows) == ("failed", None)
 
 
@@ -239,6 +246,10 @@ def test_runs_by_hand_are_in_the_ledger_and_costs_tells_them(machines_settings: 
     assert "train.evaluate" in told
     assert "nothing was scored" in told
     assert "train.evaluate" in headframe("costs", "--since", "1999-01-01").stdout
+    cost_ledger.note(machines_settings, cost("maintenance.maintain", use_case="platform"))
+    said = headframe("costs", "platform", "--since", "2026-03-01").stdout
+    assert "maintenance.maintain" in said
+    assert "found no such file" in headframe("costs", "nosuch", status=1).stderr
     for wrong in ("2999-01-01", "0001-01-01", "0206-03-01", "yesterday"):
         said = headframe("costs", "machines", "--since", wrong, status=1).stderr
         assert "expected an ISO date or time that has passed" in said

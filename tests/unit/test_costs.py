@@ -1,11 +1,13 @@
 """Costs and budgets: sums of a period, what predictions cost, and which training fits in."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.adapters.platform.process_usage import reading
+from pipelines.adapters.platform.process_usage import PEAK_MARK, beginning, reading
 from pipelines.domain.budget import Affordable, Budget, Level
 from pipelines.domain.contract import Column, Files, Table
 from pipelines.domain.cost_report import reports
@@ -162,3 +164,28 @@ def test_a_usage_counts_what_lies_between_two_readings() -> None:
     assert found.seconds > 0
     assert found.child_cpu_seconds == 0
     assert found.peak_mib > 10
+
+
+@pytest.mark.skipif(not PEAK_MARK.exists(), reason="this system forgets no peak")
+def test_a_peak_is_that_of_the_try_and_not_of_what_was_before() -> None:
+    large = b"1" * 200 * 2**20
+    del large
+    whole = reading().peak
+    small = beginning().usage().peak_mib
+    assert whole - small > 100
+    before = beginning()
+    large = b"1" * 100 * 2**20
+    del large
+    assert before.usage().peak_mib - small > 80
+
+
+def test_a_childs_peak_counts_for_the_try_that_it_was_the_largest_child_of() -> None:
+    before = replace(reading(), peak=0.0, child_peak=0.0)
+    hold = "large = b'1' * 300 * 2**20"
+    subprocess.run([sys.executable, "-c", hold], check=True)
+    assert before.usage().peak_mib > 300
+    known = reading()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    own = known.usage()
+    assert own.child_cpu_seconds > 0
+    assert own.peak_mib == reading().peak

@@ -88,14 +88,15 @@ def read(settings: Settings, *, since: datetime, use_case: str = "") -> list[Sta
     """
     table = lake.ledger(settings, "costs")
     notes = dict(_notes(settings)).values()
-    found = {
-        cost.key: cost for cost in notes if cost.at >= since and use_case in {"", cost.use_case}
-    }
+    found = {cost.key: cost for cost in notes if use_case in {"", cost.use_case}}
     if delta_tables.exists(table):
         mine = f" and use_case = {delta_tables.quoted(use_case)}" if use_case else ""
-        rows = delta_tables.read(table, where=_since(since) + mine).to_pylist()
+        # What is noted again after ``since`` may be known from before it.
+        where = _since(since - REDELIVERED_WITHIN) + mine
+        rows = delta_tables.read(table, where=where).to_pylist()
         found |= {row["key"]: StageCost.from_row(row) for row in rows}
-    return sorted(found.values(), key=lambda cost: (cost.at, cost.key))
+    told = (cost for cost in found.values() if cost.at >= since)
+    return sorted(told, key=lambda cost: (cost.at, cost.key))
 
 
 def lost(settings: Settings) -> int:

@@ -30,7 +30,7 @@ def measured(
     attempt: int = 1,
 ) -> Iterator[Ended]:
     """Note what the block uses for this try; whatever it raises goes on."""
-    before, at, ended = process_usage.reading(), datetime.now(UTC), Ended()
+    before, at, ended = process_usage.beginning(), datetime.now(UTC), Ended()
     outcome: Outcome = "failed"
     try:
         yield ended
