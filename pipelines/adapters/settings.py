@@ -1,11 +1,16 @@
 """Settings: every HEADFRAME_* variable, and the paths that follow from them."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.adapters.stores.object_store import Folder, folder_of
+
+PREFIX = "HEADFRAME_"
+"""Beginning of every variable's name; as on all systems, small letters count as capitals."""
 
 
 class Settings(BaseSettings):
@@ -15,7 +20,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="HEADFRAME_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True
     )
 
     home: Path = Path(".headframe")
@@ -78,3 +83,19 @@ class Settings(BaseSettings):
     def users_file(self) -> Path:
         """Which user has which Headframe role."""
         return self.root / "users.toml"
+
+
+def current_settings() -> Settings:
+    """Return what the variables say now, read anew only when one of them changed.
+
+    Reading them takes a millisecond, which is a tenth of reading a DAG file.
+    Raises what ``Settings()`` does.
+    """
+    names = (name for name in os.environ if name.upper().startswith(PREFIX))
+    return _settings_of(tuple((name, os.environ[name]) for name in sorted(names)))
+
+
+@lru_cache(maxsize=1)
+def _settings_of(variables: tuple[tuple[str, str], ...]) -> Settings:
+    del variables  # what is kept is of these, and of no others
+    return Settings()

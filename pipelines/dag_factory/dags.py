@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
-from pipelines.adapters.settings import Settings
+from pipelines.adapters.settings import Settings, current_settings
 from pipelines.dag_factory import (
     assets,
     forms,
@@ -46,7 +46,7 @@ def declare_dags(use_case: UseCase, *, only: str | None, now: datetime) -> None:
 
     ``now`` decides one thing: whether ``ends_before`` has passed, after which no DAG has a schedule.
     """
-    settings = Settings()
+    settings = current_settings()
     wanted = {"ingest": _ingest}
     if use_case.tier != "explore":
         wanted |= {"train": _train, "score": _score, "monitor": _monitor}
@@ -218,10 +218,11 @@ def _dag(
     params: dict[str, Any],
 ) -> Iterator[None]:
     """Open one DAG; entering it is what registers it with the file that Airflow is reading."""
+    page = runbook(use_case, purpose)
     with DAG(
         dag_id=f"{use_case.name}__{purpose}",
-        description=runbook(use_case, purpose).summary,
-        doc_md=runbook(use_case, purpose).text,
+        description=page.summary,
+        doc_md=page.text,
         schedule=schedule,
         start_date=FIRST_DAY,
         end_date=end_date,

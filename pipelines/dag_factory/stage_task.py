@@ -29,10 +29,21 @@ class StageTask(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
     """Run ``work``; what it returns is the task's return value."""
 
     shallow_copy_attrs = ("work",)
+    work: Callable[[Context], Any]
 
-    def __init__(self, *, work: Callable[[Context], Any], **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
-        super().__init__(**options)
-        self.work = work
+    def _hook_apply_defaults(
+        self,
+        *,
+        work: Callable[[Context], Any],
+        **options: Any,  # noqa: ANN401 - Airflow's own options
+    ) -> tuple[tuple[()], dict[str, Any]]:
+        """Keep ``work`` and give Airflow's constructor the rest, as Airflow asks before it runs.
+
+        A constructor of ours around it would cost: for each on the way, Airflow copies the DAG's form
+        and merges the defaults anew.
+        """
+        object.__setattr__(self, "work", work)  # Airflow's own setattr needs a constructed task
+        return (), options
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - whatever the stage says
         """Run the work once; errors decide by their type whether Airflow tries again.
@@ -72,6 +83,12 @@ class PartTask(StageTask):
     def __init__(self, *, work: PartWork, part: int, **options: Any) -> None:  # noqa: ANN401 - Airflow's own options
         super().__init__(work=partial(_do_part, work, part), **options)
         self.part = part
+
+    def _hook_apply_defaults(self, **options: Any) -> tuple[tuple[()], dict[str, Any]]:  # noqa: ANN401 - as above
+        """Leave its own constructor what it asks for; Airflow's then gets ``work`` alone."""
+        if "part" in options:
+            return (), options
+        return super()._hook_apply_defaults(**options)
 
 
 def say(text: str) -> str:

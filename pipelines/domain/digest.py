@@ -5,8 +5,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 NOT_DIGESTED = {"digested": False}
 """Metadata of a dataclass field that says how something is done, and changes nothing of what comes out."""
@@ -15,6 +16,14 @@ NOT_DIGESTED = {"digested": False}
 DIGESTED_IF_SET = {"digested": "if_set"}
 """Metadata of a field that says nothing while it has its default: what was declared before there was
 such a field keeps its digest."""
+
+PLAIN = (str, int, float, bool, type(None))
+"""Types whose values JSON holds as they are."""
+
+MOMENTS = (datetime, date, time)
+
+Counts = Literal["always", "if_set"]
+"""Whether a field counts, or only where it differs from its default."""
 
 
 def canonical(  # noqa: PLR0911 - a return a type
@@ -27,13 +36,19 @@ def canonical(  # noqa: PLR0911 - a return a type
     their default. What has no canonical form is what ``otherwise`` returns for it; without that it
     raises TypeError, so nothing is digested by its memory address.
     """
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, PLAIN):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if _counts(f, getattr(value, f.name))]
-        told = {f.name: canonical(getattr(value, f.name), otherwise) for f in fields}
-        return {"type": type(value).__name__, **told}
-    if isinstance(value, datetime | date | time):
+    if (fields := _fields(type(value))) is not None:  # type: ignore[arg-type]  # every class is hashable
+        told: dict[str, Any] = {"type": type(value).__name__}
+        for name, counts, default in fields:
+            found = getattr(value, name)
+            if counts == "always" or found != default:
+                # Most are plain: not to call for those halves the time of all.
+                told[name] = found if type(found) in PLAIN else canonical(found, otherwise)
+        return told
+    if isinstance(value, (list, tuple)):
+        return [canonical(item, otherwise) for item in value]
+    if isinstance(value, MOMENTS):
         return value.isoformat()
     if isinstance(value, timedelta):
         return {"seconds": value.total_seconds()}
@@ -41,10 +56,8 @@ def canonical(  # noqa: PLR0911 - a return a type
         return {"function": value.__qualname__}
     if isinstance(value, dict):
         return {str(key): canonical(item, otherwise) for key, item in sorted(value.items())}
-    if isinstance(value, set | frozenset):
+    if isinstance(value, (set, frozenset)):
         return sorted(canonical(item, otherwise) for item in value)
-    if isinstance(value, list | tuple):
-        return [canonical(item, otherwise) for item in value]
     if otherwise is not None:
         return otherwise(value)
     raise TypeError(f"{type(value).__name__} has no canonical form")
@@ -60,7 +73,18 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _counts(field: "dataclasses.Field[Any]", found: object) -> bool:
-    """Tell whether a field is part of its dataclass's canonical form."""
-    digested = field.metadata.get("digested", True)
-    return bool(found != field.default if digested == "if_set" else digested)
+@lru_cache(maxsize=1024)
+def _fields(kind: type) -> tuple[tuple[str, Counts, object], ...] | None:
+    """Return name, rule and default of each field that may count; None for what is no dataclass.
+
+    Kept by class, since a declaration is read as often as a DAG file is, and has some hundred values
+    of few classes.
+    """
+    if not dataclasses.is_dataclass(kind):
+        return None
+    told = ((field, field.metadata.get("digested", True)) for field in dataclasses.fields(kind))
+    return tuple(
+        (field.name, "if_set" if counts == "if_set" else "always", field.default)
+        for field, counts in told
+        if counts
+    )

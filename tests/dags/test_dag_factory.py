@@ -4,18 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pendulum
 import pytest
 
+from benchmarks.parse import shape_of
+from benchmarks.parse_files import write_bare, write_ours
 from pipelines.adapters.settings import Settings
 from tests.dags.airflow_runs import read_dags
 from tests.dags.conftest import REPOSITORY
 from tests.goldens import assert_golden
+
+MOST_TIMES_THE_CALLS = 1.2
+"""Calls of reading a declaration to those of a bare file with the same DAGs; 1.16 measured."""
 
 PURPOSES = ("ingest", "monitor", "score", "train")
 HEAVY = (
@@ -227,3 +235,40 @@ def test_a_weekly_use_case_is_scored_on_its_weekday_at_its_local_time(folder: Pa
         "2013-03-25T09:00:00+00:00",
         "2013-04-01T08:00:00+00:00",
     ]
+
+
+def test_a_declaration_takes_few_more_calls_to_read_than_a_bare_file(tmp_path: Path) -> None:
+    # `make bench NAME=parse` measures seconds; a count of calls is the same on every machine.
+    write_ours(tmp_path / "ours", 2)
+    declared, told = sorted((tmp_path / "ours").iterdir())
+    shape = shape_of(shape_read(read_dags(declared)))
+    write_bare(tmp_path / "bare", 2, shape)
+    first, bare = sorted((tmp_path / "bare").iterdir())
+    read_dags(first)
+    counted = {path.parent.name: calls(partial(read_dags, path)) for path in (told, bare)}
+    assert counted["ours"] <= MOST_TIMES_THE_CALLS * counted["bare"], counted
+
+
+def shape_read(bag: Any) -> dict[str, dict[str, list[str]]]:  # noqa: ANN401 - Airflow is untyped here
+    return {
+        dag_id: {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+        for dag_id, dag in bag.dags.items()
+    }
+
+
+def calls(do: Callable[[], object]) -> int:
+    """Return how many functions, of Python or of C, are called in doing something."""
+    counted = 0
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal counted
+        del frame, arg
+        counted += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        do()
+    finally:
+        sys.setprofile(before)
+    return counted

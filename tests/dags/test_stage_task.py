@@ -1,6 +1,9 @@
 """Stage tasks fail, retry and report by the type of the error."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from pipelines.adapters.platform import cost_ledger, incident_ledger, notifications
 from pipelines.adapters.settings import Settings
@@ -110,3 +113,35 @@ def test_a_month_that_is_nearly_spent_is_told_once_and_is_over_in_the_next(
     assert message.title == "WARN, incident 1: 90 of 100"
     (incident,) = incident_ledger.incidents(settings).values()
     assert (incident.state, sorted(incident.subjects)) == ("resolved", ["budget"])
+
+
+def test_a_stage_task_takes_work_and_what_airflow_knows_and_nothing_else() -> None:
+    from pipelines.dag_factory.stage_task import PartTask, PartWork, StageTask
+
+    task = StageTask(task_id="work", work=len, retries=0)
+    assert (task.work, task.retries, task.owner) == (len, 0, "airflow")
+    part = PartTask(task_id="part", work=PartWork(name="part", do=lambda _, n: n), part=2)
+    assert (part.work({}), part.part) == (2, 2)
+    with pytest.raises(TypeError, match="work"):
+        StageTask(task_id="idle")
+    with pytest.raises(TypeError, match="wrok"):
+        StageTask(task_id="work", work=len, wrok=len)
+
+
+def test_airflow_merges_the_defaults_of_a_stage_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk import DAG
+    from airflow.sdk.bases import operator
+
+    from pipelines.dag_factory.stage_task import ModelTask
+
+    merged: list[Any] = []
+    merge = operator.get_merged_defaults
+
+    def counted(**asked: Any) -> Any:  # noqa: ANN401 - Airflow is untyped here
+        merged.append(asked["dag"].dag_id)
+        return merge(**asked)
+
+    monkeypatch.setattr(operator, "get_merged_defaults", counted)
+    with DAG("once", schedule=None, params={"as_of": ""}, default_args={"owner": "plant"}):
+        task = ModelTask(task_id="work", work=len)
+    assert (merged, task.owner, dict(task.params)) == (["once"], "plant", {"as_of": ""})

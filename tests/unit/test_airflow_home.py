@@ -14,6 +14,7 @@ from pipelines.adapters.platform.users import User, airflow_role, read_users, us
 from pipelines.adapters.settings import Settings
 from pipelines.errors import PlatformError, SettingsError
 
+REPOSITORY = Path(__file__).parents[2]
 PORTS = Ports(airflow=20001, mlflow=20002, worker_logs=20003, triggerer_logs=20004)
 
 
@@ -224,16 +225,24 @@ def test_only_the_scheduler_imports_what_its_tasks_will_need(settings: Settings)
 
 def test_the_dag_processor_has_what_every_file_needs_and_no_thread(settings: Settings) -> None:
     airflow_home.prepare(settings)
-    file = airflow_home.airflow_folder(settings) / "config" / "airflow_local_settings.py"
     asked = f"""if True:
-        import sys, threading
+        import runpy, sys, threading
         sys.argv = ["airflow", "dag-processor"]
-        exec(open({str(file)!r}).read())
-        heavy = {{"airflow", "pandas", "mlflow", "duckdb", "pyarrow", "sklearn"}} & set(sys.modules)
-        print("pipelines.use_case" in sys.modules, sorted(heavy), threading.active_count())
+        import airflow  # which imports the file of the home before anything else
+        heavy = {{"pandas", "mlflow", "duckdb", "pyarrow", "sklearn"}} & set(sys.modules)
+        print(sorted(heavy), threading.active_count())
+        from pipelines.adapters.settings import _settings_of
+        before, read = set(sys.modules), _settings_of.cache_info().misses
+        runpy.run_path({str(REPOSITORY / "dags" / "flight_delays.py")!r})
+        print(sorted(name for name in set(sys.modules) - before if name.startswith("pipelines")))
+        print(read, _settings_of.cache_info().misses)
     """
-    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["True", "[]", "1"]
+    variables = airflow_home.environment(settings, PORTS)
+    variables["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), variables["PYTHONPATH"]])
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=variables, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[-3:] == ["[] 1", "[]", "1 1"]
 
 
 def test_a_team_may_have_roles_of_its_own(tmp_path: Path) -> None:

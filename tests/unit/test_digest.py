@@ -1,13 +1,13 @@
 """Equal values have equal digests, other values others, and nothing counts by its address."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.domain.digest import canonical, digest_of
+from pipelines.domain.digest import DIGESTED_IF_SET, NOT_DIGESTED, canonical, digest_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,17 @@ class Point:
 class Pixel:
     x: int
     y: int = 0
+
+
+Outer = Point
+
+
+class Number(int):
+    pass
+
+
+class Word(str):
+    __slots__ = ()
 
 
 def twice(number: int) -> int:
@@ -94,3 +105,19 @@ def test_json_is_its_own_canonical_form(value: object) -> None:
 @given(JSON, JSON)
 def test_digests_agree_exactly_when_values_do(one: object, other: object) -> None:
     assert (digest_of(one) == digest_of(other)) == (repr(canonical(one)) == repr(canonical(other)))
+
+
+def test_a_class_declared_again_under_its_name_is_told_by_its_own_fields() -> None:
+    @dataclass(frozen=True)
+    class Point:
+        x: int
+        z: int = field(default=0, metadata=DIGESTED_IF_SET)
+        how: str = field(default="", metadata=NOT_DIGESTED)
+
+    assert canonical(Point(1, 0, "slow")) == {"type": "Point", "x": 1}
+    assert canonical(Point(1, 2)) == {"type": "Point", "x": 1, "z": 2}
+    assert canonical(Outer(1)) == {"type": "Point", "x": 1, "y": 0}
+
+
+def test_a_text_that_is_more_than_a_text_is_told_as_one() -> None:
+    assert canonical([Pixel(Number(3)), Word("a")]) == [{"type": "Pixel", "x": 3, "y": 0}, "a"]

@@ -35,11 +35,12 @@ if sys.argv[1:3] == ["celery", "worker"] or (LOCAL and sys.argv[1:2] == ["schedu
     import pyarrow
     import sklearn.ensemble
 elif sys.argv[1:2] == ["dag-processor"]:
-    # Each file is read in a fork of this process, which would import what all of them need anew.
-    import pipelines.adapters.databases.connections
-    import pipelines.adapters.models.approvals
-    import pipelines.adapters.platform.incident_ledger
-    import pipelines.use_case
+    # Each file is read in a fork of this process, which would import what all of them need anew, and
+    # read the settings.
+    import pipelines.dag_factory.dags
+    from pipelines.adapters.settings import current_settings
+
+    current_settings()
 '''
 
 SIMPLE_AUTH_MANAGER = (
