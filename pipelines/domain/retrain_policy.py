@@ -96,8 +96,12 @@ def given_up(facts: Facts, declared: Retraining) -> str:
 
 
 def cooldown_until(facts: Facts, declared: Retraining) -> str:
-    """Return in words until when the last training, whatever its cause, keeps the next away."""
-    recent = [one for one in facts.attempts if one.at + declared.cooldown > facts.as_of]
+    """Return in words until when the last training, whatever its cause, keeps the next away.
+
+    One that began after ``as_of`` does, too: a monitoring may be late. More than a cooldown after it,
+    it is of another time: simulated, or mistyped.
+    """
+    recent = [one for one in facts.attempts if abs(one.at - facts.as_of) < declared.cooldown]
     if not recent:
         return ""
     last = max(recent, key=lambda one: one.at)

@@ -31,14 +31,18 @@ def afford(
         planned=training.cpu_seconds if training.searches else 0.0,
     )
     if found.level == "refuse":
+        cheaper = (
+            ""
+            if found.spent >= found.budget.cpu_seconds_per_month
+            else "Lower Training.cpu_seconds, or train without a search (`--trials 0`). "
+        )
         raise BudgetSpent(
             Problem(
                 where=f"training of {use_case.name}",
                 expected="one that fits in what is left of the month's budget",
                 found=found.describe(),
-                fix="Ask for fewer CPU seconds or no search (`--trials 0`), raise "
-                "budget.cpu_seconds_per_month, or wait for the next month. `headframe costs "
-                f"{use_case.name}` says what was spent.",
+                fix=f"{cheaper}Raise budget.cpu_seconds_per_month, or wait for the next month. "
+                f"`headframe costs {use_case.name}` says what was spent.",
                 about="budget",
             )
         )

@@ -201,7 +201,7 @@ def test_a_search_that_may_spend_more_than_is_left_is_refused_before_it_begins(
     assert str(caught.value) == (
         "training of machines: expected one that fits in what is left of the month's budget; "
         "found 55 of 100 CPU s of 2026-03 are spent, and this training may spend 50.\n"
-        "  Ask for fewer CPU seconds or no search (`--trials 0`), raise "
+        "  Lower Training.cpu_seconds, or train without a search (`--trials 0`). Raise "
         "budget.cpu_seconds_per_month, or wait for the next month. `headframe costs machines` says "
         "what was spent."
     )
@@ -267,6 +267,8 @@ def test_a_training_by_hand_is_refused_by_a_spent_budget_and_scoring_never_is(
     said = headframe("run", "train", "machines", *now, status=1).stderr
     assert said.startswith("BudgetSpent\ntraining of machines: ")
     assert "of 0.001 CPU s" in said
+    # Nothing is cheap enough for a month that is spent.
+    assert "\n  Raise budget.cpu_seconds_per_month, or wait" in said
     assert "expected a champion" in headframe("run", "score", "machines", *now, status=1).stderr
     budgets = json.loads(headframe("costs", "--json").stdout)["budgets"]
     assert budgets["machines"]["level"] == "refuse"

@@ -90,6 +90,9 @@ def said(answer: Answer) -> tuple[str, str, str]:
         (facts(HARM, attempts=(tried(81, "failed", "by hand"),)), ("hold", "harm", "cooldown")),
         (facts(HARM, attempts=(tried(80, "promoted", "schedule"),)), ("train", "harm", "")),
         (facts(HARM, attempts=(tried(85, "asked", begun=False),)), ("hold", "harm", "cooldown")),
+        # A monitoring may be late; what began long after its time was begun as of another year.
+        (facts(HARM, attempts=(tried(99, "running", "by hand"),)), ("hold", "harm", "cooldown")),
+        (facts(HARM, attempts=(tried(100, "running", "by hand"),)), ("train", "harm", "")),
         # The budget counts early trainings that began within 90 days, and no others.
         (
             facts(HARM, attempts=(tried(20, "promoted"), tried(40, "promoted", "drift"))),
