@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.adapters.models import retraining_ledger
 from pipelines.adapters.replay_journal import Done, ReplayJournal
 from pipelines.adapters.settings import Settings
-from pipelines.domain.examine import FOOTPRINT
+from pipelines.domain.examine import FOOTPRINT, REPRODUCTION
 from pipelines.domain.replay_steps import RetrainPolicy, Step, retraining_of
 from pipelines.domain.retraining import CauseKind
 from pipelines.domain.training import Asked
@@ -29,8 +29,8 @@ def simulated(use_case: UseCase, policy: RetrainPolicy) -> UseCase:
     """Return a use case as a replay runs it: its policy, and nobody to ask.
 
     The simulated approver says yes to what the gates let through, so a governed use case has its
-    probation and no question. A gate that measures this machine is left out: asked again, it may
-    answer otherwise.
+    probation and no question. A gate that measures this machine is left out: it says nothing of a
+    policy, and asked again it may answer otherwise.
     """
     return dataclasses.replace(
         use_case,
@@ -241,7 +241,8 @@ STOPS = ("failed", "too_few")
 
 
 def _measures_the_machine(gate: object) -> bool:
-    return FOOTPRINT in getattr(gate, "needs", ())
+    """Tell whether a gate asks how fast and how large a model is here, or whether it fits alike twice."""
+    return not {FOOTPRINT, REPRODUCTION}.isdisjoint(getattr(gate, "needs", ()))
 
 
 def trainings(done: list[Done]) -> list[Mapping[str, Any]]:

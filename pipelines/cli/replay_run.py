@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from rich.progress import Progress
 
 from pipelines.adapters import lake
+from pipelines.adapters.delta import delta_handles
 from pipelines.adapters.models import feature_store, kept_models, known, mlflow_client
 from pipelines.adapters.replay_home import ReplayHome
 from pipelines.adapters.replay_journal import ReplayJournal
@@ -98,5 +99,6 @@ def _policy(
     def told(step: Step) -> None:
         progress.update(task, advance=1, description=f"{policy}, {step.at:%Y-%m-%d}")
 
-    loop.run(wanted, told)
+    with delta_handles.kept():
+        loop.run(wanted, told)
     return policy_result(simulated, settings, policy, loop.journal.entries, spans)

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo
 
 from pipelines.domain.block_length import BlockLength
 from pipelines.domain.windows import local_moment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Weekday: TypeAlias = Literal[
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
@@ -104,6 +107,12 @@ class ScoringTimes:
         Of any other moment it is its own local day: the last that a block opened by then may have.
         """
         return self._local_day(moment).isoformat()
+
+    def block_names(self, moments: "pa.ChunkedArray") -> list[str]:
+        """Return the ``block_name`` of each of a column's moments; of equal ones it is found once."""
+        found = moments.combine_chunks().dictionary_encode()
+        names = [self.block_name(moment) for moment in found.dictionary.to_pylist()]
+        return [names[place] for place in found.indices.to_pylist()]
 
     def first_block(self, moment: datetime) -> str:
         """Return the name of the first block that opens on the local day of ``moment`` or after it."""

@@ -26,7 +26,6 @@ from pipelines.domain.monitoring_report import watched_of
 from pipelines.domain.outputs import ranked_list
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
-from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.watch import judge_inputs
 from pipelines.domain.watch_losses import judge_losses, losses_from
@@ -87,12 +86,12 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
     entity = parts.features.entity
     states = tables.label_states(entity, as_of)
     settled = label_ledger.settle(settings, use_case.name, states, as_of=as_of, run=run)
-    predictions = _predictions(settings, use_case.name, as_of)
+    predictions, times = _predictions(settings, use_case.name, as_of), parts.scoring.times
     blocks = measure(
         predictions,
         states,
         key=tuple(entity.key),
-        blocks=_blocks(predictions, parts.scoring.times),
+        blocks=[] if predictions is None else times.block_names(predictions["scored_for"]),
         minimum_labels=use_case.monitoring.minimum_labels,
         kind=parts.label.kind,
         listed=ranked_list(parts.scoring.outputs),
@@ -201,15 +200,6 @@ def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Tabl
     where = f"slot = 'champion' and scored_for <= {delta_moment(as_of)}"
     rows = delta_tables.read(path, where=where)
     return rows.sort_by([("scored_for", "ascending")]) if rows.num_rows else None
-
-
-def _blocks(predictions: "pa.Table | None", scoring_times: ScoringTimes) -> list[str]:
-    """Return the name of each prediction's block; a time is named once, however many rows it has."""
-    if predictions is None:
-        return []
-    times = predictions["scored_for"].combine_chunks().dictionary_encode()
-    names = [scoring_times.block_name(moment) for moment in times.dictionary.to_pylist()]
-    return [names[place] for place in times.indices.to_pylist()]
 
 
 def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:

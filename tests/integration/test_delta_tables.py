@@ -14,7 +14,12 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from pipelines.adapters.delta import delta_commits, delta_tables, delta_transactions
+from pipelines.adapters.delta import (
+    delta_commits,
+    delta_handles,
+    delta_tables,
+    delta_transactions,
+)
 from pipelines.adapters.delta.delta_tables import Change, Commit
 from pipelines.errors import CommitLost, LakeError
 from tests.goldens import assert_golden
@@ -550,6 +555,40 @@ def test_batches_come_one_at_a_time_in_the_tables_own_types(tmp_path: Path) -> N
     assert delta_tables.read_batches(table, at_version=1).read_all().num_rows == 2
     with pytest.raises(LakeError, match="expected a Delta table; found none yet"):
         delta_tables.read_batches(tmp_path / "absent")
+
+
+def test_many_small_files_are_read_whole_whatever_is_gathered_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        commit(tmp_path / "t", [(f"a{number}", number), (f"b{number}", number)], f"t{number}")
+    expected = sorted((f"{name}{number}", number) for name in "ab" for number in range(5))
+    for rows_at_once in (1, 4, 1000):
+        monkeypatch.setattr(delta_tables, "ROWS_AT_ONCE", rows_at_once)
+        assert content(tmp_path / "t") == expected
+        assert content(tmp_path / "t", where="count > 2") == expected[3:5] + expected[8:]
+        assert content(tmp_path / "t", where="count > 9") == []
+
+
+def test_a_kept_table_is_opened_once_and_shows_each_commit_at_the_next_look(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "first")
+    with delta_handles.kept():
+        handle = delta_handles.opened(table)
+        assert delta_handles.opened_if_exists(tmp_path / "none") is None
+        write_deltalake(str(table), table_of([("b", 2)]), mode="append")  # by somebody else
+        assert int(handle.version()) == 1
+        assert content(table) == [("a", 1), ("b", 2)]
+        assert delta_handles.opened(table) is handle
+        assert int(handle.version()) == 2
+        assert commit(table, [("c", 3)], "third").written
+        assert not commit(table, [("c", 3)], "third").written
+        assert content(table) == [("a", 1), ("b", 2), ("c", 3)]
+        assert content(table, at_version=1) == [("a", 1)]
+        assert delta_tables.committed(table, ["first", "third", "x"]) == {"first", "third"}
+    assert delta_handles.opened(table) is not handle
 
 
 @pytest.mark.parametrize("commits", [3, 60])

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,3 +162,13 @@ def test_blocks_follow_each_other_without_gap_or_overlap(
         assert times.block_name(opens) == local.date().isoformat()
         assert times.last(opens) == opens
         assert times.last(opens - timedelta(seconds=1)) < opens
+
+
+def test_rows_are_named_by_the_blocks_of_their_own_moments_in_their_order() -> None:
+    times = [utc("2013-03-10 09:00"), utc("2013-03-11 03:59"), utc("2013-03-11 09:00")]
+    moments = [times[place] for place in (2, 0, 0, 1, 2)]
+    column = pa.chunked_array([moments[:2], moments[2:]], pa.timestamp("us", tz="UTC"))
+    assert FIVE.block_names(column) == [
+        "2013-03-11", "2013-03-10", "2013-03-10", "2013-03-10", "2013-03-11",
+    ]  # fmt: skip
+    assert FIVE.block_names(column.slice(0, 0)) == []

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ DEPTH = 3
 DELTA_RETRIES = 50
 """Commit attempts inside delta-rs for appends that do not conflict (its default of 15 was hit)."""
 
+_kept: ContextVar[dict[Folder, "DeltaTable"] | None] = ContextVar("kept_handles", default=None)
+
 _SAFE: set[tuple[str, int]] = set()
 """Stores that this process found to keep commits apart."""
 
@@ -57,8 +60,36 @@ def opened(table: Folder, at_version: int | None = None) -> "DeltaTable":
     return handle
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """Open each table once for all that is done inside, and read what was committed since at each look.
+
+    For one thread that is the only writer of its tables, as a replay is: what it holds of a table
+    moves on with the next look at it.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def opened_if_exists(table: Folder, at_version: int | None = None) -> "DeltaTable | None":
     """Return a handle on ``table``, None if absent. Raises LakeError for one that is not ours."""
+    there = _kept.get()
+    if there is None or at_version is not None:
+        return _opened(table, at_version)
+    if (handle := there.get(table)) is not None:
+        with answers(table):
+            handle.update_incremental()
+        return handle
+    handle = _opened(table, None)
+    if handle is not None:
+        there[table] = handle
+    return handle
+
+
+def _opened(table: Folder, at_version: int | None) -> "DeltaTable | None":
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 

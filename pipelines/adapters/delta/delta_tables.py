@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Commit: TypeAlias = delta_commits.Commit
 
+ROWS_AT_ONCE = 65_536
+"""Rows after which what was read is given its types: for each small batch that costs a millisecond."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -92,10 +95,25 @@ def read_batches(
 
     def batches() -> Iterator["pa.RecordBatch"]:
         with delta_handles.answers(table):
-            for batch in found:
-                yield batch.select(wanted.names).cast(wanted)
+            for many in _gathered(found):
+                cast = pa.Table.from_batches(many, found.schema).select(wanted.names).cast(wanted)
+                yield from cast.to_batches()
 
     return pa.RecordBatchReader.from_batches(wanted, batches())
+
+
+def _gathered(batches: Iterable["pa.RecordBatch"]) -> Iterator[list["pa.RecordBatch"]]:
+    """Return batches in groups: a table of many small files gives many small ones."""
+    group: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.num_rows
+        if rows >= ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def schema(table: Folder) -> "pa.Schema":

@@ -103,7 +103,7 @@ class ModelRows:
         return Lesson(
             rows=rows,
             label=label_of(rows),
-            blocks=[self.times.block_name(moment) for moment in rows[AS_OF].to_pylist()],
+            blocks=self.times.block_names(rows[AS_OF]),
         )
 
     def described_again(self) -> tuple[int, int]:
