@@ -120,7 +120,9 @@ def _once(stage: Stage, run: Run, *, late: bool, window: tuple[str, str], ranged
     if late:
         return stage_work.late(run, stage)
     if stage == "score" and ranged and not run.version:
-        return stage_work.fill_in(run, *_window(run.use_case, *window, run.as_of))
+        from pipelines.cli.score_backfill import fill_in
+
+        return fill_in(run, *_window(run.use_case, *window, run.as_of), told=_told)
     if stage in stage_work.WINDOWED:
         return stage_work.WINDOWED[stage](run, *_window(run.use_case, *window, run.as_of))
     return stage_work.RUNS[stage](run)
@@ -131,9 +133,6 @@ def _backfill(
 ) -> str:
     """Run a stage as of each of its times in [since, until); raises NotEnoughData if one had too few."""
 
-    def told(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
-
     def at(time: datetime) -> str:
         work = partial(stage_work.RUNS[stage], replace(run, as_of=time))
         return measured_run(run.settings, run.use_case.name, stage, work).text
@@ -141,7 +140,7 @@ def _backfill(
     backfill = stage_backfill.planned(
         stage, run.use_case, run.settings, since=since, until=until, now=datetime.now(UTC)
     )
-    refused = stage_backfill.each(backfill, at, told=told)
+    refused = stage_backfill.each(backfill, at, told=_told)
     if refused:
         raise NotEnoughData(
             Problem(
@@ -152,6 +151,10 @@ def _backfill(
             )
         )
     return backfill.describe()
+
+
+def _told(line: str) -> None:
+    console.print(line, markup=False, highlight=False)
 
 
 def moment(text: str, use_case: UseCase) -> datetime:

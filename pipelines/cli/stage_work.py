@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -104,29 +104,16 @@ def _promote(run: Run) -> Done:
     return Done(text=promoted.describe())
 
 
-def _score(run: Run, since: datetime, until: datetime) -> Done:
+def score(run: Run, since: datetime, until: datetime) -> Done:
     """Score with the version that the options name, else with the champion of today."""
-    from pipelines.stages.score import score
+    from pipelines.stages.score import score as stage
 
     run_id = f"cli__{since.isoformat()}"
     version = run.version or None
-    scored = score(
+    scored = stage(
         run.use_case, run.settings, since=since, until=until, run=run_id, model_version=version
     )
     return Done(text=f"{scored.describe()}{_shadowed(run, scored, run_id)}", rows=scored.rows)
-
-
-def fill_in(run: Run, since: datetime, until: datetime) -> Done:
-    """Score a range as live runs would have: each time with the champion of that time."""
-    from pipelines.stages.reigns import stretches
-
-    lines, rows = [], 0
-    for stretch in stretches(run.use_case, run.settings, since=since, until=until):
-        one = replace(run, version=stretch.version)
-        done = _score(one, stretch.since, stretch.until)
-        lines.append(f"{done.text}{stretch.describe()}")
-        rows += done.rows or 0
-    return Done(text="\n".join(lines), rows=rows)
 
 
 def _shadowed(run: Run, scored: "Scored", run_id: str) -> str:
@@ -208,7 +195,7 @@ RUNS: dict[str, Callable[[Run], Done]] = {
 """Every stage that runs at one moment."""
 
 WINDOWED: dict[str, Callable[[Run, datetime, datetime], Done]] = {
-    "score": _score,
+    "score": score,
     "deliver": _deliver,
 }
 """Every stage that runs over scoring times [since, until)."""

@@ -15,15 +15,20 @@ from pipelines.use_case import TrainedUseCase, UseCase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Scoring times in [``since``, ``until``), UTC, that one version scores.
+    """Scoring ``times`` (UTC), all of them before ``until``, that one version scores.
 
     ``reigned`` tells whether it was champion at them; otherwise it is the champion of today.
     """
 
-    since: datetime
+    times: tuple[datetime, ...]
     until: datetime
     version: str
     reigned: bool
+
+    @property
+    def since(self) -> datetime:
+        """The first of them."""
+        return self.times[0]
 
     def describe(self) -> str:
         """Return what is to be said beside its result; empty where it is what live runs made."""
@@ -49,7 +54,7 @@ def stretches(
     ]
     ends = [*(after[0] for (_, _), (_, after) in pairwise(found)), until]
     return tuple(
-        Stretch(since=group[0], until=end, version=version, reigned=reigned)
+        Stretch(times=tuple(group), until=end, version=version, reigned=reigned)
         for ((version, reigned), group), end in zip(found, ends, strict=True)
     )
 

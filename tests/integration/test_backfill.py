@@ -24,7 +24,7 @@ from pipelines.stages.score import score
 from pipelines.use_case import UseCase, load
 from tests import machines
 from tests.integration.test_command_line import Headframe, headframe_in
-from tests.machines import at
+from tests.machines import Variant, at
 
 pytestmark = pytest.mark.usefixtures("wide_terminal")
 
@@ -148,6 +148,26 @@ def test_each_time_is_scored_by_the_champion_of_that_time(
     told = headframe("run", "score", "machines", *range_).stdout
     assert "model 1: 40 predictions for 1 scoring times (1 replaced)\n" in told
     assert "(1 replaced); no version that may be used was champion then" in told
+
+
+def test_a_window_that_is_refused_keeps_no_other_of_its_range_from_being_scored(
+    promoted_template: Path, tmp_path: Path, stable_code: None
+) -> None:
+    lived = machines.copy_template(promoted_template, tmp_path / "lived")
+    use_case = machines.declare(lived, Variant(on_stale="fail_closed"))
+    for first, until in ((machines.DAYS, 52), (53, 54)):  # of the day amid nothing ever came
+        machines.deliver(lived, first=first, until=until)
+    ingest(use_case, lived, as_of=at(54), run="all")
+    filled = machines.copy_template(tmp_path / "lived", tmp_path / "filled")
+    for day in (51, 53):
+        score(use_case, lived, since=at(day, 4), until=at(day, 5), run=f"score {day}")
+    range_ = ("--from", at(51, 0).isoformat(), "--until", at(54, 0).isoformat())
+    ended = headframe_in(filled)("run", "score", "machines", *range_, status=1)
+    assert "found 1 of 3 refused, the first 2026-02-22T04:00:00+00:00" in ended.stderr
+    assert "found stale: plan" in ended.stdout
+    assert said(lake.predictions(filled, machines.NAME)) == said(
+        lake.predictions(lived, machines.NAME)
+    )
 
 
 @pytest.fixture
