@@ -72,6 +72,17 @@ def test_what_was_asked_for_does_not_begin_after_another_training_did(home: Home
     ]  # fmt: skip
 
 
+def test_a_training_that_fills_a_time_long_ago_in_leaves_what_was_asked_for_wanted(
+    home: Home,
+) -> None:
+    number = append(home, ASKED)
+    asked = Asked(cause="by hand", reason="")
+    retraining_ledger.trained(
+        home[1], machines.NAME, run="cli", version="9", asked=asked, as_of=at(DAY - 20)
+    )
+    assert began(home, number, at(DAY, 9)) == GOES_ON
+
+
 def test_a_training_that_was_under_way_when_another_was_asked_for_does_not_stop_it(
     home: Home,
 ) -> None:
