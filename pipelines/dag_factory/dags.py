@@ -230,7 +230,6 @@ def _dag(
         max_active_runs=1,
         is_paused_upon_creation=True,
         tags=sorted({use_case.name, use_case.owner, use_case.tier}),
-        params=params,
         default_args={
             "owner": use_case.owner,
             "retries": RETRIES,
@@ -241,7 +240,9 @@ def _dag(
         },
         on_failure_callback=failure_message(use_case),
         on_success_callback=success_message(use_case),
-    ):
+    ) as dag:
+        # Past the attribute's own setter, which checks the form as the constructor does.
+        object.__setattr__(dag, "params", forms.checked(params))
         yield
 
 

@@ -1,8 +1,12 @@
 """Forms: what a person may enter when they start a run by hand."""
 
+import json
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from airflow.sdk import Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from pipelines.domain.training import Training
 
@@ -74,6 +78,24 @@ def score() -> dict[str, Any]:
 def monitor() -> dict[str, Any]:
     """Return the form of a monitoring run."""
     return {"as_of": _moment("As of", "Measure with what was known at this time. Empty: now.")}
+
+
+def checked(fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 - untyped library
+    """Return the fields as the form of a DAG, once each has a default that its schema allows.
+
+    Raises Airflow's ParamValidationError for one that has not. Airflow checks so whenever it makes a
+    DAG; here fields of one schema and default are checked once in a process, since to hold a schema
+    against the schema of schemas takes a third of reading a use case.
+    """
+    for field in fields.values():
+        _check(json.dumps([field.value, field.schema], sort_keys=True))
+    return ParamsDict(fields)
+
+
+@lru_cache(maxsize=256)
+def _check(field: str) -> None:
+    value, schema = json.loads(field)
+    Param(value, schema=schema).resolve()
 
 
 def _moment(title: str, description: str) -> Any:  # noqa: ANN401 - untyped library
