@@ -18,6 +18,7 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.settings import Settings
 from pipelines.domain.drift.block_statistics import statistics_of
+from pipelines.domain.expected_value import VALUE
 from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.model_reference import ModelReference
@@ -86,7 +87,7 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
     entity = parts.features.entity
     states = tables.label_states(entity, as_of)
     settled = label_ledger.settle(settings, use_case.name, states, as_of=as_of, run=run)
-    predictions, times = _predictions(settings, use_case.name, as_of), parts.scoring.times
+    predictions, times = _predictions(settings, parts, as_of), parts.scoring.times
     blocks = measure(
         predictions,
         states,
@@ -193,13 +194,18 @@ def _judge_new(
     return found
 
 
-def _predictions(settings: Settings, use_case: str, as_of: datetime) -> "pa.Table | None":
-    path = lake.predictions(settings, use_case)
+def _predictions(settings: Settings, parts: TrainedUseCase, as_of: datetime) -> "pa.Table | None":
+    """Return what ``measure`` needs of the champion's current predictions, in no order."""
+    path = lake.predictions(settings, parts.name)
     if not delta_tables.exists(path):
         return None
-    where = f"slot = 'champion' and scored_for <= {delta_moment(as_of)}"
-    rows = delta_tables.read(path, where=where)
-    return rows.sort_by([("scored_for", "ascending")]) if rows.num_rows else None
+    worth = [] if parts.label.value is None else [VALUE]
+    rows = delta_tables.read(
+        path,
+        columns=[*parts.features.entity.key, "scored_for", "prediction", "model_version", *worth],
+        where=f"slot = 'champion' and scored_for <= {delta_moment(as_of)}",
+    )
+    return rows if rows.num_rows else None
 
 
 def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:
