@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from pipelines.adapters.outputs import output_ledger, placed_files, top_list
 from pipelines.adapters.outputs.output_ledger import Recorded
 from pipelines.adapters.settings import Settings
 from pipelines.cli.declared import declared_use_case
-from pipelines.cli.stage_runs import moment
+from pipelines.cli.stage_runs import period
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.outputs import TopN
 from pipelines.errors import HeadframeError, NotEnoughData, Problem
@@ -73,9 +73,7 @@ def newest(settings: Settings, use_case: UseCase, window: str = "") -> list[Reco
     """
     recorded = output_ledger.read(settings, use_case.name)
     if window:
-        since = moment(window, use_case)
-        is_day = len(window) == len("2013-07-01")
-        until = since + (timedelta(days=1) if is_day else timedelta(microseconds=1))
+        since, until = period(window, use_case)
         recorded = [item for item in recorded if since <= item.scored_for < until]
     if not recorded:
         raise NotEnoughData(

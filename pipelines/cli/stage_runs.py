@@ -2,7 +2,7 @@
 
 import time as clock
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -107,7 +107,7 @@ def run(
             text = _backfill(stage, chosen, moment(from_, declared), end)
         else:
             # A moment of its own is about the last scoring time up to it, as a run in Airflow is.
-            window = (from_ or (as_of if until or _is_day(as_of) else ""), until)
+            window = (from_ or (as_of if until or _day(as_of) else ""), until)
             work = partial(_once, stage, chosen, late=late, window=window, ranged=bool(from_))
             text = measured_run(settings, use_case, stage, work).text
         seconds = clock.perf_counter() - started
@@ -179,6 +179,18 @@ def moment(text: str, use_case: UseCase) -> datetime:
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
+def period(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
+    """Return beginning and end (UTC) of the local day that a date names, else a minute from a time on.
+
+    Raises SettingsError as ``moment``.
+    """
+    start, day = moment(text, use_case), _day(text)
+    if day is None:
+        return start, start + timedelta(minutes=1)
+    # Where the clock is changed a day has another length.
+    return start, moment((day + timedelta(days=1)).isoformat(), use_case)
+
+
 def _now(stage: Stage, use_case: UseCase, settings: Settings) -> datetime:
     """Return the present; of an ingest, after it gave the files that it finds their moment."""
     if stage == "ingest":
@@ -206,13 +218,16 @@ def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[d
     if not since:
         last = TrainedUseCase.of(use_case).scoring.times.last(now)
         return last, last + timedelta(minutes=1)
-    start = moment(since, use_case)
-    end = start + (timedelta(days=1) if _is_day(since) else timedelta(minutes=1))
+    start, end = period(since, use_case)
     window = start, moment(until, use_case) if until else end
     if not TrainedUseCase.of(use_case).scoring.times.between(*window):
         raise stage_backfill.no_time(use_case, "a time at which is scored", *window)
     return window
 
 
-def _is_day(text: str) -> bool:
-    return len(text) == len("2013-04-01")
+def _day(text: str) -> date | None:
+    """Return the date that a text is; None for a time, or neither."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,14 +17,13 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.whole_files import write_whole
 from pipelines.cli import impact_tree, trace_tree
 from pipelines.cli.declared import declared_use_case
-from pipelines.cli.stage_runs import moment
+from pipelines.cli.stage_runs import period
 from pipelines.cli.tables import find_table
 from pipelines.cli.terminal import console, errors, fail_on
 from pipelines.domain.impact import Impact
 from pipelines.domain.provenance import Progress
 from pipelines.domain.trace import as_json as plain
 from pipelines.errors import HeadframeError, Problem, SettingsError
-from pipelines.use_case import UseCase
 
 Told = TypeVar("Told")
 
@@ -74,7 +72,7 @@ def trace(
                 declared,
                 settings,
                 key=None if first else split_key(key),
-                scored_for=_times(scored_for, declared) if scored_for else None,
+                scored_for=period(scored_for, declared) if scored_for else None,
                 generation=generation,
                 brief=brief,
                 progress=progress,
@@ -137,13 +135,6 @@ def split_key(text: str) -> dict[str, str]:
             raise _wrong("--key", "column=value, separated by commas", "a part without '='")
         found[name.strip()] = value.strip()
     return found
-
-
-def _times(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
-    """Return the scoring times asked for: of a whole local day where only a date is given."""
-    start = moment(text, use_case)
-    whole_day = len(text) == len("2013-04-01")
-    return start, start + (timedelta(days=1) if whole_day else timedelta(minutes=1))
 
 
 @contextmanager

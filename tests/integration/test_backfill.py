@@ -15,6 +15,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.cli import terminal
 from pipelines.cli.stage_backfill import planned
+from pipelines.cli.stage_runs import period
 from pipelines.errors import SettingsError
 from pipelines.stages.ingest import ingest
 from pipelines.stages.monitor import monitor
@@ -222,6 +223,20 @@ def test_a_backfill_without_a_schedule_or_a_time_says_so(machines_settings: Sett
             assert (
                 "of machines: expected a time at which is scored; found none from 2026-02-" in said
             )
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("2026-03-29", 23), ("2026-10-25", 25), ("20260328", 24), ("2026-03-28T00:00", 1 / 60),
+        ("2026-03-28T00:00:00Z", 1 / 60),
+    ],
+)  # fmt: skip
+def test_a_date_is_its_local_day_however_long_and_a_time_a_minute(
+    settings: Settings, text: str, hours: float
+) -> None:
+    since, until = period(text, machines.declare(settings))
+    assert (until - since) / timedelta(hours=1) == pytest.approx(hours)
 
 
 def test_a_time_that_has_not_come_is_left_out_and_said(settings: Settings) -> None:
