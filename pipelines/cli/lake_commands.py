@@ -34,8 +34,8 @@ MOST_ROWS_SHOWN = 100
 """Rows `headframe sql` prints; --json prints all."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-From = Annotated[str, typer.Option("--from", help="First day, ISO date.")]
-Until = Annotated[str, typer.Option(help="Day after the last, ISO date.")]
+From = Annotated[str, typer.Option("--from", help="First day, ISO date; else the world's first.")]
+Until = Annotated[str, typer.Option(help="Day after the last, ISO date; else the world's end.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -124,7 +124,7 @@ def sql(query: str, *, as_json: AsJson = False) -> None:
             _show(found)
 
 
-def example(name: str, from_: From, until: Until) -> None:
+def example(name: str, from_: From = "", until: Until = "") -> None:
     """Deliver the files of an example into landing, as its world would."""
     settings = Settings()
     with fail_on(HeadframeError):
@@ -132,7 +132,9 @@ def example(name: str, from_: From, until: Until) -> None:
 
         found = example_files.example(example_files.FOLDER.absolute(), name)
         delivered = found.deliver(
-            object_store.local(settings.landing), first_day=_day(from_), until=_day(until)
+            object_store.local(settings.landing),
+            first_day=_day(from_) if from_ else found.FIRST_DAY,
+            until=_day(until) if until else found.UNTIL,
         )
         rows = ", ".join(f"{table} {count:,}" for table, count in delivered.rows.items())
         console.print(

@@ -244,6 +244,15 @@ def test_the_example_wants_a_name_and_days_that_exist(headframe: Headframe) -> N
     headframe("example", "flight_delays", "--from", "2014-01-01", "--until", "2014-01-02", status=1)
 
 
+def test_an_example_without_days_is_delivered_from_its_first_to_its_end(
+    headframe: Headframe,
+) -> None:
+    last = ("--from", "2013-12-30"), ("--until", "2013-01-03")
+    ends, begins = (headframe("example", "flight_delays", *days).stdout for days in last)
+    assert "schedule 1,7" in ends  # two days of flights, and none after
+    assert "schedule 1,7" in begins
+
+
 def test_the_example_is_delivered_once(headframe: Headframe) -> None:
     days = ("--from", "2013-01-01", "--until", "2013-01-02")
     assert "(0 were already there)" in headframe("example", "flight_delays", *days).stdout
