@@ -32,17 +32,21 @@ def champion(use_case: UseCase, context: Context) -> dict[str, Any]:
 
     A backfill scores with the champion of its time, as a live run would have.
     """
-    from pipelines.stages.reigns import version_at
+    from pipelines.stages.reigns import stretches
     from pipelines.stages.score import champion_version
 
-    settings = Settings()
+    settings, beside = Settings(), ""
     code = remember_code(settings, use_case, context)
     if runs.is_backfill(context):
-        time = TrainedUseCase.of(use_case).scoring.times.last(runs.as_of(context))
-        version = version_at(use_case, settings, time)
+        since = TrainedUseCase.of(use_case).scoring.times.last(runs.as_of(context))
+        until = since + timedelta(minutes=1)
+        (stretch,) = stretches(use_case, settings, since=since, until=until)
+        version = stretch.version
+        beside = stretch.describe() or f" at {since.isoformat()}"
     else:
         version = champion_version(use_case, settings)
-    return {"says": say(f"champion is version {version}"), "version": version, "code": code}
+    said = say(f"champion is version {version}{beside}")
+    return {"says": said, "version": version, "code": code}
 
 
 def score(use_case: UseCase, context: Context) -> dict[str, Any]:

@@ -59,12 +59,6 @@ def stretches(
     )
 
 
-def version_at(use_case: UseCase, settings: Settings, time: datetime) -> str:
-    """Return the version that scores one scoring time; as ``stretches``."""
-    ((version, _),) = _chosen(use_case, settings, [time])
-    return version
-
-
 def _chosen(
     use_case: UseCase, settings: Settings, times: Sequence[datetime]
 ) -> list[tuple[str, bool]]:
