@@ -10,7 +10,7 @@ from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from tests import shop
-from tests.faults.forked import processes
+from tests.faults.forked import run_script
 
 ROOT = Path(__file__).parent.parent.parent
 LONGEST_SECONDS = 300
@@ -93,7 +93,17 @@ def start(
         call, path = at_call
         where = ["-P", str(home.lake / path)] if path else []
         inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when=1"]
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *where, *inject, *command]
+        command = [
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-o",
+            "/dev/null",
+            *where,
+            *inject,
+            *command,
+        ]
     environment = {
         **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -119,23 +129,8 @@ def run(
         process = start(home, days, script=script, failpoint=failpoint, at_call=at_call)
         _, errors = process.communicate(timeout=LONGEST_SECONDS)
         return process.returncode, errors
-    told = home.root / "errors"
-    forked = processes().Process(target=_run, args=(home, days, script, failpoint, told))
-    forked.start()
-    forked.join(LONGEST_SECONDS)
-    if forked.exitcode is None:
-        forked.kill()
-        forked.join()
-    assert forked.exitcode is not None
-    return forked.exitcode, told.read_text()
-
-
-def _run(home: Settings, days: int, script: str, failpoint: str, told: Path) -> None:
-    told.parent.mkdir(parents=True, exist_ok=True)
-    os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    os.environ |= {ARMED: failpoint, REACHED: str(home.root / "reached")}
-    sys.argv = ["-c", str(home.home), str(days)]
-    exec(compile(script, "script", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own script
+    arguments = (str(home.home), str(days))
+    return run_script(script, *arguments, reached=home.root / "reached", failpoint=failpoint)
 
 
 def run_whole(home: Settings, days: int, *, script: str = INGEST) -> None:
