@@ -1,6 +1,7 @@
 """Train, evaluate, promote, score and monitor on the machines, each of them twice as once."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from mlflow import MlflowClient
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import decisions
+from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.errors import (
@@ -38,10 +39,46 @@ def trained(use_case: UseCase, settings: Settings, as_of: datetime = AS_OF) -> T
     return train(use_case, settings, as_of=as_of, run="test", requester="sam")
 
 
-def judged(settings: Settings, variant: Variant | None = None) -> tuple[UseCase, Evaluated]:
-    """Declare, train and evaluate candidate 1."""
-    use_case = machines.declare(settings, variant)
-    return use_case, evaluate(use_case, settings, version=trained(use_case, settings).version)
+@pytest.fixture(scope="module")
+def trained_template(machines_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home in which candidate 1 was trained, and not yet judged."""
+    return begun(machines_template, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def strict_template(machines_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home in which candidate 1 was trained whose gates ask for too much."""
+    return begun(machines_template, tmp_path_factory.mktemp("strict"), Variant(margin=0.6))
+
+
+def begun(template: Path, folder: Path, variant: Variant | None = None) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_archive, "PACKAGE", folder / "no_library")
+        settings = machines.copy_template(template, folder)
+        trained(machines.declare(settings, variant), settings)
+    return folder
+
+
+@pytest.fixture
+def candidate(trained_template: Path, tmp_path: Path, stable_code: None) -> Home:
+    """Return a fresh copy with a candidate 1 to judge."""
+    return copied(trained_template, tmp_path)
+
+
+@pytest.fixture
+def strict(strict_template: Path, tmp_path: Path, stable_code: None) -> Home:
+    """Return a fresh copy with a candidate 1 that its gates will not let through."""
+    return copied(strict_template, tmp_path)
+
+
+def copied(template: Path, folder: Path) -> Home:
+    settings = machines.copy_template(template, folder / "machines")
+    return load(settings.dags / "machines.py"), settings
+
+
+def judged(home: Home) -> Evaluated:
+    """Evaluate candidate 1."""
+    return evaluate(*home, version="1")
 
 
 def kinds(settings: Settings) -> list[tuple[str, str, str]]:
@@ -136,35 +173,34 @@ def test_an_explore_use_case_has_nothing_to_train(machines_settings: Settings) -
     assert_golden("stages/train_explore", str(caught.value))
 
 
-def test_evaluating_twice_makes_one_decision_with_one_digest(machines_settings: Settings) -> None:
-    use_case, first = judged(machines_settings)
-    again = evaluate(use_case, machines_settings, version="1")
+def test_evaluating_twice_makes_one_decision_with_one_digest(candidate: Home) -> None:
+    _, settings = candidate
+    first, again = judged(candidate), judged(candidate)
     assert first.promotable
     assert again == first
     assert again.evidence.digest == first.evidence.digest
-    assert kinds(machines_settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
-    entry = decisions.read_all(machines_settings)[-1]
+    assert kinds(settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
+    entry = decisions.read_all(settings)[-1]
     assert entry.decision.evidence_digest == first.evidence.digest
     assert [v.outcome for v in first.evidence.verdicts] == ["passed", "not_applicable"]
 
 
 def test_code_that_changed_after_training_is_refused_but_frozen_evidence_stands(
-    machines_settings: Settings,
+    candidate: Home,
 ) -> None:
-    use_case = machines.declare(machines_settings)
-    trained(use_case, machines_settings)
-    path = machines_settings.dags / "machines.py"
+    use_case, settings = candidate
+    path = settings.dags / "machines.py"
     before = path.read_text()
     path.write_text(before + "# a comment changes the code, though not the declaration\n")
     changed = load(path)
     assert changed.digest() == use_case.digest()
     with pytest.raises(CodeChanged, match="expected the code it was trained with"):
-        evaluate(changed, machines_settings, version="1")
-    assert kinds(machines_settings) == [("requested", "1", "sam")]
+        evaluate(changed, settings, version="1")
+    assert kinds(settings) == [("requested", "1", "sam")]
     path.write_text(before)
-    evaluated = evaluate(use_case, machines_settings, version="1")
+    evaluated = evaluate(use_case, settings, version="1")
     path.write_text(before + "# changed again\n")
-    assert evaluate(changed, machines_settings, version="1") == evaluated
+    assert evaluate(changed, settings, version="1") == evaluated
 
 
 def test_the_champion_is_judged_on_the_same_rows_with_its_own_features(promoted: Home) -> None:
@@ -178,55 +214,53 @@ def test_the_champion_is_judged_on_the_same_rows_with_its_own_features(promoted:
     assert champions == [block.losses["champion"] for block in before.blocks]
 
 
-def test_a_failed_gate_stops_the_promotion(machines_settings: Settings) -> None:
-    use_case, evaluated = judged(machines_settings, Variant(margin=0.6))
-    assert not evaluated.promotable
+def test_a_failed_gate_stops_the_promotion(strict: Home) -> None:
+    use_case, settings = strict
+    assert not judged(strict).promotable
     with pytest.raises(PromotionRefused) as caught:
-        promote(use_case, machines_settings, version="1", as_of=AS_OF)
+        promote(use_case, settings, version="1", as_of=AS_OF)
     assert_golden("stages/promote_gate", str(caught.value))
-    assert kinds(machines_settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
+    assert kinds(settings) == [("requested", "1", "sam"), ("evaluated", "1", "gates")]
 
 
-def test_a_candidate_that_was_not_evaluated_is_not_promoted(machines_settings: Settings) -> None:
-    use_case = machines.declare(machines_settings)
-    trained(use_case, machines_settings)
+def test_a_candidate_that_was_not_evaluated_is_not_promoted(candidate: Home) -> None:
+    use_case, settings = candidate
     with pytest.raises(PromotionRefused) as caught:
-        promote(use_case, machines_settings, version="1", as_of=AS_OF)
+        promote(use_case, settings, version="1", as_of=AS_OF)
     assert_golden("stages/promote_not_evaluated", str(caught.value))
 
 
-def test_a_candidate_whose_artifact_was_exchanged_is_not_promoted(
-    machines_settings: Settings,
-) -> None:
-    use_case, _ = judged(machines_settings)
-    client = MlflowClient(machines_settings.mlflow_uri)
+def test_a_candidate_whose_artifact_was_exchanged_is_not_promoted(candidate: Home) -> None:
+    use_case, settings = candidate
+    judged(candidate)
+    client = MlflowClient(settings.mlflow_uri)
     client.set_model_version_tag("machines-candidates", "1", "headframe.artifact_sha256", "ff")
     with pytest.raises(PromotionRefused, match="expected the artifact that was evaluated"):
-        promote(use_case, machines_settings, version="1", as_of=AS_OF)
+        promote(use_case, settings, version="1", as_of=AS_OF)
 
 
-def test_evidence_that_was_exchanged_does_not_promote(machines_settings: Settings) -> None:
-    use_case, evaluated = judged(machines_settings, Variant(margin=0.6))
-    (file,) = machines_settings.mlflow_artifacts.glob("**/evidence.json")
+def test_evidence_that_was_exchanged_does_not_promote(strict: Home) -> None:
+    use_case, settings = strict
+    evaluated = judged(strict)
+    (file,) = settings.mlflow_artifacts.glob("**/evidence.json")
     file.write_text(evaluated.evidence.to_json().replace('"failed"', '"passed"'))
     with pytest.raises(PromotionRefused, match="expected the evidence bundle with digest"):
-        promote(use_case, machines_settings, version="1", as_of=AS_OF)
+        promote(use_case, settings, version="1", as_of=AS_OF)
 
 
-def test_a_promotion_by_the_gates_needs_nobody_and_happens_once(
-    machines_settings: Settings,
-) -> None:
-    use_case, _ = judged(machines_settings)
-    first = promote(use_case, machines_settings, version="1", as_of=AS_OF)
-    again = promote(use_case, machines_settings, version="1", as_of=AS_OF)
+def test_a_promotion_by_the_gates_needs_nobody_and_happens_once(candidate: Home) -> None:
+    use_case, settings = candidate
+    judged(candidate)
+    first = promote(use_case, settings, version="1", as_of=AS_OF)
+    again = promote(use_case, settings, version="1", as_of=AS_OF)
     assert (first.changed, again.changed) == (True, False)
-    assert kinds(machines_settings) == [
+    assert kinds(settings) == [
         ("requested", "1", "sam"),
         ("evaluated", "1", "gates"),
         ("promoting", "1", "gates"),
         ("promoted", "1", "gates"),
     ]
-    assert champion_version(use_case, machines_settings) == "1"
+    assert champion_version(use_case, settings) == "1"
 
 
 def test_a_candidate_judged_against_another_champion_is_not_promoted(promoted: Home) -> None:
@@ -242,12 +276,13 @@ def test_a_candidate_judged_against_another_champion_is_not_promoted(promoted: H
     assert kinds(settings) == before
 
 
-def test_without_a_champion_nothing_is_scored(machines_settings: Settings) -> None:
-    use_case, _ = judged(machines_settings)
+def test_without_a_champion_nothing_is_scored(candidate: Home) -> None:
+    _, settings = candidate
+    judged(candidate)
     with pytest.raises(ChampionUnresolved) as caught:
-        scored((use_case, machines_settings), 48, 50)
+        scored(candidate, 48, 50)
     assert_golden("stages/score_no_champion", str(caught.value))
-    assert predictions(machines_settings) == []
+    assert predictions(settings) == []
 
 
 def test_every_entity_known_at_scoring_time_gets_one_prediction(promoted: Home) -> None:
