@@ -1,6 +1,5 @@
 """Maintenance, backup and upgrade that are killed anywhere lose nothing, and a second run ends them."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +13,10 @@ from deltalake import DeltaTable
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.settings import Settings
 from pipelines.stages.maintain import Retention, maintain
 from tests import lakes
+from tests.faults.forked import run_script
 from tests.integration import test_upgrade
 from tests.lakes import age, append, orders, replace, rows
 
@@ -102,18 +101,26 @@ def run(
     """Run ``script`` in a process; return its exit status and the failpoints that killed it."""
     reached = folder / "reached"
     reached.unlink(missing_ok=True)
-    command = [sys.executable, "-c", script, str(folder), *arguments]
     if at_call:
-        call, _, number = at_call.partition(":")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject,
-                   *command]  # fmt: skip
-    environment = {**os.environ, ARMED: failpoint, REACHED: str(reached)}
+        status, errors = _run_traced(folder, script, at_call)
+    else:
+        status, errors = run_script(
+            script, str(folder), *arguments, reached=reached, failpoint=failpoint
+        )
+    assert status in (0, KILLED), errors
+    return status, reached.read_text().split() if reached.exists() else []
+
+
+def _run_traced(folder: Path, script: str, at_call: str) -> tuple[int, str]:
+    """Run ``script`` under strace, which kills on entry of the n-th of a system call."""
+    call, _, number = at_call.partition(":")
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", *inject,
+               sys.executable, "-c", script, str(folder)]  # fmt: skip
     ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
-    assert ended.returncode in (0, KILLED), ended.stderr
-    return ended.returncode, reached.read_text().split() if reached.exists() else []
+    return ended.returncode, ended.stderr
 
 
 def finish(home: Settings) -> None:

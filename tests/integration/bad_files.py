@@ -105,11 +105,38 @@ FILES: Mapping[str, BadFile] = {
 }
 
 
+BUNDLED = {
+    "plan": [range(first, first + 8) for first in range(0, 40, 8)],
+    "outcome": [range(first, first + 2) for first in (*range(0, 8, 2), *range(16, 40, 2))],
+}
+"""Days whose usual files are one: a whole trace computes its block once a file. Those of the days
+that are scored, and of the outcomes that seeded files correct, stay as they are. Labels of more
+than two days would come when they are too late to count."""
+
+
 def deliver(settings: Settings) -> None:
     """Deliver the usual files of the machines, and the seeded ones."""
     machines.deliver(settings)
+    for table, bundles in BUNDLED.items():
+        for days in bundles:
+            _bundle(settings, table, days)
     for name, file in FILES.items():
         machines.land(settings, name, file.header, list(file.rows), file.at)
+
+
+def _bundle(settings: Settings, table: str, days: range) -> None:
+    """Make one file of the files of some days: a plan comes before them, outcomes come after."""
+    folder = local(settings.landing) / machines.NAME / table
+    rows: list[str] = []
+    for number in days:
+        path = folder / f"{day(number)}.csv"
+        rows += path.read_text("utf-8").splitlines()[1:]
+        path.unlink()
+        path.with_name(f"{path.name}.delivered.json").unlink()
+    header, came = (
+        (PLAN, at(days[0] - 1, 20)) if table == "plan" else (OUTCOME, at(days[-1] + 1, 6))
+    )
+    machines.land(settings, f"{table}/{day(days[0])}_{day(days[-1])}.csv", header, rows, came)
 
 
 OUTPUTS = """scoring=Scoring(

@@ -302,8 +302,20 @@ def test_several_at_once_hold_each_delivery_once(settings: Settings) -> None:
 @pytest.fixture(scope="module")
 def year(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Arrived]]:
     """Return the deliveries of 2013 by table, with the rows that the files hold."""
-    landing = tmp_path_factory.mktemp("year")
-    example.deliver(landing, first_day=example.FIRST_DAY, until=example.UNTIL)
+    return deliveries_of(tmp_path_factory.mktemp("year"), example.UNTIL)
+
+
+@pytest.fixture(scope="module")
+def spring(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Arrived]]:
+    """Return the deliveries of 2013 up to the spring."""
+    return deliveries_of(tmp_path_factory.mktemp("spring"), SPRING)
+
+
+SPRING = date(2013, 3, 17)
+
+
+def deliveries_of(landing: Path, until: date) -> dict[str, list[Arrived]]:
+    example.deliver(landing, first_day=example.FIRST_DAY, until=until)
     return {
         table: list(delivered(landing / "flight_delays" / table))
         for table in ("schedule", "arrivals", "weather")
@@ -319,13 +331,15 @@ def delivered(folder: Path) -> Iterator[Arrived]:
         yield Arrived(datetime.fromisoformat(moment), sum(1 for _ in csv.reader(lines)) - 1)
 
 
-def of_the_year(table: str, deliveries: list[Arrived]) -> dict[str, FeedFinding]:
+def of_the_year(
+    table: str, deliveries: list[Arrived], ends: datetime = datetime(2014, 1, 1, tzinfo=UTC)
+) -> dict[str, FeedFinding]:
     """Return every finding of 2013, looked for every six hours, by its kind and first slot."""
     use_case = load(REPOSITORY / "dags" / "flight_delays.py")
-    declared, ends = use_case.table(table), datetime(2014, 1, 1, tzinfo=UTC)
+    declared, begins = use_case.table(table), datetime(2013, 1, 1, tzinfo=UTC)
     seen: dict[str, FeedFinding] = {}
-    for step in range(4 * 367):
-        as_of = datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=6 * step)
+    for step in range(4 * ((ends - begins).days + 2)):
+        as_of = begins + timedelta(hours=6 * step)
         expected = slots(declared, deliveries, as_of=as_of, until=ends)
         for item in findings(
             declared, expected, use_case="flight_delays", owner="aviation", as_of=as_of
@@ -343,6 +357,7 @@ HOLIDAYS = {
 """Days of flights whose schedule is not that of their weekday."""
 
 
+@pytest.mark.prove
 def test_the_real_year_of_flights_has_findings_on_its_holidays_alone(
     year: dict[str, list[Arrived]],
 ) -> None:
@@ -357,6 +372,7 @@ def test_the_real_year_of_flights_has_findings_on_its_holidays_alone(
         assert len(seen) == 12
 
 
+@pytest.mark.prove
 def test_the_real_year_of_weather_has_findings_where_hours_lack(
     year: dict[str, list[Arrived]],
 ) -> None:
@@ -380,6 +396,22 @@ def test_the_real_year_of_weather_has_findings_where_hours_lack(
     assert missing == ["2013-12-31 06:30"]  # the package has no weather from 01:00 of that day on
 
 
+def test_a_file_taken_out_of_the_real_spring_is_the_one_that_is_missing(
+    spring: dict[str, list[Arrived]],
+) -> None:
+    ends = datetime.combine(SPRING, time(), tzinfo=UTC)
+    whole = sorted(spring["schedule"], key=lambda delivery: delivery.delivered_at)
+    assert of_the_year("schedule", whole, ends) == {}
+    lost = whole.pop(68)
+    (missing,) = of_the_year("schedule", whole, ends).values()
+    assert (missing.kind, missing.slot, missing.since) == (
+        "missing",
+        "2013-03-09",
+        lost.delivered_at,
+    )
+
+
+@pytest.mark.prove
 def test_a_file_taken_out_of_the_real_year_is_the_one_that_is_missing(
     year: dict[str, list[Arrived]],
 ) -> None:
