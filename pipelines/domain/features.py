@@ -119,6 +119,27 @@ class KnownTables:
                 where {settled(moment)}
             """)  # noqa: S608 - as above
 
+    def before(self, moment: datetime) -> "KnownTables":
+        """Return tables that hold nothing of what became known after ``moment`` (aware UTC), marks neither.
+
+        Whatever a query asks for, it cannot see what came later, as ``cut`` only says that it does not.
+        """
+        early = KnownTables({}, [], self._label)
+        early._tables = self._tables
+        bound = f"timestamptz '{moment.isoformat()}'"
+        for name in self._tables:
+            rows = self._connection.sql(f"""
+                select * replace (
+                    case when superseded_at <= {bound} then superseded_at end as superseded_at)
+                from "{name}__versions" where {KNOWN_AT} <= {bound}
+            """).to_arrow_table()  # noqa: S608 - as above
+            early._connection.register(INCOMING, rows)
+            early._connection.execute(f'create table "{name}__versions" as from {INCOMING}')
+            early._connection.unregister(INCOMING)
+        if self._entity is not None:
+            early.prepare_labels(self._entity)
+        return early
+
     def seen_at(self, as_of: datetime, *, without: Collection[Landed] = ()) -> set[Landed]:
         """Return the landed files whose absence may change what ``cut`` shows; no other's can."""
         # What a row takes the place of stands again without it, and a label is of an earlier time.

@@ -1,7 +1,6 @@
 """Model rows: the labelled feature rows that a challenger was taught and that it is judged on."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.models.training_rows import label_of
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
-from pipelines.domain.contract import KNOWN_AT
 from pipelines.domain.expected_value import Ranked, RankedList, Value
 from pipelines.domain.feature_differences import differences
 from pipelines.domain.features import (
@@ -115,13 +113,11 @@ class ModelRows:
         differs, and so does every entity where the features are others.
         """
         described = differing = 0
-        versions = lake.versions(self.settings, self.use_case, self.view.tables)
         for start, until in sorted({self.blocks[0], self.blocks[-1]}):
             stored = feature_store.rows_at(
                 self._described, self.view, self.tables, [(start, until)]
             )
-            early = self._until(start, versions)
-            again = compute_features(early, self.view, as_of=start, until=until)
+            again = compute_features(self.tables.before(start), self.view, as_of=start, until=until)
             held = again.slice(0, 0) if stored is None else stored
             described += held.num_rows
             if set(held.column_names) != set(again.column_names):
@@ -136,20 +132,6 @@ class ModelRows:
         """The feature rows of the view that the challenger was trained with."""
         features = self.challenger.tags["headframe.features"]
         return lake.features(self.settings, self.use_case, features)
-
-    def _until(self, moment: datetime, versions: "Mapping[str, pa.Table]") -> KnownTables:
-        """Return the tables as if nothing had come after ``moment``."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        bound = pa.scalar(moment, pa.timestamp("us", tz="UTC"))
-        early = {
-            name: rows.filter(pc.less_equal(rows[KNOWN_AT], bound))
-            for name, rows in versions.items()
-        }
-        tables = KnownTables(early, self.view.tables, self.label)
-        tables.prepare_labels(self.view.entity)
-        return tables
 
     def _labelled(self, rows: "pa.Table | None") -> "pa.Table":
         if rows is None:
