@@ -38,17 +38,16 @@ def run_script(
     *arguments: str,
     reached: Path,
     failpoint: str = "",
-    environment: Mapping[str, str] | None = None,
     seconds: float = 300,
 ) -> tuple[int, str]:
     """Run a script to its end; return the exit status (negative: the signal) and what went wrong.
 
-    The failpoint kills it, and then its name is in the file ``reached``. The process has the
-    environment with which the first of all was started, and what is given besides.
+    The failpoint kills it, and then its name is in the file ``reached``. Its environment is that of
+    this process, as it would be of one that is started anew.
     """
     told = reached.with_name(f"{reached.name}.errors")
-    given = {**(environment or {}), ARMED: failpoint, REACHED: str(reached)}
-    forked = processes().Process(target=_script, args=(script, arguments, given, told))
+    environment = {**os.environ, ARMED: failpoint, REACHED: str(reached)}
+    forked = processes().Process(target=_script, args=(script, arguments, environment, told))
     forked.start()
     forked.join(seconds)
     if forked.exitcode is None:
@@ -63,6 +62,7 @@ def _script(
 ) -> None:
     told.parent.mkdir(parents=True, exist_ok=True)
     os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.environ.clear()
     os.environ |= environment
     sys.argv = ["-c", *arguments]
     exec(compile(script, "script", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's own script

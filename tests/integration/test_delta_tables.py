@@ -22,6 +22,7 @@ from pipelines.adapters.delta import (
 )
 from pipelines.adapters.delta.delta_tables import Change, Commit
 from pipelines.errors import CommitLost, LakeError
+from tests.faults.forked import processes
 from tests.goldens import assert_golden
 
 SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int64())])
@@ -54,14 +55,12 @@ def content(table: Path, *, where: str | None = None, at_version: int | None = N
 
 def together(work: Callable[..., None], *arguments: tuple[Any, ...]) -> list[Any]:
     """Run ``work`` once per tuple, each in a process of its own, all let go at the same moment."""
-    context = multiprocessing.get_context("spawn")
+    context = processes()
     barrier, answers = context.Barrier(len(arguments)), context.SimpleQueue()
-    processes = [
-        context.Process(target=work, args=(barrier, answers, *given)) for given in arguments
-    ]
-    for process in processes:
+    running = [context.Process(target=work, args=(barrier, answers, *given)) for given in arguments]
+    for process in running:
         process.start()
-    for process in processes:
+    for process in running:
         process.join(timeout=120)
         assert process.exitcode == 0
     found = []

@@ -1,6 +1,7 @@
 """Lake audit: a lake of the worst day is clean, and each thing done to it by hand is found."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,10 +26,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home after a bad day, its repetition, a correction, a repeat, a file without rows."""
-    home = shop.settings_in(tmp_path)
+    home = shop.settings_in(tmp_path_factory.mktemp("template"))
     land_orders(home, "a.csv", BAD, at(1))
     take_in(home)
     land_orders(home, "b.csv", [*BAD, order(6), order(6)], at(1))
@@ -38,7 +39,13 @@ def home(tmp_path: Path) -> Settings:
     shop.land(home, "prices/a.csv", b"product,price\ntea,1\n", at(1))
     take_in(home)
     take_in(home)
-    return home
+    return home.home
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Settings:
+    """Return a fresh copy of the template."""
+    return shop.settings_in(shutil.copytree(template, tmp_path / "home"))
 
 
 def audit(home: Settings) -> LakeAudit:

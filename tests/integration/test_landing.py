@@ -1,11 +1,11 @@
 """Landed files: when each was delivered, that its bytes never change, and each as a local file."""
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipelines.adapters.landing.landing import Landed, deliveries, known, local_
 from pipelines.domain.contract import Files
 from pipelines.domain.delivery import Delivery, LocalFile
 from pipelines.errors import FileRefused
+from tests.faults.forked import processes
 from tests.goldens import assert_golden
 
 SOURCE = Files(pattern="orders/*.csv*", maximum_bytes=1000)
@@ -105,24 +106,20 @@ def test_use_cases_do_not_share_what_they_have_seen(orders: Path) -> None:
 def test_of_two_that_see_a_file_first_both_get_the_recorded_moment(orders: Path) -> None:
     for number in range(5):
         (orders / f"{number}.csv").write_bytes(CSV)
-    context = multiprocessing.get_context("spawn")
+    context = processes()
     barrier, answers = context.Barrier(3), context.SimpleQueue()
-    processes = [
-        context.Process(target=see_first, args=(orders, barrier, answers)) for _ in range(3)
-    ]
-    for process in processes:
+    running = [context.Process(target=see_first, args=(orders, barrier, answers)) for _ in range(3)]
+    for process in running:
         process.start()
-    told = [answers.get() for _ in processes]
-    for process in processes:
+    told = [answers.get() for _ in running]
+    for process in running:
         process.join()
         assert process.exitcode == 0
     recorded = [delivery.delivered_at for delivery in seen_by(orders).deliveries]
     assert told == [recorded, recorded, recorded]
 
 
-def see_first(
-    orders: Path, barrier: Barrier, answers: "multiprocessing.SimpleQueue[list[datetime]]"
-) -> None:
+def see_first(orders: Path, barrier: Barrier, answers: SimpleQueue[list[datetime]]) -> None:
     barrier.wait()
     answers.put([delivery.delivered_at for delivery in seen_by(orders).deliveries])
 
@@ -395,14 +392,14 @@ def test_the_seen_index_stays_in_few_files_however_many_commits_it_has(
 
 
 def test_of_runs_that_compact_and_record_at_once_none_loses_a_file(orders: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = processes()
     barrier = context.Barrier(3)
-    processes = [
+    running = [
         context.Process(target=record_many, args=(orders, barrier, number)) for number in range(3)
     ]
-    for process in processes:
+    for process in running:
         process.start()
-    for process in processes:
+    for process in running:
         process.join()
         assert process.exitcode == 0
     recorded = delta_tables.read(index(orders), columns=["name"])["name"].to_pylist()

@@ -1,9 +1,6 @@
 """Predictions of the release before partitions: upgraded in place, and scored on from there."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +10,26 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables, table_formats
-from pipelines.adapters.failpoints import ARMED
-from pipelines.adapters.models import prediction_store
+from pipelines.adapters.models import code_archive, prediction_store
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.errors import LakeError
 from pipelines.stages.promote import promote
 from pipelines.stages.score import score
-from pipelines.use_case import UseCase
+from pipelines.use_case import UseCase, load
+from tests import machines
+from tests.faults.forked import run_script
 from tests.machines import at
 
 Home = tuple[UseCase, Settings]
+Held = dict[str, list[dict[str, Any]]]
+"""The rows of a table, by its name."""
+
 NEW = ("as_of", "raw_prediction", "rule")
 """Columns that the release before did not have."""
 
 
-def made_by_the_release_before(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+def made_by_the_release_before(settings: Settings) -> Held:
     """Put tables of format 1 in place of predictions and history; return the rows they held."""
     held = {}
     for name, folder in tables(settings).items():
@@ -67,17 +68,31 @@ def order(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["scored_for"], row["machine"], row["generation"]
 
 
+@pytest.fixture(scope="module")
+def old_template(
+    promoted_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Held]:
+    """Return a home with tables of the release before, and the rows that they hold."""
+    folder = tmp_path_factory.mktemp("old")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_archive, "PACKAGE", folder / "no_library")
+        settings = machines.copy_template(promoted_template, folder)
+        use_case = load(settings.dags / "machines.py")
+        for version in ("1", "2"):
+            if version == "2":
+                promote(use_case, settings, version="2", as_of=at(50))
+            score(use_case, settings, since=at(46, 0), until=at(49, 0), run="test")
+    return folder, made_by_the_release_before(settings)
+
+
 @pytest.fixture
-def old(promoted: Home) -> tuple[Home, dict[str, list[dict[str, Any]]]]:
-    use_case, settings = promoted
-    for version in ("1", "2"):
-        if version == "2":
-            promote(use_case, settings, version="2", as_of=at(50))
-        score(use_case, settings, since=at(46, 0), until=at(49, 0), run="test")
-    return promoted, made_by_the_release_before(settings)
+def old(old_template: tuple[Path, Held], tmp_path: Path, stable_code: None) -> tuple[Home, Held]:
+    folder, held = old_template
+    settings = machines.copy_template(folder, tmp_path / "old")
+    return (load(settings.dags / "machines.py"), settings), held
 
 
-def rows_of(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+def rows_of(settings: Settings) -> Held:
     return {
         name: sorted(delta_tables.read(folder).to_pylist(), key=order)
         for name, folder in tables(settings).items()
@@ -85,7 +100,7 @@ def rows_of(settings: Settings) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_every_generation_is_kept_and_scoring_goes_on(
-    old: tuple[Home, dict[str, list[dict[str, Any]]]],
+    old: tuple[Home, Held],
 ) -> None:
     (use_case, settings), held = old
     with pytest.raises(LakeError, match="headframe upgrade"):
@@ -123,13 +138,13 @@ table_formats.upgrade({name: Path(path) for name, path in zip(sys.argv[1::2], sy
     ],
 )
 def test_an_upgrade_that_was_killed_goes_on_without_a_lost_or_doubled_row(
-    place: str, old: tuple[Home, dict[str, list[dict[str, Any]]]]
+    place: str, old: tuple[Home, Held]
 ) -> None:
     (_, settings), held = old
     named = [str(part) for item in tables(settings).items() for part in item]
-    command = [sys.executable, "-c", KILLED, *named]
-    ended = subprocess.run(command, env={**os.environ, ARMED: place}, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    reached = settings.root / "reached"
+    status, _ = run_script(KILLED, *named, reached=reached, failpoint=place)
+    assert (status, reached.read_text().split()) == (-signal.SIGKILL, [place])
     table_formats.upgrade(tables(settings))
     assert rows_of(settings) == held
 
