@@ -90,8 +90,12 @@ def test_a_note_that_cannot_be_read_keeps_no_other_from_the_ledger(settings: Set
     cost_ledger.note(settings, cost())
     broken = notes(settings)[0].with_name("0.json")
     broken.write_text("{", "utf-8")
+    text = notes(settings)[1].read_text("utf-8")
+    mistyped = broken.with_name("1.json")
+    mistyped.write_text(text.replace('"rows": null', '"rows": "many"'), "utf-8")
+    assert [one.rows for one in cost_ledger.read(settings, since=LONG_AGO)] == [None]
     assert cost_ledger.fold(settings, run="test") == 1
-    assert notes(settings) == [broken]
+    assert notes(settings) == [broken, mistyped]
 
 
 def test_work_whose_costs_cannot_be_noted_stands_and_the_loss_is_counted(

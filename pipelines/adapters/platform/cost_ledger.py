@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,8 +58,6 @@ def fold(settings: Settings, *, run: str) -> int:
 
     Killed between the two it finds them known the next time; two at once add nothing twice.
     """
-    import pyarrow as pa
-
     waiting = dict(_notes(settings))
     if not waiting:
         return 0
@@ -68,12 +66,11 @@ def fold(settings: Settings, *, run: str) -> int:
     def make(number: int) -> delta_tables.Change | None:
         since = min(cost.at for cost in waiting.values()) - REDELIVERED_WITHIN
         known = _known(settings, since) if number else set()
-        fresh = [cost.to_row() for cost in waiting.values() if cost.key not in known]
+        fresh = [cost for cost in waiting.values() if cost.key not in known]
         added[:] = [len(fresh)]
         if not fresh:
             return None
-        rows = pa.Table.from_pylist(fresh, schema=_schema())
-        return delta_tables.Change(rows=rows, metadata={"run": run, "rows": len(fresh)})
+        return delta_tables.Change(rows=_rows(fresh), metadata={"run": run, "rows": len(fresh)})
 
     delta_tables.commit_next(lake.ledger(settings, "costs"), _schema(), SEQUENCE, make)
     for name in waiting:
@@ -112,9 +109,12 @@ def _notes(settings: Settings) -> Iterator[tuple[str, StageCost]]:
     for name, content in _contents(_waiting(settings)):
         try:
             row = json.loads(content)
-            yield name, StageCost.from_row({**row, "at": datetime.fromisoformat(row["at"])})
+            cost = StageCost.from_row({**row, "at": datetime.fromisoformat(row["at"])})
+            _rows([cost])  # what the ledger would not take is no note
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("The note of costs %s is not read: %s.", name, type(error).__name__)
+            continue
+        yield name, cost
 
 
 def _contents(folder: Folder) -> Iterator[tuple[str, bytes]]:
@@ -160,6 +160,13 @@ def _count_lost(settings: Settings, cost: StageCost, error: str) -> None:
 
 def _lost(settings: Settings) -> Path:
     return settings.root / "costs_lost.log"
+
+
+def _rows(costs: Iterable[StageCost]) -> "pa.Table":
+    """Return rows of the ledger; raises ValueError or TypeError for a value of another type."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([cost.to_row() for cost in costs], schema=_schema())
 
 
 def _schema() -> "pa.Schema":
