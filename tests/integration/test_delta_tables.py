@@ -19,6 +19,7 @@ from pipelines.adapters.delta import (
     delta_handles,
     delta_tables,
     delta_transactions,
+    typed_batches,
 )
 from pipelines.adapters.delta.delta_tables import Change, Commit
 from pipelines.errors import CommitLost, LakeError
@@ -563,7 +564,7 @@ def test_many_small_files_are_read_whole_whatever_is_gathered_of_them(
         commit(tmp_path / "t", [(f"a{number}", number), (f"b{number}", number)], f"t{number}")
     expected = sorted((f"{name}{number}", number) for name in "ab" for number in range(5))
     for rows_at_once in (1, 4, 1000):
-        monkeypatch.setattr(delta_tables, "ROWS_AT_ONCE", rows_at_once)
+        monkeypatch.setattr(typed_batches, "ROWS_AT_ONCE", rows_at_once)
         assert content(tmp_path / "t") == expected
         assert content(tmp_path / "t", where="count > 2") == expected[3:5] + expected[8:]
         assert content(tmp_path / "t", where="count > 9") == []

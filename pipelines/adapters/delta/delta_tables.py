@@ -25,6 +25,7 @@ from pipelines.adapters.delta.delta_commits import (
 from pipelines.adapters.delta.delta_handles import no_hooks, opened, opened_if_exists, properties
 from pipelines.adapters.delta.schema_gate import refuse_other_schema
 from pipelines.adapters.delta.staged_files import StagedFile, Staging
+from pipelines.adapters.delta.typed_batches import typed
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.errors import CommitLost, ServiceUnavailable
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 
 Commit: TypeAlias = delta_commits.Commit
-
-ROWS_AT_ONCE = 65_536
-"""Rows after which what was read is given its types: for each small batch that costs a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,25 +93,9 @@ def read_batches(
 
     def batches() -> Iterator["pa.RecordBatch"]:
         with delta_handles.answers(table):
-            for many in _gathered(found):
-                cast = pa.Table.from_batches(many, found.schema).select(wanted.names).cast(wanted)
-                yield from cast.to_batches()
+            yield from typed(found, wanted)
 
     return pa.RecordBatchReader.from_batches(wanted, batches())
-
-
-def _gathered(batches: Iterable["pa.RecordBatch"]) -> Iterator[list["pa.RecordBatch"]]:
-    """Return batches in groups: a table of many small files gives many small ones."""
-    group: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        group.append(batch)
-        rows += batch.num_rows
-        if rows >= ROWS_AT_ONCE:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
 
 
 def schema(table: Folder) -> "pa.Schema":
