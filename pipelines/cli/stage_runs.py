@@ -90,7 +90,7 @@ def run(
         chosen = Run(
             use_case=declared,
             settings=settings,
-            as_of=moment(as_of, declared) if as_of else _now(stage, declared, settings),
+            as_of=_moment_of(stage, as_of, declared) if as_of else _now(stage, declared, settings),
             version=version,
             asked=Asked(
                 candidates=tuple(candidate or ()),
@@ -189,6 +189,24 @@ def period(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
         return start, start + timedelta(minutes=1)
     # Where the clock is changed a day has another length.
     return start, moment((day + timedelta(days=1)).isoformat(), use_case)
+
+
+def _moment_of(stage: Stage, as_of: str, use_case: UseCase) -> datetime:
+    """Return the moment asked for. Raises SettingsError for one to come, as of which nothing can be said.
+
+    What monitor settles as of next year, it has said of every time until then.
+    """
+    asked, now = moment(as_of, use_case), datetime.now(UTC)
+    if stage in ("train", "monitor") and asked > now:
+        raise SettingsError(
+            Problem(
+                where="headframe run, --as-of",
+                expected=f"a moment that has come; now is {now:%Y-%m-%d %H:%M} UTC",
+                found=f"{asked:%Y-%m-%d %H:%M} UTC",
+                fix="Correct the year or the day, or leave --as-of out.",
+            )
+        )
+    return asked
 
 
 def _now(stage: Stage, use_case: UseCase, settings: Settings) -> datetime:

@@ -258,6 +258,8 @@ def test_a_time_that_has_not_come_is_left_out_and_said(settings: Settings) -> No
     [
         ("monitor", ("--until", "2026-02-20"), "run, --until: expected --from beside it; found none"),
         ("train", ("--as-of", "2026-02-01", "--until", "2026-02-20"), "expected --from beside it"),
+        ("monitor", ("--as-of", "2926-02-01"), "--as-of: expected a moment that has come; now is"),
+        ("train", ("--as-of", "2926-02-01"), "found 2926-01-31 23:00 UTC"),
         ("score", ("--until", "2026-02-20"), "expected --from beside it"),
         (
             "ingest", ("--from", "2026-02-20", "--until", "2026-02-21"),
@@ -270,7 +272,7 @@ def test_a_time_that_has_not_come_is_left_out_and_said(settings: Settings) -> No
         ("monitor", ("--as-of", "9999-12-31T23:59-05:00"), "expected an ISO date or time such as"),
     ],
 )  # fmt: skip
-def test_a_range_that_would_be_taken_no_notice_of_is_refused(
+def test_a_range_taken_no_notice_of_and_a_moment_that_cannot_be_are_refused(
     settings: Settings, stage: str, options: tuple[str, ...], said: str
 ) -> None:
     machines.declare(settings)
