@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import multiprocessing
 from collections.abc import Callable
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelines.stages.promote import promote
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase
 from tests import machines
+from tests.faults.forked import processes
 from tests.goldens import assert_golden
 from tests.integration.ledger_race import EACH, WHEN, WRITERS, decision, race
 
@@ -128,10 +128,10 @@ def test_writing_the_same_row_back_is_no_tampering(home: Settings) -> None:
 
 
 def test_racing_appenders_keep_the_chain_whole(home: Settings) -> None:
-    processes = multiprocessing.get_context("spawn")
-    start = processes.Barrier(WRITERS)
+    context = processes()
+    start = context.Barrier(WRITERS)
     writers = [
-        processes.Process(target=race, args=(str(home.home), writer, start))
+        context.Process(target=race, args=(str(home.home), writer, start))
         for writer in range(WRITERS)
     ]
     for writer in writers:

@@ -1,25 +1,19 @@
 """The incident ledger: one incident a cause, told once, whatever is repeated, raced or killed."""
 
 import json
-import multiprocessing
-import os
 import signal
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.platform import incident_ledger, notifications
 from pipelines.adapters.settings import Settings
 from pipelines.cli import terminal
 from pipelines.domain.incidents import Severity
+from tests.faults.forked import processes, run_script
 from tests.integration.incident_race import WRITERS, alarm, at, race, report
 from tests.integration.test_command_line import headframe_in
-
-ROOT = Path(__file__).parents[2]
 
 STEPS: tuple[tuple[int, Severity], ...] = ((9, "WARN"), (10, "PAGE"), (11, "PAGE"))
 
@@ -79,7 +73,7 @@ def test_an_incident_that_becomes_worse_is_told_once_more(home: Settings) -> Non
 
 
 def test_writers_that_report_the_same_at_once_open_it_once(home: Settings) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = processes()
     start = context.Barrier(WRITERS)
     writers = [context.Process(target=race, args=(str(home.root), start)) for _ in range(WRITERS)]
     for writer in writers:
@@ -109,11 +103,8 @@ def test_a_kill_never_keeps_a_message_back_for_good(
 ) -> None:
     reached = tmp_path / "reached"
     code = "import sys; from tests.integration.incident_race import report; report(sys.argv[1])"
-    armed = {**os.environ, ARMED: failpoint, REACHED: str(reached)}
-    killed = subprocess.run(
-        [sys.executable, "-c", code, str(home.root)], cwd=ROOT, env=armed, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    status, _ = run_script(code, str(home.root), reached=reached, failpoint=failpoint)
+    assert status == -signal.SIGKILL
     assert reached.read_text() == f"{failpoint}\n"
     incident_ledger.report(home, at=at(10))
     assert len(titles(home)) == messages

@@ -262,7 +262,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
     )
 )
 @examples(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_text_and_any_number_arrive_as_they_were(
     settings: Settings, server: Server, cells: dict[tuple[str, int], float]

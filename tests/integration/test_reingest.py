@@ -292,7 +292,7 @@ DELIVERIES = {
 }
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(12, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.prove)])
 def test_any_order_any_batches_and_replays_in_between_end_in_the_same_silver(
     count: int, tmp_path: Path
 ) -> None:
@@ -317,7 +317,7 @@ def test_any_order_any_batches_and_replays_in_between_end_in_the_same_silver(
         rows = silver(home).drop(["_file", "_row", "_sha256"]).to_pylist()
         assert len({repr(row) for row in rows}) == len(rows)
         seen.add(tuple(sorted(map(repr, rows))))
-        if number < 3:
+        if number % 2:
             again(home)
             assert problems(home) == []
             rows = silver(home).drop(["_file", "_row", "_sha256"]).to_pylist()

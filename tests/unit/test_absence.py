@@ -120,7 +120,7 @@ def assert_unseen_changes_nothing(
 
 
 @given(sold=rows, returned=rows, absent=taken_away, times=cuts)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_a_cut_without_rows_is_a_cut_of_a_lake_that_never_had_them(
     sold: list[Row], returned: list[Row], absent: set[Landed], times: list[int]
 ) -> None:
@@ -137,7 +137,7 @@ def test_any_cut_without_rows_is_a_cut_of_a_lake_that_never_had_them(
 
 
 @given(sold=rows, returned=rows, times=cuts)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 def test_a_file_that_is_not_seen_changes_nothing(
     sold: list[Row], returned: list[Row], times: list[int]
 ) -> None:

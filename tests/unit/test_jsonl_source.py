@@ -205,7 +205,7 @@ def written(draw: st.DrawFn) -> str:
     return "\n".join([*lines, ""])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(written(), st.sampled_from(["ignore", "refuse"]), st.integers(1, 400))
 def test_the_fast_reader_and_the_careful_one_agree_whatever_the_block(
     tmp_path_factory: pytest.TempPathFactory,
@@ -264,7 +264,7 @@ TIMES = st.builds(
 TEXTS = st.one_of(DAYS, st.builds("{}{}".format, DAYS, TIMES), st.sampled_from(["", " ", "\ud800"]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8))
 def test_the_fast_reader_and_the_careful_one_agree_on_dates(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]

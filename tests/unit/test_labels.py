@@ -140,7 +140,7 @@ def versions(value: st.SearchStrategy[int | None]) -> st.SearchStrategy[list[Row
     as_ofs=st.lists(st.integers(0, 200), min_size=1, max_size=8),
     order=st.randoms(use_true_random=False),
 )
-@settings(deadline=None, max_examples=70)
+@settings(deadline=None, max_examples=35)
 def test_label_states_are_what_hindsight_says_in_whatever_order_rows_arrive(
     scheduled: list[Row], billed: list[Row], as_ofs: list[int], order: random.Random
 ) -> None:
@@ -158,7 +158,7 @@ def test_label_states_are_what_hindsight_says_in_whatever_order_rows_arrive(
     billed=versions(st.one_of(st.none(), st.sampled_from([5, 11]))),
     as_of=st.integers(0, 200),
 )
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 def test_features_see_exactly_the_final_labels(
     scheduled: list[Row], billed: list[Row], as_of: int
 ) -> None:
