@@ -93,17 +93,7 @@ def start(
         call, path = at_call
         where = ["-P", str(home.lake / path)] if path else []
         inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when=1"]
-        command = [
-            "strace",
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-o",
-            "/dev/null",
-            *where,
-            *inject,
-            *command,
-        ]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", *where, *inject, *command]
     environment = {
         **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
