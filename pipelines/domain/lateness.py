@@ -153,8 +153,8 @@ def late_refused(
 ) -> LateWindow | None:
     """Return a window that was refused because a table was stale, once none is; else None.
 
-    It is scored as of its own time where everything was known then and only taken in later, else as
-    of the first delivery after which nothing was missing any more.
+    It is scored as of its own time where everything was known then and only taken in later, by
+    ``as_of``; else as of the first delivery after which nothing was missing any more.
     """
     stale = [feed for feed in feeds if feed.is_stale(scored_for)]
     if not stale:
@@ -162,7 +162,7 @@ def late_refused(
             (table, mark)
             for table, told in marks.items()
             for mark in told
-            if mark.since <= scored_for < (mark.taken_in or scored_for)
+            if mark.since <= scored_for < (mark.taken_in or scored_for) <= as_of
         ]
         if not late:
             return None  # it was not scored yet, or for another reason

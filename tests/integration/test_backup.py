@@ -1,9 +1,9 @@
 """Backups: a copy of a live home that opens, that is whole, and that is a home itself."""
 
 import json
-import multiprocessing
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from pipelines.cli import app
 from pipelines.errors import LakeError, PlatformError
 from pipelines.use_case import UseCase
 from tests import lakes
+from tests.faults.forked import processes
 from tests.lakes import append, orders, replace, rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,6 +58,8 @@ def home(tmp_path: Path, registry: Path) -> Iterator[Settings]:
     (airflow / "logs" / "task.log").write_text("long")
     (found.root / "run").mkdir()
     (found.root / "run" / "platform.json").write_text("{}")
+    (found.root / "replays" / "0a" / "never").mkdir(parents=True)
+    (found.root / "replays" / "0a" / "never" / "journal.json").write_text("{}")
     (found.root / "environments" / "0a").mkdir(parents=True)
     (found.root / "environments" / "0a" / "pyvenv.cfg").write_text("home = /usr")
     found.users_file.write_text("[users]\n")
@@ -199,15 +202,16 @@ def write(home: Path, go_on: Event) -> None:
         replace(lake.silver(settings, "shop", "prices"), number, number)
         if number % 10 == 0:
             decide(settings)
+        time.sleep(0.02)  # without it a copy is mostly of the log of what came meanwhile
 
 
 def test_a_copy_taken_while_writers_commit_opens_at_one_version_with_all_its_files(
     home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes = multiprocessing.get_context("spawn")
-    go_on = processes.Event()
+    context = processes()
+    go_on = context.Event()
     go_on.set()
-    writer = processes.Process(target=write, args=(home.root, go_on))
+    writer = context.Process(target=write, args=(home.root, go_on))
     writer.start()
     first = delta_tables.version(orders(home))
     while delta_tables.version(orders(home)) < first + 5:

@@ -285,3 +285,8 @@ def test_a_refused_window_is_scored_as_of_its_time_where_all_was_delivered_by_th
     taken_in_before = replace(mark(2, 4), taken_in=at(4.5))
     assert refused(4, [], [taken_in_before]) is None, "it was not scored for another reason"
     assert refused(4, [9], [mark(3, 9)]) is None
+
+
+def test_what_is_taken_in_after_this_look_makes_no_refused_window_late() -> None:
+    assert refused(4, [], [mark(2, 4)], as_of=10) is None
+    assert refused(4, [], [mark(2, 4)], as_of=11) is not None

@@ -28,9 +28,10 @@ MANIFEST = "backup.json"
 
 LEFT_OUT = (
     "lake", "landing", "run", "environments", "airflow/logs", "airflow/bundles",
-    "airflow/airflow.cfg",
+    "airflow/airflow.cfg", "replays",
 )  # fmt: skip
-"""Not copied with the home's other files: copied another way, or made anew by each start."""
+"""Not copied with the home's other files: copied another way, made anew by each start, or, as what was
+replayed of history, by the same command. Their links would become copies of silver."""
 
 MLFLOW_PATHS = {
     "experiments": ("artifact_location",),
