@@ -29,6 +29,8 @@ WEEK = {"as_of": at(40, 0).isoformat(), "until": at(47, 0).isoformat()}
 
 WHOLE = Variant(parts=1)
 PARTS = Variant(parts=4)
+WAYS = [pytest.param(WHOLE, id="whole", marks=pytest.mark.prove), pytest.param(PARTS, id="parts")]
+"""Other files and the demo score in one task in every run of the tests."""
 
 HALF = BusinessRule("half", owner="plant", when="true", then="prediction / 2", reason="agreed")
 
@@ -281,7 +283,7 @@ def test_the_incident_of_a_failed_part_tells_the_reason_of_that_part_alone(
     assert told.title.endswith(reason)
 
 
-@pytest.mark.parametrize("variant", [WHOLE, PARTS])
+@pytest.mark.parametrize("variant", WAYS)
 def test_a_run_about_late_data_is_green_and_does_nothing_when_nothing_is_late(
     home: Home, variant: Variant
 ) -> None:
@@ -293,7 +295,9 @@ def test_a_run_about_late_data_is_green_and_does_nothing_when_nothing_is_late(
     assert len(events("predictions.machines")) == announced
 
 
-@pytest.mark.parametrize(("variant", "day"), [(WHOLE, 48), (PARTS, 49)])
+@pytest.mark.parametrize(
+    ("variant", "day"), [pytest.param(WHOLE, 48, marks=pytest.mark.prove), (PARTS, 49)]
+)
 def test_a_run_about_late_data_scores_what_lacks_it_and_nothing_else(
     home: Home, variant: Variant, day: int
 ) -> None:
@@ -315,7 +319,7 @@ def test_a_run_about_late_data_scores_what_lacks_it_and_nothing_else(
     assert run(DAG_ID, conf=about_late).tasks[last] == "skipped"
 
 
-@pytest.mark.parametrize("variant", [WHOLE, PARTS])
+@pytest.mark.parametrize("variant", WAYS)
 def test_consumers_get_what_was_scored_and_a_second_run_leaves_it_alone(
     home: Home, variant: Variant
 ) -> None:

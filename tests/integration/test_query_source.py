@@ -1,10 +1,7 @@
 """A query's rows land as extracts, each row once, from a database that is only read."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,7 +17,6 @@ import pytest
 
 from pipelines.adapters import lake
 from pipelines.adapters.databases import connections
-from pipelines.adapters.failpoints import ARMED, REACHED
 from pipelines.adapters.landing import extract_files, extracts
 from pipelines.adapters.landing.extracts import Extracted, extract, last_asked
 from pipelines.adapters.landing.landing import SIDECAR
@@ -38,11 +34,11 @@ from pipelines.errors import (
 from pipelines.stages.ingest import ingest
 from pipelines.use_case import UseCase
 from tests import postgres
+from tests.faults.forked import run_script
 from tests.postgres import PASSWORD, Server
 
 pytestmark = pytest.mark.needs_postgres
 
-ROOT = Path(__file__).parents[2]
 EVERYTHING = Query(connection="till", sql="select id, amount, changed_at from sales")
 SALES = Table(
     name="sales",
@@ -609,12 +605,11 @@ state.write_text(high)
 
 def run(settings: Settings, script: str, table: str = "SALES", failpoint: str = "") -> int:
     reached = settings.root / "reached"
-    environment = {**os.environ, ARMED: failpoint, REACHED: str(reached)}
-    command = [sys.executable, "-c", script, str(settings.root), table]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    arguments = (str(settings.root), table)
+    status, _ = run_script(script, *arguments, reached=reached, failpoint=failpoint)
     if failpoint:
         assert reached.read_text().splitlines()[-1] == failpoint
-    return done.returncode
+    return status
 
 
 @pytest.mark.parametrize(
