@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.adapters.models import search_record
 from pipelines.adapters.models.trusted_types import (
     TRUSTED_TYPES,
     refuse_untrusted,
@@ -299,6 +300,13 @@ def test_a_search_says_what_was_tried_spent_and_found() -> None:
         "trees depth=0"
     )
     assert "no trial beats the baseline" in replace(told, baseline=0.5).describe()
+
+
+def test_a_model_keeps_how_many_trials_its_search_had_left() -> None:
+    all_made = searched(trial(0, loss=0.5), trial(1, state="killed"), trial(1, loss=0.6))
+    assert search_record.LEFT not in search_record.tags("trees", {"depth": 0}, all_made)
+    ended = searched(trial(0, loss=0.5), trial(1, state="waiting"), trial(2, state="waiting"))
+    assert search_record.tags("trees", {"depth": 0}, ended)[search_record.LEFT] == "2"
 
 
 def test_what_is_asked_for_takes_the_place_of_what_is_declared() -> None:

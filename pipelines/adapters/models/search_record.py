@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 STUDY = "headframe.study"
 SEARCHED = "headframe.searched"
+LEFT = "headframe.search_left"
+"""How many trials a search had left when its CPU seconds were spent; no tag where it had none."""
+
 CANDIDATE = "headframe.candidate"
 PARAMETERS = "headframe.parameters"
 
@@ -23,7 +26,9 @@ def tags(candidate: str, parameters: Parameters, searched: Searched | None) -> d
     built = {CANDIDATE: candidate, PARAMETERS: json.dumps(dict(parameters), sort_keys=True)}
     if searched is None:
         return built
-    return {**built, STUDY: searched.plan.key, SEARCHED: searched.describe()}
+    left = searched.count("waiting")
+    told = {LEFT: str(left)} if left else {}
+    return {**built, STUDY: searched.plan.key, SEARCHED: searched.describe(), **told}
 
 
 def metrics(searched: Searched | None) -> dict[str, float]:
