@@ -20,6 +20,7 @@ from pipelines.stages.score import score
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase, load
 from tests import machines
+from tests.empty_databases import place_mlflow
 from tests.machines import at
 
 PLAN, OUTCOME = "day,machine,load,shift_at", "day,machine,stop_minutes"
@@ -190,6 +191,7 @@ def build(folder: Path) -> Path:
     suites.mkdir(parents=True)
     (suites / "outcome.json").write_text(json.dumps(SUITE), "utf-8")
     machines.take_in(use_case, settings)
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     train(use_case, settings, as_of=at(50), run="train run", requester="sam")
     evaluate(use_case, settings, version="1")
     promote(use_case, settings, version="1", as_of=at(50))

@@ -33,6 +33,7 @@ from pipelines.stages.score import score
 from pipelines.stages.train import train
 from pipelines.use_case import UseCase
 from tests import offers
+from tests.empty_databases import place_mlflow
 from tests.offers import RANKING, REGRESSION, Row, Variant, at
 
 TRAINED, SCORED, TODAY = 50, 56, 58
@@ -61,6 +62,7 @@ def travelled(folder: Path, variant: Variant) -> Journey:
     use_case = offers.declare(settings, variant)
     offers.land(settings, 0, TODAY, unusable)
     ingest(use_case, settings, as_of=at(TODAY + 1), run="test")
+    place_mlflow(settings.root / "mlflow" / "mlflow.db")
     made = train(use_case, settings, as_of=at(TRAINED), run="test", requester="sam")
     judged = evaluate(use_case, settings, version=made.version)
     promote(use_case, settings, version=made.version, as_of=at(TRAINED))
