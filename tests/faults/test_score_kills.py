@@ -94,12 +94,18 @@ def test_a_clean_run_replaces_carries_and_refuses_rows(clean: list[dict[str, Row
     assert last["current"] == whole - refused
 
 
-@pytest.mark.parametrize("failpoint", FAILPOINTS)
-def test_a_kill_at_a_named_point_changes_nothing_in_the_end(
-    failpoint: str, replaceable: Path, clean: list[dict[str, Rows]], tmp_path: Path
+@pytest.mark.parametrize(
+    "failpoints",
+    [
+        pytest.param(FAILPOINTS, id="each in turn"),
+        *(pytest.param((name,) * 2, id=name, marks=pytest.mark.prove) for name in FAILPOINTS),
+    ],
+)
+def test_kills_at_named_points_change_nothing_in_the_end(
+    failpoints: tuple[str, ...], replaceable: Path, clean: list[dict[str, Rows]], tmp_path: Path
 ) -> None:
     settings = machines.copy_template(replaceable, tmp_path)
-    for _ in range(2):  # the second is killed where the first left off
+    for failpoint in failpoints:  # each run goes on where the one before was killed
         ended = run_work(tmp_path, partial(scored_by, "2"), failpoint)
         assert ended.killed
         assert ended.reached == (failpoint,), "the kill landed where it was meant to, once"
