@@ -1,21 +1,21 @@
 """Replay command: `headframe replay`, the declared loop over history, policy beside policy."""
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime
 from difflib import get_close_matches
+from errno import EEXIST, EISDIR
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines.adapters.models import code_archive
 from pipelines.adapters.platform import processes
-from pipelines.adapters.replay_home import ReplayAsked, ReplayHome
+from pipelines.adapters.replay_home import ReplayHome, asked_of
 from pipelines.adapters.reports import replay_page
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import whole_files
@@ -67,34 +67,35 @@ def replay(
     """Replay history in simulated time with a retraining policy, or several to compare."""
     settings = Settings()
     with fail_on(HeadframeError):
+        if page is not None:
+            _refuse_page(page)
         declared = declared_use_case(settings, use_case)
         since, end = moment(from_, declared), moment(until, declared)
         if since >= end:
             raise _empty(from_, until)
-        asked = ReplayAsked(
-            use_case=use_case,
-            declaration=declared.digest(),
-            code=code_archive.code_digest(settings, use_case),
-            since=since,
-            until=end,
-            every=every,
-            fixed=fixed,
+        asked = asked_of(
+            settings, use_case, declared.digest(), since=since, until=end, every=every, fixed=fixed
         )
-        policies = _policies(retrain or ["declared"])
+        policies = policies_asked(retrain or ["declared"])
         home = ReplayHome(settings, asked)
-        lock = processes.only_one(home.folder.with_suffix(".lock"), what="the same replay")
+        lock = processes.only_one(
+            home.folder.with_suffix(".lock"),
+            what="the same replay",
+            end="with Ctrl-C where it runs: what it has done is kept",
+        )
         with lock, _interrupted(), _progress(shown=not as_json) as progress:
             if fresh:
                 home.throw_away()
             found = replayed(declared, home, policies, progress)
-    if page is not None:
-        whole_files.write_whole(page, replay_page.render(found))
     if as_json:
-        sys.stdout.write(json.dumps(asdict(found), default=_plain) + "\n")
-        return
-    replay_tables.show(console, found)
+        sys.stdout.write(json.dumps(found.as_plain()) + "\n")
+    else:
+        replay_tables.show(console, found)
     if page is not None:
-        console.print(f"page: {page}", markup=False, highlight=False)
+        with fail_on(HeadframeError), _unwritable(page):
+            whole_files.write_whole(page, replay_page.render(found))
+        if not as_json:
+            console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -105,6 +106,34 @@ def _interrupted() -> Iterator[None]:
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from here; --fresh begins anew.")
         raise typer.Exit(130) from None
+
+
+def _refuse_page(page: Path) -> None:
+    """Raise SettingsError where no page can be written: before a replay, which may take hours."""
+    with _unwritable(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        if page.exists() and not page.is_file():
+            # A page takes the place of what has its name: of a folder it cannot, of a device it must not.
+            reason = EISDIR if page.is_dir() else EEXIST
+            raise OSError(reason, os.strerror(reason))
+        # A file of nearly that name is written and gone; what the page holds now stays.
+        with tempfile.NamedTemporaryFile(dir=page.parent, prefix=f".{page.name}."):
+            pass
+
+
+@contextmanager
+def _unwritable(page: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            Problem(
+                where="headframe replay, --page",
+                expected="a file that can be written",
+                found=f"{page.name!r} ({error.strerror})",
+                fix="Name another file; what was replayed is not done again.",
+            )
+        ) from error
 
 
 def _progress(*, shown: bool) -> Progress:
@@ -119,8 +148,11 @@ def _progress(*, shown: bool) -> Progress:
     )
 
 
-def _policies(asked: list[str]) -> list[RetrainPolicy]:
-    """Return the policies asked for, each once. Raises SettingsError for one that there is not."""
+def policies_asked(asked: list[str]) -> list[RetrainPolicy]:
+    """Return the policies in the order asked for, each once: the first is what others are held against.
+
+    Raises SettingsError for one that there is not.
+    """
     if unknown := [name for name in asked if name not in POLICIES]:
         near = get_close_matches(unknown[0], POLICIES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -132,7 +164,7 @@ def _policies(asked: list[str]) -> list[RetrainPolicy]:
                 fix="Correct the option; it may be repeated.",
             )
         )
-    return [policy for policy in POLICIES if policy in asked]
+    return cast("list[RetrainPolicy]", list(dict.fromkeys(asked)))
 
 
 def _empty(since: str, until: str) -> SettingsError:
@@ -144,9 +176,3 @@ def _empty(since: str, until: str) -> SettingsError:
             fix="Correct the options: --until is exclusive.",
         )
     )
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} in a replay's result")

@@ -11,23 +11,13 @@ from pipelines.adapters.models import decisions, monitoring_ledger, replayed_led
 from pipelines.adapters.models import retraining_ledger as retraining
 from pipelines.adapters.replay_journal import Done
 from pipelines.adapters.settings import Settings
+from pipelines.cli.replay_stages import cut_short, unscored
+from pipelines.domain import replay_ledgers
 from pipelines.domain.digest import digest_of
-from pipelines.domain.monitored import OF_INPUTS, OF_MODEL, Standing, episodes
-from pipelines.domain.replay_result import (
-    AlarmResult,
-    BlockLoss,
-    Figure,
-    PeriodResult,
-    PolicyResult,
-    TrainingResult,
-    gain,
-)
+from pipelines.domain.replay_result import BlockLoss, Figure, PeriodResult, PolicyResult, gain
 from pipelines.domain.replay_steps import RetrainPolicy
-from pipelines.domain.retrain_attempts import attempts
 from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.use_case import TrainedUseCase, UseCase
-
-SEVERITIES = ("PAGE", "WARN")
 
 
 def policy_result(
@@ -47,6 +37,9 @@ def policy_result(
     )
     first = parts.scoring.times.first_block(spans[0][0])
     decided = decisions.read_all(settings, name)
+    entries = retraining.read(settings, name)
+    known = monitoring_ledger.by_model(settings, name).values()
+    judged = [one for every in known for one in every if one.block >= first]
     found = [one.found for one in done]
     ledgers = replayed_ledger.ledger_digests(settings, name)
     return PolicyResult(
@@ -55,12 +48,15 @@ def policy_result(
         gain=None,
         predictions=sum(row["predictions"] for row in rows),
         final=sum(row["final"] for row in rows),
-        refused=sum(len(one.get("refused", ())) for one in found),
+        too_few=len(rows) - len(measured),
+        refused=len(unscored(found)),
         rolled_back=sum(entry.decision.kind == "rolled_back" for entry in decided),
+        cut_short=cut_short(found),
         blocks=blocks,
         periods=tuple(_period(rows, loss, span, parts.scoring.times) for span in spans),
-        trainings=_trainings(settings, name),
-        alarms=_alarms(use_case, settings, first),
+        trainings=replay_ledgers.trainings(entries, decided),
+        held=replay_ledgers.held_back(entries),
+        alarms=replay_ledgers.alarms(judged, use_case.monitoring.block),
         cpu_s=_cpu(done),
         wall_s=sum(one.wall_s for one in done),
         ledger=digest_of([ledgers, [[one.step, dict(one.found)] for one in done]]),
@@ -68,11 +64,15 @@ def policy_result(
 
 
 def compared(policies: Sequence[PolicyResult]) -> tuple[PolicyResult, ...]:
-    """Return the policies, all but the first with what they gained against it."""
+    """Return the policies, all but the first with what they gained against it.
+
+    The intervals of all gains hold together.
+    """
     first, *others = policies
+    gains = [gain(first.blocks, one.blocks, intervals=len(others)) for one in others]
     return (
         first,
-        *(dataclasses.replace(one, gain=gain(first.blocks, one.blocks)) for one in others),
+        *(dataclasses.replace(one, gain=own) for one, own in zip(others, gains, strict=True)),
     )
 
 
@@ -103,48 +103,6 @@ def _period(
         final=sum(row["final"] for row in mine),
         loss=sum(row[loss] * row["final"] for row in known) / final if final else None,
         versions=tuple(sorted(versions, key=lambda one: (len(one), one))),
-    )
-
-
-def _trainings(settings: Settings, use_case: str) -> tuple[TrainingResult, ...]:
-    """Return every training after the first, with those that were held back on schedule."""
-    entries = retraining.read(settings, use_case)
-    decided = decisions.read_all(settings, use_case)
-    made = {entry.decision.version for entry in decided if entry.decision.kind == "promoted"}
-    found = [
-        TrainingResult(
-            at=one.at,
-            cause=one.cause,
-            version=one.version,
-            outcome=one.outcome.text,
-            promoted=one.version in made,
-        )
-        for one in attempts(entries, decided)
-    ]
-    return tuple(sorted(found, key=lambda one: one.at)[1:])
-
-
-def _alarms(use_case: UseCase, settings: Settings, first: str) -> tuple[AlarmResult, ...]:
-    """Return every alarm that began, of all champions, as the budget counts them."""
-    known = monitoring_ledger.by_model(settings, use_case.name)
-    every = [one for judged in known.values() for one in judged if one.block >= first]
-    length = use_case.monitoring.block
-    found = [
-        _alarm(name, alarm)
-        for name in (*OF_INPUTS, *OF_MODEL)
-        for alarm in episodes((one for one in every if one.name == name), length)
-    ]
-    return tuple(sorted(found, key=lambda one: (one.block, one.test)))
-
-
-def _alarm(name: str, alarm: Standing) -> AlarmResult:
-    worst = min((alarm.first, alarm.last), key=lambda one: SEVERITIES.index(one.level))
-    return AlarmResult(
-        block=alarm.first.block,
-        last=alarm.last.block,
-        level=worst.level,
-        test=name,
-        reason=worst.result.reason,
     )
 
 
