@@ -75,17 +75,16 @@ def main() -> int:
 
 
 def _replayed(home: Path) -> "ReplayResult":
-    from pipelines.adapters.models import code_archive
-    from pipelines.adapters.replay_home import ReplayAsked, ReplayHome
+    from pipelines.adapters.replay_home import ReplayHome, asked_of
     from pipelines.cli.replay_run import replayed
     from pipelines.use_case import load
 
     use_case = load(DECLARED)
     settings = settings_in(home)
-    asked = ReplayAsked(
-        use_case=use_case.name,
-        declaration=use_case.digest(),
-        code=code_archive.code_digest(settings, use_case.name),
+    asked = asked_of(
+        settings,
+        use_case.name,
+        use_case.digest(),
         since=SINCE,
         until=UNTIL,
         every="week",

@@ -1,21 +1,23 @@
 """Replay home: the throw-away homes of a replay, which read the real one's silver and write none of it."""
 
+import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables, linked_tables
-from pipelines.adapters.models import mlflow_registry
+from pipelines.adapters.models import code_archive, environments, mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store, whole_files
 from pipelines.domain.contract import Table
 from pipelines.domain.digest import digest_of
 from pipelines.domain.replay_steps import Every
-from pipelines.errors import LakeError, Problem
+from pipelines.errors import CodeChanged, HeadframeError, LakeError, Problem
 
 FOLDER = "replays"
 """Below a home: a folder for each replay that was asked for."""
@@ -24,7 +26,14 @@ SHARED = "shared"
 """Below a replay: the home in which features are described once, for every policy."""
 
 PINNED = "pinned.json"
+DATABASE = Path("mlflow") / "mlflow.db"
 DIGITS = 12
+
+FULL_DISK = ("database or disk is full", "No space left on device", "Disk quota exceeded")
+"""What SQLite, and what lies on top of it, say when a disk takes no more."""
+
+THROWN = "thrown"
+"""Ending of the name of a replay that is being thrown away."""
 
 LEDGERS = ("landed_files", "deliveries")
 """Ledgers of landing, by which feeds are watched; all others of a replay are its own."""
@@ -34,12 +43,14 @@ LEDGERS = ("landed_files", "deliveries")
 class ReplayAsked:
     """What a replay is identified by: of which declaration and code, over which history (UTC), how.
 
-    Policies are none of it: each has a home of its own, which a later replay finds.
+    ``packages`` is the digest of what is installed. Policies are no part of it: each has a home of its
+    own, which a later replay finds.
     """
 
     use_case: str
     declaration: str
     code: str
+    packages: str
     since: datetime
     until: datetime
     every: Every
@@ -51,6 +62,29 @@ class ReplayAsked:
         return digest_of(self)
 
 
+def asked_of(
+    settings: Settings,
+    use_case: str,
+    declaration: str,
+    *,
+    since: datetime,
+    until: datetime,
+    every: Every,
+    fixed: bool,
+) -> ReplayAsked:
+    """Return what is asked for of a declaration (its digest), with the code and packages there are."""
+    return ReplayAsked(
+        use_case=use_case,
+        declaration=declaration,
+        code=code_archive.code_digest(settings, use_case),
+        packages=digest_of(environments.packages()),
+        since=since,
+        until=until,
+        every=every,
+        fixed=fixed,
+    )
+
+
 class ReplayHome:
     """The folder of one replay, below the real home."""
 
@@ -59,8 +93,42 @@ class ReplayHome:
         self.folder = settings.root / FOLDER / asked.digest[:DIGITS]
 
     def throw_away(self) -> None:
-        """Forget all that was replayed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget all that was replayed, at once however it ends: what is left has another name.
+
+        Raises LakeError where a file cannot be removed.
+        """
+        thrown = self.folder.with_suffix(f".{THROWN}")
+        try:
+            if thrown.exists():  # a kill left it
+                shutil.rmtree(thrown)
+            if self.folder.exists():
+                self.folder.rename(thrown)
+                shutil.rmtree(thrown)
+        except OSError as error:
+            raise LakeError(
+                Problem(
+                    where=f"replay of {self.asked.use_case}, --fresh",
+                    expected=f"to remove {self.folder} and {thrown.name} beside it",
+                    found=error.strerror or type(error).__name__,
+                    fix="Remove them as their owner.",
+                )
+            ) from error
+
+    def refuse_changed_code(self) -> None:
+        """Raise CodeChanged where the code on disk is not any more what this replay is of."""
+        try:
+            there = code_archive.code_digest(self._real, self.asked.use_case)
+        except FileNotFoundError:  # one was removed, or is being replaced
+            there = ""
+        if there != self.asked.code:
+            raise CodeChanged(
+                Problem(
+                    where=f"replay of {self.asked.use_case}",
+                    expected=f"the code it began with ({self.asked.code[:DIGITS]})",
+                    found="other code, changed while it ran",
+                    fix="The same command now replays the new code, from the beginning.",
+                )
+            )
 
     def settings(self, name: str = SHARED) -> Settings:
         """Return the settings of a policy's home; nothing of the real one's surroundings is in them."""
@@ -75,20 +143,19 @@ class ReplayHome:
             database="",
             broker="",
             notify="",
-            # Nothing of it is missed after a power cut: it is replayed.
-            fsync=False,
         )
 
     def pin(self, tables: Mapping[str, Table], features: str) -> dict[str, int]:
         """Link silver, the landing ledgers and computed features, once; return silver's versions.
 
         What is asked for again reads the versions of the first time. Raises LakeError where the real
-        lake is no folder on this machine, or has nothing of a table.
+        lake is no folder on this machine, or has nothing of a table, and where what was linked is gone.
         """
-        file = self.folder / PINNED
+        file, shared, name = self.folder / PINNED, self.settings(), self.asked.use_case
         if file.exists():
-            return {name: int(at) for name, at in json.loads(file.read_text("utf-8")).items()}
-        shared, name = self.settings(), self.asked.use_case
+            pinned = {one: int(at) for one, at in json.loads(file.read_text("utf-8")).items()}
+            self._refuse_damaged(shared, pinned)
+            return pinned
         real_lake, own_lake = _on_disk(self._real), _on_disk(shared)
         pinned = {}
         for table in tables:
@@ -112,22 +179,65 @@ class ReplayHome:
         }
         return sorted(name for name, at in pinned.items() if newest[name] != at)
 
-    def policy(self, name: str, tables: Mapping[str, Table], features: str) -> Settings:
-        """Return the settings of a policy's home, made from the shared one where it is not there."""
+    def policy(self, name: str, pinned: Mapping[str, int], features: str) -> Settings:
+        """Return the settings of a policy's home, made from the shared one where it is not there.
+
+        Raises LakeError where it does not hold silver at the versions that are ``pinned``.
+        """
         shared, own = self.settings(), self.settings(name)
         from_lake, to_lake = _on_disk(shared), _on_disk(own)
-        inside = [Path("silver") / self.asked.use_case / table for table in tables]
+        inside = [Path(*table.split(".")) for table in pinned]
         inside += [Path("ledger") / one for one in LEDGERS]
         inside.append(_inside(lake.features(shared, self.asked.use_case, features), from_lake))
         for table in inside:
             linked_tables.link(from_lake / table, to_lake / table)
-        database = own.root / "mlflow" / "mlflow.db"
+        database = own.root / DATABASE
         if not database.exists():
             database.parent.mkdir(parents=True, exist_ok=True)
             half = database.with_suffix(".half")
-            shutil.copyfile(shared.root / "mlflow" / "mlflow.db", half)
+            shutil.copyfile(shared.root / DATABASE, half)
             half.rename(database)
+        self._refuse_damaged(own, pinned)
         return own
+
+    def _refuse_damaged(self, settings: Settings, pinned: Mapping[str, int]) -> None:
+        own_lake = _on_disk(settings)
+        there = {
+            table: delta_tables.version(own_lake.joinpath(*table.split("."))) for table in pinned
+        }
+        gone = sorted(table for table, at in pinned.items() if there[table] != at)
+        if not (settings.root / DATABASE).exists():
+            gone.append(str(DATABASE))
+        if gone:
+            raise LakeError(
+                Problem(
+                    where=f"replay of {self.asked.use_case}, {settings.root.name}",
+                    expected="what its first run put there",
+                    found=f"without {', '.join(gone)}",
+                    fix="Somebody removed files of the replay: begin anew (--fresh).",
+                )
+            )
+
+
+@contextmanager
+def on_a_full_disk(name: str) -> Iterator[None]:
+    """Raise LakeError for whatever fails since the disk takes no more."""
+    try:
+        yield
+    except HeadframeError:
+        raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and not any(words in str(error) for words in FULL_DISK):
+            raise
+        raise LakeError(
+            Problem(
+                where=f"replay of {name}",
+                expected="room on the disk for its throw-away home",
+                found="a full disk",
+                fix="Free some space: the same command goes on with the step that was cut off.",
+            )
+        ) from error
 
 
 def _on_disk(settings: Settings) -> Path:

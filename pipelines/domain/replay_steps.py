@@ -28,11 +28,15 @@ class Step:
     """One thing that is done, as of a moment (UTC).
 
     "first" trains the first champion; "train" a challenger on schedule; "score" makes the
-    predictions of [since, at); "monitor" ends period number ``period`` and decides about retraining;
-    "settle" measures once more when every label is final, and decides nothing.
+    predictions of [since, at) and finds what came late, "late" scores that again; "monitor" ends period number ``period``, then "probation" judges the
+    champion, "retrain" decides and "asked" trains what was asked for; "settle" measures once more
+    when every label is final, and decides nothing. What one decides another reads, so each is a step:
+    done again, it finds what it found.
     """
 
-    kind: Literal["first", "train", "score", "monitor", "settle"]
+    kind: Literal[
+        "first", "train", "score", "late", "monitor", "probation", "retrain", "asked", "settle"
+    ]
     at: datetime
     since: datetime
     period: int
@@ -55,7 +59,8 @@ def periods(
     """Return the periods [begin, end) that [since, until) is made of, in UTC; the last may be cut.
 
     They begin at the local time of ``since``, so a change of the clock moves none; those of a month
-    on the day of the month of ``since``, or on the last one that the month has.
+    on the day of the month of ``since``, or on the last one that the month has. A local day that a zone
+    left out begins no period.
 
     >>> from datetime import UTC
     >>> [f"{begin:%m-%d}" for begin, _ in periods(
@@ -69,7 +74,8 @@ def periods(
     while (begin := _begin(first.date(), first.time(), number, every, zone)) < until:
         begins.append(max(begin, since.astimezone(UTC)))
         number += 1
-    return list(pairwise([*begins, until.astimezone(UTC)]))
+    spans = pairwise([*begins, until.astimezone(UTC)])
+    return [(begin, end) for begin, end in spans if begin < end]
 
 
 def steps(
@@ -78,27 +84,36 @@ def steps(
     schedule: str | None,
     settled_at: datetime,
     longest: timedelta,
+    late: bool = False,
+    probation: bool = False,
+    triggered: bool = False,
 ) -> list[Step]:
     """Return what is done over the periods ``spans``, in order.
 
     A training on schedule cuts a period in two: what is scored before it has the champion of before.
     Nothing longer than ``longest`` is scored at once, so that late data is looked for while its windows
-    may still be scored again.
+    may still be scored again, if ``late`` windows are. With ``probation`` the champion's is judged after
+    each monitoring; where retraining is ``triggered``, it is decided about then. Not at the very end,
+    where no schedule trains either: what was trained there would score nothing.
     """
     if not spans:
         return []
-    begin = spans[0][0]
+    begin, end = spans[0][0], spans[-1][1]
     found = [Step(kind="first", at=begin, since=begin, period=0)]
     for number, (since, until) in enumerate(spans):
         trained = [] if schedule is None else schedule_times(schedule, since, until)
         for low, high in pairwise([since, *(at for at in trained if at > begin), until]):
-            found += (
-                Step(kind="score", at=last, since=first, period=number)
-                for first, last in _cut(low, high, longest)
-            )
+            for first, after in _cut(low, high, longest):
+                scored = Step(kind="score", at=after, since=first, period=number)
+                found += [scored, replace(scored, kind="late")] if late else [scored]
             if high < until:
                 found.append(Step(kind="train", at=high, since=high, period=number))
-        found.append(Step(kind="monitor", at=until, since=since, period=number))
+        watched = Step(kind="monitor", at=until, since=since, period=number)
+        found.append(watched)
+        if probation:
+            found.append(replace(watched, kind="probation"))
+        if triggered and until < end:
+            found += (replace(watched, kind="retrain"), replace(watched, kind="asked"))
     last = found[-1]
     if settled_at > last.at:
         found.append(replace(last, kind="settle", at=settled_at, since=last.at))

@@ -59,12 +59,14 @@ def run(folder: Path, stage: str, kill_at: str = "") -> Ended:
     return run_work(folder, STAGES[stage], kill_at)
 
 
-def run_work(folder: Path, work: Work, kill_at: str = "") -> Ended:
+def run_work(
+    folder: Path, work: Work, kill_at: str = "", *, seconds: float = LONGEST_SECONDS
+) -> Ended:
     """Do work on a home in a process of its own, which the armed failpoint kills."""
     counter = folder / "reached.txt"
     counter.unlink(missing_ok=True)
     process = start_work(folder, work, kill_at)
-    process.join(LONGEST_SECONDS)
+    process.join(seconds)
     if process.is_alive():
         process.kill()
         process.join()

@@ -5,33 +5,30 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.progress import Progress
 from typer.testing import CliRunner
 
 from pipelines.adapters.models import code_archive
-from pipelines.adapters.replay_home import ReplayAsked, ReplayHome
-from pipelines.adapters.replay_journal import FILE
+from pipelines.adapters.replay_home import ReplayHome
+from pipelines.adapters.replay_journal import BEGUN, FILE
 from pipelines.adapters.settings import Settings
 from pipelines.cli import app
 from pipelines.cli.replay_run import replayed
 from pipelines.domain.replay_result import ReplayResult
 from pipelines.errors import LakeError, NotEnoughData
 from pipelines.stages.evaluate import evaluate
+from pipelines.stages.ingest import ingest
 from pipelines.stages.train import train
-from pipelines.use_case import StableAcrossSeeds, UseCase, load
-from tests import machines
-from tests.empty_databases import place_mlflow
+from pipelines.use_case import StableAcrossSeeds, UseCase
+from tests import machines, turning_machines
+from tests.faults.model_runs import Ended, run_work
 from tests.machines import at
+from tests.turning_machines import LONGEST_SECONDS, PROMOTED, ROLLED_BACK, home_of
 
-CHANGED, ENDS = 50, 71
-"""Day from which low loads stop machines instead of high ones, and the first that is not replayed."""
-
-HARM = (
-    "Monitoring(minimum_labels=30), retraining=Retraining(on_harm=True, cooldown=timedelta(days=2)"
-)
-OPTIONS = ["--from", "2026-02-20T00:00:00Z", "--until", "2026-03-13T00:00:00Z"]
+OPTIONS = ["--from", "2026-02-25T00:00:00Z", "--until", "2026-03-15T00:00:00Z"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,37 +42,15 @@ class Replayed:
 
 
 @pytest.fixture(scope="module")
-def replay(machines_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    """Replay a world that turns with and without retraining on harm."""
-    settings = machines.copy_template(machines_template, tmp_path_factory.mktemp("replay"))
-    machines.declare(settings)
-    file = settings.dags / f"{machines.NAME}.py"
-    text = file.read_text("utf-8").replace("Scoring, Table", "Retraining, Scoring, Table")
-    file.write_text(text.replace("Monitoring(minimum_labels=30", HARM), "utf-8")
-    use_case = load(file)
-    machines.deliver(settings, first=CHANGED, until=ENDS, turned=True)
-    machines.take_in(use_case, settings)
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    """Replay the turning machines with and without retraining."""
+    folder = tmp_path_factory.mktemp("replay")
+    use_case, settings = turning_machines.build(folder), machines.settings_in(folder)
     before = digests(settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code_archive, "PACKAGE", settings.home / "no_library")
-        home = home_of(settings, use_case)
-        result = replayed(use_case, home, ["never", "declared"], Progress(disable=True))
+        patch.setattr(code_archive, "PACKAGE", folder / "no_library")
+        result = turning_machines.replay(use_case, settings, "never", "declared")
     return Replayed(settings=settings, use_case=use_case, before=before, result=result)
-
-
-def home_of(settings: Settings, use_case: UseCase) -> ReplayHome:
-    asked = ReplayAsked(
-        use_case=machines.NAME,
-        declaration=use_case.digest(),
-        code=code_archive.code_digest(settings, machines.NAME),
-        since=at(CHANGED, 0),
-        until=at(ENDS, 0),
-        every="week",
-        fixed=False,
-    )
-    home = ReplayHome(settings, asked)
-    place_mlflow(home.settings().root / "mlflow" / "mlflow.db")
-    return home
 
 
 def digests(settings: Settings) -> dict[str, str]:
@@ -87,33 +62,24 @@ def digests(settings: Settings) -> dict[str, str]:
     }
 
 
-class Impatient(Progress):
-    """A person who breaks off once so many steps were told."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(disable=True)
-        self.left = steps
-
-    def update(self, *args: object, **more: object) -> None:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        super().update(*args, **more)  # type: ignore[arg-type]  # as they came
-
-
 def test_policies_differ_as_the_world_was_made_to_turn(replay: Replayed) -> None:
     never, declared = replay.result.policies
     assert never.trainings == ()
-    assert [(one.cause, one.version) for one in declared.trainings] == [
-        ("harm", "2"),
-        ("harm", "3"),
-    ]
-    assert [one.level for one in never.alarms if one.test == "Harm"] == ["PAGE"]
-    assert never.predictions == declared.predictions == machines.MACHINES * (ENDS - CHANGED)
-    losses = [one.loss for one in never.periods]
-    assert len(losses) == 3
-    assert all(loss is not None and loss > 1.0 for loss in losses)  # of a coin it is 0.69
-    assert never.cpu_s.keys() >= {"train", "evaluate", "promote", "score", "monitor"}
+    (training,) = declared.trainings
+    assert (training.cause, training.version) == ("labels", "2")
+    assert training.outcome == "version 2 was promoted, and rolled back from"
+    assert (never.rolled_back, declared.rolled_back) == (0, 1)
+    assert never.predictions == declared.predictions == machines.MACHINES * 18
+    versions = [one.versions for one in declared.periods]
+    assert versions == [("1",), ("2",), ("2",)]
+    assert [one.versions for one in never.periods] == [("1",)] * 3
+    stages = {"train", "evaluate", "promote", "score", "shadow", "monitor", "probation", "retrain"}
+    assert declared.cpu_s.keys() == stages
+
+
+def test_what_has_to_be_known_of_the_history_is_said(replay: Replayed) -> None:
+    (said,) = replay.result.remarks
+    assert said.startswith("Monitored once a week; the platform does so after each scoring")
 
 
 def test_the_real_home_is_as_it_was(replay: Replayed) -> None:
@@ -122,27 +88,38 @@ def test_the_real_home_is_as_it_was(replay: Replayed) -> None:
     assert "mlflow/mlflow.db" in replay.before
 
 
-def test_a_replay_broken_off_anywhere_ends_as_one_that_nobody_broke_off(
-    replay: Replayed, stable_code: None, tmp_path: Path
-) -> None:
-    whole = replay.result.policies[1]
-    settings = machines.copy_template(replay.settings.home.parent, tmp_path / "again")
+def again(replay: Replayed, folder: Path) -> Settings:
+    """Return a copy of the home in which nothing was replayed."""
+    settings = machines.copy_template(replay.settings.home.parent, folder)
     shutil.rmtree(settings.root / "replays")
+    return settings
+
+
+def test_a_replay_killed_after_it_promoted_and_rolled_back_ends_as_one_that_nobody_killed(
+    replay: Replayed, stable_code: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "again"
+    settings = again(replay, folder)
+    monkeypatch.setattr(code_archive, "PACKAGE", folder / "no_library")
     home = home_of(settings, replay.use_case)
-    for steps in (2, 5):  # while it scores, and after the first training that harm asked for
-        with pytest.raises(KeyboardInterrupt):
-            replayed(replay.use_case, home, ["declared"], Impatient(steps))
-        forget_last_step(home)
-    found = replayed(replay.use_case, home, ["declared"], Progress(disable=True))
-    assert found.policies[0].ledger == whole.ledger
-    assert found.policies[0].blocks == whole.blocks
-    assert found.policies[0].trainings == whole.trainings
-
-
-def forget_last_step(home: ReplayHome) -> None:
-    """Leave a policy's home as a kill does between the last thing a step wrote and the journal."""
-    file = home.settings("declared").root / FILE
-    file.write_text(json.dumps(json.loads(file.read_text())[:-1]))
+    for step in (f"asked__{PROMOTED}", f"probation__{ROLLED_BACK}"):
+        point = f"replay.before_journal.{step}"
+        ended = run_work(folder, turning_machines.go_on, point, seconds=LONGEST_SECONDS)
+        assert ended.killed, (folder / "log.txt").read_text()
+        assert ended.reached == (point,)
+        kept = json.loads((home.settings("declared").root / FILE).read_text())
+        assert step not in [one["step"] for one in kept["steps"]]
+        noted = json.loads((home.settings("declared").root / BEGUN).read_text())
+        assert noted["step"] == step
+        assert sum(noted["cpu_s"].values()) > 0
+    assert run_work(folder, turning_machines.go_on, seconds=LONGEST_SECONDS) == Ended(0, ())
+    found = turning_machines.replay(replay.use_case, settings, "declared").policies[0]
+    whole = replay.result.policies[1]
+    assert found.ledger == whole.ledger
+    assert found.blocks == whole.blocks
+    assert found.trainings == whole.trainings
+    # What the promotion cost before the kill is counted, though it was not done again.
+    assert found.cpu_s["train"] > 0.5 * whole.cpu_s["train"]
 
 
 def test_the_command_shows_what_was_replayed_before_and_writes_a_page(
@@ -161,7 +138,7 @@ def test_the_command_shows_what_was_replayed_before_and_writes_a_page(
     text = page.read_text("utf-8")
     assert "<script" not in text
     assert "http" not in text.replace("http-equiv", "")
-    assert "harm: did not help" in text
+    assert "promoted, and rolled back from" in text
     shown = CliRunner().invoke(app, command).stdout
     assert f"ledger {replay.result.ledger[:12]}" in shown
 
@@ -180,9 +157,41 @@ def test_without_a_first_champion_nothing_is_replayed(
     machines_settings: Settings,
 ) -> None:
     strict = machines.declare(machines_settings, machines.Variant(margin=5.0))
-    home = home_of(machines_settings, strict)
+    home = home_of(machines_settings, strict, begins=48, ends=50)
     with pytest.raises(NotEnoughData, match="BeatsBaseline failed"):
         replayed(strict, home, ["never"], Progress(disable=True))
+    beyond = home_of(machines_settings, strict, begins=55, ends=60)
+    with pytest.raises(NotEnoughData, match="nothing newer than 2026-02-20 06:00 UTC"):
+        replayed(strict, beyond, ["never"], Progress(disable=True))
+
+
+def test_late_data_whose_predictions_break_a_promise_does_not_end_a_replay(
+    machines_settings: Settings,
+) -> None:
+    promised = "promises=[PredictionRange(0.0, 0.9325)]"
+    variant = machines.Variant(on_stale="fail_closed", more_scoring=f", {promised}")
+    with pytest.MonkeyPatch.context() as patch:
+        named = machines.DAG.replace("Scoring, Table", "PredictionRange, Scoring, Table")
+        patch.setattr(machines, "DAG", named)
+        use_case = machines.declare(machines_settings, variant)
+    machines.deliver(machines_settings, first=50, until=57)
+    ingest(use_case, machines_settings, as_of=at(55, 10), run="test")
+    home = home_of(machines_settings, use_case, begins=50, ends=56)
+    found = replayed(use_case, home, ["never"], Progress(disable=True)).policies[0]
+    broken = ["2026-02-24T04:00:00+00:00", "2026-02-25T04:00:00+00:00"]
+    scored, late = found_of(home, "score"), found_of(home, "late")
+    assert scored["refused"] == broken
+    assert [scored_for for scored_for, *_ in scored["late"]] == broken
+    assert late == {"again": [], "refused_again": broken}
+    assert (found.predictions, found.refused) == (machines.MACHINES * 4, 2)
+
+
+def found_of(home: ReplayHome, kind: str) -> dict[str, Any]:
+    """Return what came of the only step of a kind of the policy "never"."""
+    plain = json.loads((home.settings("never").root / FILE).read_text())
+    (only,) = [one for one in plain["steps"] if one["step"].startswith(kind)]
+    found: dict[str, Any] = only["found"]
+    return found
 
 
 def test_what_was_not_ingested_is_not_replayed(tmp_path: Path, stable_code: None) -> None:

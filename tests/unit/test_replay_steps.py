@@ -75,6 +75,39 @@ def test_a_period_begins_at_the_same_local_time_over_a_change_of_the_clock() -> 
     assert [begin.hour for begin, _ in found] == [5, 4]
 
 
+def test_what_a_monitoring_leads_to_are_steps_of_their_own_and_nothing_is_trained_at_the_end() -> (
+    None
+):
+    spans = periods(day("02-02"), day("02-16"), "week", "UTC")
+    found = steps(
+        spans, schedule=None, settled_at=day("02-20"), longest=LONG, late=True, probation=True,
+        triggered=True,
+    )  # fmt: skip
+    assert [one.name for one in found] == [
+        "first__2026-02-02T00:00:00",
+        "score__2026-02-09T00:00:00",
+        "late__2026-02-09T00:00:00",
+        "monitor__2026-02-09T00:00:00",
+        "probation__2026-02-09T00:00:00",
+        "retrain__2026-02-09T00:00:00",
+        "asked__2026-02-09T00:00:00",
+        "score__2026-02-16T00:00:00",
+        "late__2026-02-16T00:00:00",
+        "monitor__2026-02-16T00:00:00",
+        "probation__2026-02-16T00:00:00",
+        "settle__2026-02-20T00:00:00",
+    ]
+
+
+def test_a_day_that_a_zone_left_out_begins_no_period() -> None:
+    # Samoa went from the 29th to the 31st of December 2011.
+    since = datetime(2011, 12, 28, 10, tzinfo=UTC)
+    found = periods(since, datetime(2012, 1, 1, 10, tzinfo=UTC), "day", "Pacific/Apia")
+    assert [f"{begin:%d %H}-{end:%d %H}" for begin, end in found] == [
+        "28 10-29 10", "29 10-30 10", "30 10-31 10", "31 10-01 10",
+    ]  # fmt: skip
+
+
 @given(
     since=st.datetimes(datetime(2024, 1, 1), datetime(2026, 1, 1)),  # noqa: DTZ001 - naive bounds, as hypothesis asks
     days=st.integers(1, 400),

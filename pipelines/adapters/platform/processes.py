@@ -39,10 +39,12 @@ class ChildSpec:
 
 
 @contextmanager
-def only_one(path: Path, *, what: str, wait_seconds: float = 0.0) -> Iterator[None]:
+def only_one(
+    path: Path, *, what: str, wait_seconds: float = 0.0, end: str = "with `headframe down`"
+) -> Iterator[None]:
     """Hold the lock file ``path``; the kernel lets go of it when this process ends, however.
 
-    Raises PlatformError when ``what`` holds it longer than ``wait_seconds``.
+    Raises PlatformError when ``what`` holds it longer than ``wait_seconds``; ``end`` says how to end it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
@@ -60,7 +62,7 @@ def only_one(path: Path, *, what: str, wait_seconds: float = 0.0) -> Iterator[No
                         where=str(path),
                         expected="to be the only one",
                         found=f"{what} that holds this lock",
-                        fix="Wait for it, or end it with `headframe down`.",
+                        fix=f"Wait for it, or end it {end}.",
                     )
                 ) from None
         yield
