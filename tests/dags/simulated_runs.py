@@ -87,7 +87,10 @@ def run(
         "run_id": f"simulated__{as_of.isoformat()}",
         "dag": SimpleNamespace(dag_id=dag_id),
         "dag_run": SimpleNamespace(
-            triggering_user_name="sam", logical_date=as_of, run_after=datetime.now(as_of.tzinfo)
+            triggering_user_name="sam",
+            run_type="manual",
+            logical_date=as_of,
+            run_after=datetime.now(as_of.tzinfo),
         ),
         "ti": messages,
         "triggering_asset_events": {},
