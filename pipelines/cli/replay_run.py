@@ -1,7 +1,7 @@
 """Replay run: every policy of a replay in its own throw-away home, one after the other."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich.progress import Progress
 
@@ -23,6 +23,9 @@ from pipelines.errors import NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 Span = tuple[datetime, datetime]
+
+NEVER_ENDS = datetime.max.replace(tzinfo=UTC)
+"""Later than any row became known."""
 
 
 def replayed(
@@ -71,14 +74,14 @@ def replayed(
 
 
 def _refuse_unknown(name: str, due: Sequence[datetime], newest: datetime | None) -> None:
-    """Raise NotEnoughData where nothing is scored, or nothing is known of all that is."""
+    """Raise NotEnoughData where nothing is scored, or nothing became known after the first that is."""
     if due and newest is not None and newest > due[0]:
         return
     known_until = "nothing" if newest is None else f"nothing newer than {newest:%Y-%m-%d %H:%M} UTC"
     raise NotEnoughData(
         Problem(
             where=f"replay of {name}",
-            expected="scoring times in the history, and rows that became known in it",
+            expected="scoring times in the history, and rows that became known after the first",
             found=f"silver that knows {known_until}" if due else "not one scoring time",
             fix="Ask for a stretch that is over (--from, --until), or ingest what came since.",
         )
@@ -88,14 +91,14 @@ def _refuse_unknown(name: str, due: Sequence[datetime], newest: datetime | None)
 def _describe(home: ReplayHome, parts: TrainedUseCase, features: str) -> datetime | None:
     """Describe every block that any policy scores or learns from; what was described stays.
 
-    Return when (UTC) the newest row that is known before the end became known.
+    Return when (UTC) the newest row of all tables became known; None without any.
     """
     settings = home.settings()
     tables = known.load(settings, parts.name, parts.features, parts.label)
     blocks = parts.scoring.times.blocks(parts.training.start, home.asked.until)
     folder = lake.features(settings, parts.name, features)
     feature_store.describe(folder, parts.features, tables, blocks)
-    newest = tables.newest_known(home.asked.until).values()
+    newest = tables.newest_known(NEVER_ENDS).values()
     return max((moment for moment in newest if moment is not None), default=None)
 
 
