@@ -265,13 +265,23 @@ def test_what_a_killed_run_left_is_finished_by_another_once_it_is_surely_dead(
     assert sorted(set(ledger(home, "run, table_version"))) == versions
 
 
-@pytest.mark.parametrize("point", ["ingest.after_quality_record", "ingest.before_quality_ledger"])
-def test_a_process_that_is_killed_loses_no_check(point: str, home: Settings) -> None:
+POINTS = ("ingest.after_quality_record", "ingest.before_quality_ledger")
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param(POINTS, id="each in turn"),
+        *(pytest.param((point,), id=point, marks=pytest.mark.prove) for point in POINTS),
+    ],
+)
+def test_a_process_that_is_killed_loses_no_check(points: tuple[str, ...], home: Settings) -> None:
     kills.deliver(home, 1)
     expect(home, "warning", on_fail="quarantine")
-    status, _ = kills.run(home, 1, failpoint=point)
-    assert (status, kills.reached(home)) == (-signal.SIGKILL, [point])
-    assert "ledger.quality" not in shop.versions(home)
+    for number, point in enumerate(points, start=1):
+        status, _ = kills.run(home, 1, failpoint=point)
+        assert (status, kills.reached(home)) == (-signal.SIGKILL, [*points[:number]])
+        assert "ledger.quality" not in shop.versions(home)
     kills.run_whole(home, 1)
     assert Counter(ledger(home, "rule")) == {
         (MEAN,): 1,
