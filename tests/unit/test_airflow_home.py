@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.adapters.platform import airflow_home
+from pipelines.adapters.platform import airflow_home, platform_processes
 from pipelines.adapters.platform.ports import Ports
 from pipelines.adapters.platform.users import User, airflow_role, read_users, users_at_first
 from pipelines.adapters.settings import Settings
@@ -192,6 +192,28 @@ def test_relative_folders_become_absolute_and_the_checkout_is_importable(
     assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == (
         f"sqlite:///{tmp_path}/home/airflow/airflow.db?timeout=60"
     )
+
+
+def test_the_api_server_gives_a_lock_up_before_others_and_before_a_file_is_given_up(
+    settings: Settings,
+) -> None:
+    airflow_home.prepare(settings)
+    variables = {
+        child.name: child.environment for child in platform_processes.children(settings, PORTS)
+    }
+    waits = {
+        name: of["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].rpartition("=")[2]
+        for name, of in variables.items()
+    }
+    assert waits.pop("api-server") == "15"
+    assert {"scheduler", "dag-processor", "triggerer"} <= waits.keys()
+    assert set(waits.values()) == {"60"}
+    given_up = variables["dag-processor"]["AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"]
+    assert int(given_up) > 60 + 15
+    outside = settings.model_copy(update={"database": "postgresql://db/airflow"})
+    assert airflow_home.server_variables(outside) == {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://db/airflow"
+    }
 
 
 def test_an_outside_mlflow_server_and_database_are_used(settings: Settings) -> None:

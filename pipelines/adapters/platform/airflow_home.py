@@ -70,6 +70,10 @@ IDENTITY_CHARACTERS = 12
 LOCK_SECONDS = 60
 """How long a process waits for another's write to SQLite; with the library's 5, requests failed."""
 
+SERVER_LOCK_SECONDS = 15
+"""The same for the API server. It waits in the one thread that also ends the request whose write it
+waits for: then nothing moves on until it gives up, and who asked asks again."""
+
 
 def prepare(settings: Settings) -> tuple[User, ...]:
     """Make the files Airflow needs under ``<home>/airflow`` and return the users.
@@ -240,6 +244,8 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
             # New and changed files are found by the refresh; unchanged ones are read seldom.
             "refresh_interval": "10",
             "min_file_process_interval": "120",
+            # Airflow forgets the DAGs of a file that it gave up reading; its 50 s are short of LOCK_SECONDS.
+            "dag_file_processor_timeout": "180",
         },
     }
     for section, values in broker.airflow_options(settings, identity=identity(settings)).items():
@@ -254,10 +260,16 @@ def _airflow_variables(settings: Settings, ports: Ports) -> dict[str, str]:
     }
 
 
-def database_url(settings: Settings) -> str:
-    """SQLAlchemy URL of Airflow's metadata database."""
+def server_variables(settings: Settings) -> dict[str, str]:
+    """Return what the API server is told otherwise than the other processes."""
+    url = database_url(settings, lock_seconds=SERVER_LOCK_SECONDS)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+
+
+def database_url(settings: Settings, *, lock_seconds: int = LOCK_SECONDS) -> str:
+    """SQLAlchemy URL of Airflow's metadata database; of SQLite with how long another's write is waited for."""
     file = airflow_folder(settings) / "airflow.db"
-    return settings.database or f"sqlite:///{file}?timeout={LOCK_SECONDS}"
+    return settings.database or f"sqlite:///{file}?timeout={lock_seconds}"
 
 
 def _is_kept(name: str) -> bool:

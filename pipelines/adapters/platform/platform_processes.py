@@ -27,6 +27,7 @@ from pipelines.adapters.platform.airflow_home import (
     airflow_folder,
     database_url,
     environment,
+    server_variables,
     tracking_uri,
 )
 from pipelines.adapters.platform.ports import Ports
@@ -140,8 +141,9 @@ def children(settings: Settings, chosen: Ports) -> tuple[ChildSpec, ...]:
         commands[MLFLOW] = _mlflow_command(settings, chosen)
     # Else the server starts a job runner and seven more processes, half a gigabyte.
     variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    own = {API_SERVER: server_variables(settings)}
     servers = tuple(
-        ChildSpec(name=name, command=command, environment=variables)
+        ChildSpec(name=name, command=command, environment=variables | own.get(name, {}))
         for name, command in commands.items()
     )
     return servers + tuple(workers.child(settings, chosen, n) for n in workers.names(settings))
