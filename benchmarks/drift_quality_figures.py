@@ -43,10 +43,10 @@ MANNERS = ("one limit", "a limit per column")
 class Line:
     """One system in one setting: on quiet data (``injection`` None) or on one injection.
 
-    ``alarms`` are checks that alarm in a quarter of 91, ``episodes`` those that
-    are no alarm that stands already: nothing fired in the seven checks before. ``found`` is the share of orders with an alarm within
-    seven blocks of the onset, ``delay`` the median in blocks, ``blamed`` the share of all that were
-    found within 21 blocks in which the first alarm names the right column.
+    ``alarms`` are checks that alarm in a quarter of 91, ``episodes`` those that are no alarm that
+    stands already: nothing fired in the seven checks before. ``found`` is the share of orders with
+    an alarm within seven blocks of the onset, ``delay`` the median in blocks, ``blamed`` the share
+    of all that were found within 21 blocks in which the first alarm names the right column.
     """
 
     kind: Kind

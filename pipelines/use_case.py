@@ -161,11 +161,11 @@ class UseCase:
     def prediction_digest(self) -> str:
         """Return the identity of what a prediction row takes from the declaration itself.
 
-        What counts: the entity's key; the column of a ranking's value; of each business rule its name, ``when`` and ``then``, in
-        their order; when the tables of the feature view count as stale, which rows tell. Feature
-        rows and model have identities of their own, a window is named by its scoring time, and
-        whom predictions reach, under which promise, is in no row. Raises DeclarationError when the
-        tier is "explore".
+        What counts: the entity's key; the column of a ranking's value; of each business rule its
+        name, ``when`` and ``then``, in their order; when the tables of the feature view count as
+        stale, which rows tell. Feature rows and model have identities of their own, a window is
+        named by its scoring time, and whom predictions reach, under which promise, is in no row.
+        Raises DeclarationError when the tier is "explore".
         """
         parts = TrainedUseCase.of(self)
         value = parts.label.value

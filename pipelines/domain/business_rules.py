@@ -68,11 +68,11 @@ def apply(
     """Apply the rules in order to one batch; a row's answer does not depend on the other rows.
 
     ``rows`` holds key columns and features, ``raw`` the model's answers, as many; ``bounded`` says
-    that these are probabilities. A rule
-    changes the rows where its condition is true and its value differs from the prediction so far;
-    all other predictions stay bit for bit. A row whose new value is missing, not finite or, of a
-    probability, outside [0, 1] is refused, and no later rule sees it. Raises DeclarationError, without a value of a row,
-    for a rule that is wrong or whose SQL fails on these rows.
+    that these are probabilities. A rule changes the rows where its condition is true and its value
+    differs from the prediction so far; all other predictions stay bit for bit. A row whose new
+    value is missing, not finite or, of a probability, outside [0, 1] is refused, and no later rule
+    sees it. Raises DeclarationError, without a value of a row, for a rule that is wrong or whose
+    SQL fails on these rows.
     """
     import numpy as np
     import pyarrow as pa

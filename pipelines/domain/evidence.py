@@ -53,12 +53,13 @@ class PairedLosses:
 class Evidence:
     """All that gates may look at, so that a stored evidence can be judged again.
 
-    ``as_of`` is ISO 8601 in UTC, windows are (first, last) ISO dates, ``metrics`` is role ->
-    metric -> interval. ``examination`` is None in evidence of an older release, of which the gates
-    that ask for it say too few. ``kind`` is that of the prediction, ``unit`` that of a number or of
-    what a ranking's rows are worth, and ``listed`` the list that a ranking is judged by. ``positives``
+    ``as_of`` is ISO 8601 in UTC, windows are (first, last) ISO dates, ``metrics`` is role -> metric
+    -> interval. ``examination`` is None in evidence of an older release, of which the gates that
+    ask for it say too few. ``kind`` is that of the prediction, ``unit`` that of a number or of what
+    a ranking's rows are worth, and ``listed`` the list that a ranking is judged by. ``positives``
     is 0 where the label is a number. ``recipe_digest`` and ``probe_digest`` are those that the
-    challenger was registered with, empty in evidence of an older release. Raises HeadframeError with every field that contradicts another.
+    challenger was registered with, empty in evidence of an older release. Raises HeadframeError
+    with every field that contradicts another.
     """
 
     use_case: str

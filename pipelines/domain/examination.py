@@ -69,11 +69,11 @@ class SeedLoss:
 class Leakage:
     """What a model must not show: skill without being taught, or knowledge of the future.
 
-    ``shuffled`` is by how much models taught shuffled labels are better than the baseline, on average,
-    and ``shuffles`` the same of each of them: one may be right by the luck of its shuffle. ``alone``
-    is the AUC, at least 0.5, of each feature by itself; of a number, for being above its median. ``described`` rows of held-out
-    blocks were described again from tables without anything that became known after their time, and
-    ``differing`` of them came out otherwise.
+    ``shuffled`` is by how much models taught shuffled labels are better than the baseline, on
+    average, and ``shuffles`` the same of each of them: one may be right by the luck of its shuffle.
+    ``alone`` is the AUC, at least 0.5, of each feature by itself; of a number, for being above its
+    median. ``described`` rows of held-out blocks were described again from tables without anything
+    that became known after their time, and ``differing`` of them came out otherwise.
     """
 
     shuffled: BlockEstimate

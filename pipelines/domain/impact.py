@@ -19,8 +19,8 @@ class AffectedWindow:
     """One generation of a window and the predictions in it that would be other.
 
     ``affected`` has the entity's key, ``prediction`` and, of a file or table version, ``changed``
-    (the features that differ) and ``gone`` (whether there would be no such row). ``unmade`` counts entities that would have been scored and were not,
-    ``rows`` all predictions of the generation.
+    (the features that differ) and ``gone`` (whether there would be no such row). ``unmade`` counts
+    entities that would have been scored and were not, ``rows`` all predictions of the generation.
     """
 
     window: str

@@ -60,8 +60,9 @@ def scoring_problems(
 ) -> Iterator[Problem]:
     """Yield everything that can be seen without running the feature query.
 
-    ``key`` is the entity's, ``kind`` the label's. Whether an output names columns that exist, and whether a rule's SQL is
-    sound, is known once the features are: see ``column_problems`` and ``business_rules.problems``.
+    ``key`` is the entity's, ``kind`` the label's. Whether an output names columns that exist, and
+    whether a rule's SQL is sound, is known once the features are: see ``column_problems`` and
+    ``business_rules.problems``.
     """
     yield from _kinds(rules, (BusinessRule,), f"{where}, rules")
     yield from _kinds(outputs, KINDS, f"{where}, outputs")
@@ -159,7 +160,8 @@ def query_problems(
 ) -> list[Problem]:
     """Return what is wrong with rules, outputs and the value given what the feature query returns.
 
-    ``kind`` and ``value`` are the label's. ``described`` is the schema of feature rows, with the entity's ``key`` among its columns.
+    ``kind`` and ``value`` are the label's. ``described`` is the schema of feature rows, with the
+    entity's ``key`` among its columns.
     """
     import pyarrow as pa
 

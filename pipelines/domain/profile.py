@@ -76,10 +76,10 @@ class ColumnProfile:
 
     ``most_missing`` is the largest share in [0, 1] of one delivery's rows without a finite value.
     ``not_finite`` counts NaN, infinity and moments outside the years 1 to 9999, which no other
-    number here includes. ``distinct`` and
-    ``quantiles`` (by share) are estimates unless ``distinct_is_exact``; the rest is exact. A column of texts has lengths in place of mean, deviation and quantiles; its minimum and
-    maximum are the first and last in the order of code points. ``frequent`` is the most frequent
-    first; it is all values where ``frequent_are_all``.
+    number here includes. ``distinct`` and ``quantiles`` (by share) are estimates unless
+    ``distinct_is_exact``; the rest is exact. A column of texts has lengths in place of mean,
+    deviation and quantiles; its minimum and maximum are the first and last in the order of code
+    points. ``frequent`` is the most frequent first; it is all values where ``frequent_are_all``.
     """
 
     name: str

@@ -73,9 +73,10 @@ def reasons(
 
     ``reference`` names the features that are tried, with their usual value: the training window's
     median of a number, the most frequent category of a text. ``rows`` holds those columns;
-    ``predict`` returns one probability, or number, per row of such a table. Features whose replacement changes
-    less than ``least`` are left out; of equal effects the first in ``reference`` comes first. Deterministic; it
-    costs at most rows x (features + 1) predictions, so it is for short lists.
+    ``predict`` returns one probability, or number, per row of such a table. Features whose
+    replacement changes less than ``least`` are left out; of equal effects the first in
+    ``reference`` comes first. Deterministic; it costs at most rows x (features + 1) predictions, so
+    it is for short lists.
 
     What it is not: not a cause (the world does not change as the model's input does), not a sum
     (effects do not add up to the prediction), and no Shapley value. Of two features that say the

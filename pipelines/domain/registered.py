@@ -12,7 +12,8 @@ from pipelines.domain.search_space import Parameter
 class Answered:
     """A decision about a version, such as "requested", "approved" or "rolled_back".
 
-    The first entry of a move ("promoting", "rolling_back") is none. ``sequence`` is its place in the ledger, ``as_of`` ISO 8601 in UTC.
+    The first entry of a move ("promoting", "rolling_back") is none. ``sequence`` is its place in
+    the ledger, ``as_of`` ISO 8601 in UTC.
     """
 
     sequence: int
@@ -28,10 +29,11 @@ class Registered:
 
     Windows are (first, last) ISO dates. ``numeric`` and ``categorical`` are the features, in the
     order of the matrix. ``candidate`` is empty for a version of a release that did not record it;
-    ``evidence`` is None until the gates judged it. ``positive_share`` is that of the training rows; where
-    the label is a number it is None, and ``typical`` the baseline's number with its unit. ``requirements`` are pinned packages, sorted.
-    ``cause`` is what called for its training; empty for a version of a release that did not record it.
-    ``reproductions`` are the times it was made again, oldest first.
+    ``evidence`` is None until the gates judged it. ``positive_share`` is that of the training rows;
+    where the label is a number it is None, and ``typical`` the baseline's number with its unit.
+    ``requirements`` are pinned packages, sorted. ``cause`` is what called for its training; empty
+    for a version of a release that did not record it. ``reproductions`` are the times it was made
+    again, oldest first.
     """
 
     use_case: str

@@ -28,10 +28,10 @@ class Step:
     """One thing that is done, as of a moment (UTC).
 
     "first" trains the first champion; "train" a challenger on schedule; "score" makes the
-    predictions of [since, at) and finds what came late, "late" scores that again; "monitor" ends period number ``period``, then "probation" judges the
-    champion, "retrain" decides and "asked" trains what was asked for; "settle" measures once more
-    when every label is final, and decides nothing. What one decides another reads, so each is a step:
-    done again, it finds what it found.
+    predictions of [since, at) and finds what came late, "late" scores that again; "monitor" ends
+    period number ``period``, then "probation" judges the champion, "retrain" decides and "asked"
+    trains what was asked for; "settle" measures once more when every label is final, and decides
+    nothing. What one decides another reads, so each is a step: done again, it finds what it found.
     """
 
     kind: Literal[

@@ -14,9 +14,10 @@ class Usage:
     """What a process used between two moments.
 
     ``cpu_seconds`` are its own, ``child_cpu_seconds`` those of children that ended meanwhile.
-    ``peak_mib`` is the largest resident set of the process between them (where the system cannot tell:
-    so far), or of a child that ended meanwhile and was larger than every child before. Bytes are those of read and write calls, sockets included and memory-mapped files left out; None
-    where the system does not count them.
+    ``peak_mib`` is the largest resident set of the process between them (where the system cannot
+    tell: so far), or of a child that ended meanwhile and was larger than every child before. Bytes
+    are those of read and write calls, sockets included and memory-mapped files left out; None where
+    the system does not count them.
     """
 
     seconds: float

@@ -35,9 +35,10 @@ class Succession:
     """The reigns in order, and what stands in the way of the last one.
 
     ``unfinished`` is the first entry of a move that was cut off, ``frozen`` the entry that says the
-    champion is not to be used. ``withdrawn`` maps a version that was rolled back from, or
-    retired, to the entry that did it, until the version is judged on new evidence. ``unproven`` maps a version that was
-    promoted on probation to the entry that declared it, until that probation came to its own end.
+    champion is not to be used. ``withdrawn`` maps a version that was rolled back from, or retired,
+    to the entry that did it, until the version is judged on new evidence. ``unproven`` maps a
+    version that was promoted on probation to the entry that declared it, until that probation came
+    to its own end.
     """
 
     reigns: tuple[Reign, ...] = ()

@@ -66,8 +66,9 @@ def evaluate(
 
     Labels are those known when the challenger was trained. A challenger is judged once: asked
     again, the frozen evidence is returned. ``spare`` leaves out what changes no decision: what no
-    gate asks for, and where another gate stops the challenger what only refits can tell. Raises CodeChanged when the code is not the
-    challenger's any more, NotEnoughData when champion and challenger cannot be compared.
+    gate asks for, and where another gate stops the challenger what only refits can tell. Raises
+    CodeChanged when the code is not the challenger's any more, NotEnoughData when champion and
+    challenger cannot be compared.
     """
     parts = TrainedUseCase.of(use_case)
     challenger = mlflow_registry.candidate(settings, use_case.name, version)

@@ -63,9 +63,9 @@ def promote(
 
     Raises PromotionRefused, and writes nothing that makes it champion, unless its frozen evidence
     lets it through, compared it with the present champion and, in tier "governed", an approver
-    other than the requester said yes to exactly that evidence: Airflow is asked, and the answer must
-    not have expired at ``now`` (UTC, as Airflow's clock has it; ``as_of`` where left out). A promotion that was cut off is
-    finished by running this again.
+    other than the requester said yes to exactly that evidence: Airflow is asked, and the answer
+    must not have expired at ``now`` (UTC, as Airflow's clock has it; ``as_of`` where left out). A
+    promotion that was cut off is finished by running this again.
     """
     judged = _find_judged(use_case, settings, version)
     _refuse_failed_gates(judged)

@@ -90,7 +90,8 @@ def replay(
     quarantine for the repeats that it drops: each carries the law of what it alone decides.
 
     Raises FileRefused when a landed file is gone, QualityRefused when a critical expectation fails,
-    LakeError beside a reingest that was cut off: then nothing is changed. Raises CommitLost when other runs came first time and again.
+    LakeError beside a reingest that was cut off: then nothing is changed. Raises CommitLost when
+    other runs came first time and again.
     """
     places = Places.of(use_case.name, use_case.table(table), settings)
     return restarted(lambda: _replay(places, as_of=as_of, run=run, dry_run=dry_run))

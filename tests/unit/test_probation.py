@@ -321,8 +321,8 @@ def found_worse(
 ) -> tuple[float, float]:
     """Return the shares of runs rolled back at all, and at the first look.
 
-    ``worse`` is in standard deviations of a day, from block number ``since`` on. In a world of bad days they are the champion's, or
-    (``mirrored``) those of the version before it.
+    ``worse`` is in standard deviations of a day, from block number ``since`` on. In a world of bad
+    days they are the champion's, or (``mirrored``) those of the version before it.
     """
     rule = Probation(blocks=blocks, look_every=7, loss="log_loss")
     days, rows = world.sample(np.random.default_rng(seed), runs, blocks)

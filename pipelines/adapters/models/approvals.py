@@ -44,8 +44,8 @@ def answers(
 ) -> tuple[Answered, ...]:
     """Return the answers to questions about some evidence, from Airflow: of one run, or of all.
 
-    Which evidence is the question's to say, which Airflow keeps as it was first asked; nothing here comes from
-    an XCom or the ledger. Raises ServiceUnavailable when Airflow does not answer.
+    Which evidence is the question's to say, which Airflow keeps as it was first asked; nothing here
+    comes from an XCom or the ledger. Raises ServiceUnavailable when Airflow does not answer.
     """
     dag_id = train_dag(use_case)
     with airflow_api.connect(settings, user=PLATFORM) as api:

@@ -125,7 +125,8 @@ def up_to_date(
     """Return the profiles of every described block up to ``as_of``, oldest first.
 
     What is expected of a block of numbers is estimated by a model of their errors on the held-out
-    rows (direct loss estimation), with the labels in ``tables`` that were known at the training. Only blocks that have none, or were described or scored anew since, are read: what the model
+    rows (direct loss estimation), with the labels in ``tables`` that were known at the training.
+    Only blocks that have none, or were described or scored anew since, are read: what the model
     published as it is, and others with what it says of them now.
     """
     rows = watching.rows

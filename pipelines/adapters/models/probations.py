@@ -26,7 +26,8 @@ def declare(
 ) -> None:
     """Write down, before a promotion begins, whom its version will be compared with and how; once.
 
-    ``minimum_labels`` are the final labels with which a block counts. Nothing is written where no rule is declared, and for a first champion.
+    ``minimum_labels`` are the final labels with which a block counts. Nothing is written where no
+    rule is declared, and for a first champion.
     """
 
     def decide(so_far: list[Recorded]) -> Decision | None:

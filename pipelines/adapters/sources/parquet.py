@@ -31,9 +31,10 @@ AGAIN = "Deliver the file again, whole, under a new name."
 def read(file: LocalFile, table: Table) -> ParsedFile:
     """Return every row of the file, typed as the contract says, or set aside with its reason.
 
-    ``_row`` numbers the rows from 1. Only the contract's columns are read. A value fits where the contract's type holds it exactly:
-    1.0 is an integer, 1.5 is none. Raises FileRefused where the file is not whole, or has a column
-    of a type whose values never fit; times without a zone are such, since nobody knows their offset.
+    ``_row`` numbers the rows from 1. Only the contract's columns are read. A value fits where the
+    contract's type holds it exactly: 1.0 is an integer, 1.5 is none. Raises FileRefused where the
+    file is not whole, or has a column of a type whose values never fit; times without a zone are
+    such, since nobody knows their offset.
     """
     import pyarrow as pa
 

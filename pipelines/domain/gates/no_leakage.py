@@ -22,11 +22,12 @@ class NoLeakage:
     """Pass when three signs of leakage are absent (Kaufman, Rosset and Perlich, 2012).
 
     Held-out blocks described again from tables that hold nothing of later days come out the same
-    but for how sums are rounded: no feature looks ahead (a metamorphic relation: Chen et al., 2018). No feature by itself
-    has a held-out AUC of ``alone`` or more: it would be the label under another name. And the same
-    model taught shuffled labels (Ojala and Garriga, 2010) is not better than the baseline at
-    ``confidence``, over days and over shuffles: an honest one is in at most 1 - confidence. A column that is known in time
-    but means more in training than later is not found. Below 20 effective blocks it is too few.
+    but for how sums are rounded: no feature looks ahead (a metamorphic relation: Chen et al.,
+    2018). No feature by itself has a held-out AUC of ``alone`` or more: it would be the label under
+    another name. And the same model taught shuffled labels (Ojala and Garriga, 2010) is not better
+    than the baseline at ``confidence``, over days and over shuffles: an honest one is in at most 1
+    - confidence. A column that is known in time but means more in training than later is not found.
+    Below 20 effective blocks it is too few.
 
     >>> NoLeakage().problems()
     ()

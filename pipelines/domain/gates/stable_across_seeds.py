@@ -16,12 +16,12 @@ FEWEST_SEEDS = 3
 class StableAcrossSeeds:
     """Pass when the same training with other seeds has the same held-out log loss, within ``limit``.
 
-    The upper bound at ``confidence`` of the standard deviation over seeds, in the loss's unit, must stay below
-    ``limit``: s times the root of (n - 1) over the chi-square quantile, for normal losses (Cochran,
-    1934). Seeds alone change results more than many published improvements do (Bouthillier et al.,
-    2021). A candidate whose spread is ``limit`` passes in 1 - confidence; with four models one of a
-    fifth of it passes in 97 %. Models taught fewer rows than the challenger are compared with each
-    other. Fewer than three are too few.
+    The upper bound at ``confidence`` of the standard deviation over seeds, in the loss's unit, must
+    stay below ``limit``: s times the root of (n - 1) over the chi-square quantile, for normal
+    losses (Cochran, 1934). Seeds alone change results more than many published improvements do
+    (Bouthillier et al., 2021). A candidate whose spread is ``limit`` passes in 1 - confidence; with
+    four models one of a fifth of it passes in 97 %. Models taught fewer rows than the challenger
+    are compared with each other. Fewer than three are too few.
 
     >>> StableAcrossSeeds(0.01).problems()
     ()
