@@ -69,6 +69,10 @@ class LakeError(HeadframeError):
     """A Delta table that is not as Headframe left it."""
 
 
+class VersionGone(LakeError):  # noqa: N818 - names what happened
+    """A version of a Delta table whose data files were removed since, as those of no model's are."""
+
+
 class CommitLost(HeadframeError):  # noqa: N818 - reads as what happened to the commit
     """A commit that lost every race against other writers."""
 
@@ -101,6 +105,10 @@ class PromotionRefused(HeadframeError):  # noqa: N818 - names the outcome
 
 class PromiseBroken(HeadframeError):  # noqa: N818 - names what happened
     """Predictions that break what was promised to their consumers; they are not published."""
+
+
+WINDOW_REFUSALS = (NotEnoughData, PromiseBroken)
+"""Refusals of one scoring window, which keep no other window from being scored."""
 
 
 class OutputRefused(HeadframeError):  # noqa: N818 - reads as what happened to the output

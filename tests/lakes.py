@@ -91,16 +91,14 @@ def register_model(
         client.create_experiment("shop", artifact_location=str(place))
         client.create_registered_model(mlflow_registry.candidates_name("shop"))
     experiment = client.get_experiment_by_name("shop")
-    run = client.create_run(experiment.experiment_id)
+    tags = {"headframe.data_versions": json.dumps(versions), "headframe.features": features}
+    run = client.create_run(experiment.experiment_id, tags=tags)
     client.log_text(run.info.run_id, "weights", "model/weights.txt")
     client.create_model_version(
         mlflow_registry.candidates_name("shop"),
         f"{run.info.artifact_uri}/model",
         run.info.run_id,
-        tags={
-            "headframe.data_versions": json.dumps(versions),
-            "headframe.features": features,
-        },
+        tags=tags,
     )
     return Path(run.info.artifact_uri)
 

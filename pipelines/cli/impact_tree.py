@@ -32,6 +32,8 @@ def tree(found: Impact) -> Tree:
         windows.add(Text(f"... and {more:,} more; --json and --page have all"))
     for name in found.uncertain:
         windows.add(Text(f"{name}: perhaps; its feature view is not declared any more"))
+    for name in found.unreadable:
+        windows.add(Text(f"{name}: perhaps; silver's versions that it was scored from are gone"))
     models = root.add(Text(f"models: {len(found.models):,}" if found.models else "no model"))
     for model in found.models:
         models.add(Text(model_line(model)))
@@ -51,6 +53,8 @@ def tree(found: Impact) -> Tree:
 def _window(windows: Tree, window: AffectedWindow) -> None:
     standing = "current" if window.current else "replaced"
     unmade = f"; {window.unmade:,} that would have been made" if window.unmade else ""
+    if window.refused:
+        unmade += f"; {window.refused:,} refused whose feature row would be another"
     branch = windows.add(
         Text(
             f"{window.window}, generation {window.generation} ({standing}), model "

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.adapters.models import published_ledger
+from pipelines.adapters.models import decisions, published_ledger
 from pipelines.adapters.platform import acting_users
 from pipelines.adapters.settings import Settings
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.stage_runs import moment
 from pipelines.cli.terminal import console, fail_on
-from pipelines.errors import HeadframeError
+from pipelines.errors import DeclarationError, HeadframeError
 from pipelines.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def history(
 
     settings = Settings()
     with fail_on(HeadframeError):
-        declared = declared_use_case(settings, use_case)
+        declared = _declared_or_decided(settings, use_case)
         if at:
             found = in_production(settings, use_case, at=moment(at, declared))
             _say(found.describe(), asdict(found), as_json=as_json)
@@ -145,6 +145,16 @@ def verify(*, as_json: AsJson = False) -> None:
     with fail_on(HeadframeError):
         checked = published_ledger.verified(settings)
     _say(checked.describe(), asdict(checked), as_json=as_json)
+
+
+def _declared_or_decided(settings: Settings, use_case: str) -> UseCase | None:
+    """Return the use case; None for one whose file is broken or gone, of which decisions are known."""
+    try:
+        return declared_use_case(settings, use_case)
+    except DeclarationError:
+        if not decisions.read_all(settings, use_case):
+            raise
+    return None
 
 
 def _decided_at(as_of: str, declared: UseCase) -> datetime:

@@ -7,11 +7,8 @@ from datetime import datetime, timedelta
 from pipelines.cli import stage_work
 from pipelines.cli.measured_runs import Done
 from pipelines.cli.stage_work import Run
-from pipelines.errors import HeadframeError, NotEnoughData, Problem, PromiseBroken
+from pipelines.errors import WINDOW_REFUSALS, HeadframeError, NotEnoughData, Problem
 from pipelines.stages.reigns import Stretch, stretches
-
-ALONE = (NotEnoughData, PromiseBroken)
-"""Refusals of one window, which live runs of the others never hear of."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +56,7 @@ def _score(run: Run, stretch: Stretch, filled: _Filled) -> None:
     """Score a stretch at once; where a window of it is refused, one after another."""
     try:
         filled.add(stage_work.score(run, stretch.since, stretch.until), stretch)
-    except ALONE as error:
+    except WINDOW_REFUSALS as error:
         if len(stretch.times) == 1:
             filled.refused.append((stretch.since, error))
             return

@@ -157,10 +157,10 @@ def _told(line: str) -> None:
     console.print(line, markup=False, highlight=False)
 
 
-def moment(text: str, use_case: UseCase) -> datetime:
+def moment(text: str, use_case: UseCase | None) -> datetime:
     """Read an ISO date or time; without an offset it is local to the use case's time zone.
 
-    Raises SettingsError for anything else, and for a year outside YEARS.
+    Without a use case it is UTC. Raises SettingsError for anything else, and for a year outside YEARS.
     """
     try:
         found = datetime.fromisoformat(text)
@@ -175,7 +175,7 @@ def moment(text: str, use_case: UseCase) -> datetime:
                 fix="Correct the option.",
             )
         )
-    zone = ZoneInfo(use_case.scoring.timezone) if use_case.scoring else UTC
+    zone = ZoneInfo(use_case.scoring.timezone) if use_case and use_case.scoring else UTC
     return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 

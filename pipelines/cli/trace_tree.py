@@ -6,7 +6,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipelines.domain.trace import Trace, key_text
-from pipelines.domain.trace_text import SHORT, file_lines, said, shown, source_line
+from pipelines.domain.trace_text import NOT_STORED, SHORT, file_lines, said, shown, source_line
 
 MOST_SOURCES = 40
 """Landed files shown; --json and the page have all."""
@@ -78,6 +78,8 @@ def _features(root: Tree, found: Trace) -> None:
         return
     version = f" version {row.version}" if row.version is not None else ""
     branch = root.add(_line("feature row", f"{row.table}{version}, view {row.view[:SHORT]}"))
+    if not row.stored:
+        branch.add(Text(NOT_STORED))
     for name, value in row.features.items():
         other = "  (computed again: another value)" if name in row.differs_in else ""
         branch.add(Text(f"{name} = {value}{other}"))

@@ -20,7 +20,8 @@ class AffectedWindow:
 
     ``affected`` has the entity's key, ``prediction`` and, of a file or table version, ``changed``
     (the features that differ) and ``gone`` (whether there would be no such row). ``unmade`` counts
-    entities that would have been scored and were not, ``rows`` all predictions of the generation.
+    entities that would have been scored and were not, ``refused`` those that got no prediction and
+    whose feature row would be another, ``rows`` all predictions of the generation.
     """
 
     window: str
@@ -31,6 +32,7 @@ class AffectedWindow:
     rows: int
     affected: "pa.Table"
     unmade: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ class Impact:
     """What was asked about, and everything that it reached; nothing else is listed.
 
     ``looked_at`` counts the generations that were compared. ``uncertain`` names windows whose
-    feature view is not the declared one any more: what they saw cannot be computed again.
+    feature view is not the declared one any more: what they saw cannot be computed again. Nor can
+    that of the ``unreadable``: silver was rewritten since, and what it held before was removed.
     """
 
     use_case: str
@@ -70,6 +73,7 @@ class Impact:
     outputs: tuple[OutputSeen, ...]
     looked_at: int
     uncertain: tuple[str, ...]
+    unreadable: tuple[str, ...]
     broken: tuple[Problem, ...]
 
     @property

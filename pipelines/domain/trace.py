@@ -143,13 +143,18 @@ class SourceSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureRow:
-    """The stored feature row, and the features in which computing it again says something else."""
+    """The feature row, and the features in which computing it again says something else.
+
+    One that is not ``stored`` any more, since the block was described anew and the version removed,
+    has the features that computing it again gives.
+    """
 
     table: str
     version: int | None
     view: str
     features: Mapping[str, Any]
     differs_in: tuple[str, ...]
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ SHORT = 12
 
 MOST_FEATURES_NAMED = 6
 
+NOT_STORED = "computed again: it was described anew since, and the version that was scored removed"
+"""Said of a feature row that the store has no more."""
+
 
 def shown(moment: datetime | None) -> str:
     """Return a moment to the second, in UTC."""

@@ -107,6 +107,7 @@ def _impact(
         outputs=_outputs(parts, settings, found),
         looked_at=found.looked_at,
         uncertain=tuple(found.uncertain),
+        unreadable=tuple(dict.fromkeys(found.unreadable)),
         broken=tuple(found.broken),
     )
 

@@ -17,7 +17,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.approval import Approval, problems
 from pipelines.domain.evidence import Evidence
 from pipelines.domain.succession import Succession
-from pipelines.domain.verdict import promotable
+from pipelines.domain.verdict import promotable, stopping
 from pipelines.errors import Problem, PromotionRefused
 from pipelines.use_case import UseCase
 
@@ -141,8 +141,16 @@ def _find_judged(use_case: UseCase, settings: Settings, version: str) -> _Judged
 def _refuse_failed_gates(judged: _Judged) -> None:
     if promotable(judged.evidence.verdicts):
         return
-    verdicts = judged.evidence.verdicts
-    stopped = [v for v in verdicts if v.outcome not in ("passed", "not_applicable")]
+    stopped = stopping(judged.evidence.verdicts)
+    if not stopped:
+        raise PromotionRefused(
+            Problem(
+                where=judged.where,
+                expected="a gate that passed",
+                found="none that could judge it, such as while there is no champion",
+                fix="Declare a gate that needs no champion, such as BeatsBaseline, and train again.",
+            )
+        )
     raise PromotionRefused(
         *(
             Problem(

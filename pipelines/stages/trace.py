@@ -49,7 +49,7 @@ def trace(
     values = _any_key(parts, settings) if key is None else key_values(parts.features.entity, key)
     commits = prediction_records.made_by(settings, parts.name)
     rows = [
-        *prediction_records.rows_of_key(settings, parts.name, values),
+        *prediction_records.rows_of_key(settings, parts.name, values, commits),
         *refused_rows.rows_of_key(settings, parts.name, values, commits),
     ]
     rows.sort(key=prediction_records.in_order)

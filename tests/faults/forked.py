@@ -12,6 +12,7 @@ from pipelines.adapters.failpoints import ARMED, REACHED
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
+    from multiprocessing.process import BaseProcess
 
 PRELOADED = (
     *("deltalake", "duckdb", "mlflow", "mlflow.sklearn", "pandas", "psycopg2"),
@@ -49,12 +50,17 @@ def run_script(
     environment = {**os.environ, ARMED: failpoint, REACHED: str(reached)}
     forked = processes().Process(target=_script, args=(script, arguments, environment, told))
     forked.start()
+    return end(forked, seconds), told.read_text()
+
+
+def end(forked: "BaseProcess", seconds: float) -> int:
+    """Wait for a process, kill it once the seconds are over; return its exit status."""
     forked.join(seconds)
     if forked.exitcode is None:
         forked.kill()
         forked.join()
     assert forked.exitcode is not None
-    return forked.exitcode, told.read_text()
+    return forked.exitcode
 
 
 def _script(

@@ -30,7 +30,7 @@ from pipelines.stages.train import train
 from pipelines.use_case import TrainedUseCase, UseCase, load
 from tests import machines
 from tests.airflow_fake import airflow_of
-from tests.faults.forked import processes
+from tests.faults.forked import end, processes
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -66,12 +66,9 @@ def run_work(
     counter = folder / "reached.txt"
     counter.unlink(missing_ok=True)
     process = start_work(folder, work, kill_at)
-    process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    exit_code = end(process, seconds)
     reached = counter.read_text().split() if counter.exists() else []
-    return Ended(process.exitcode, tuple(reached))
+    return Ended(exit_code, tuple(reached))
 
 
 def start_work(folder: Path, work: Work, kill_at: str = "") -> "BaseProcess":

@@ -19,7 +19,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.outputs import CsvFile, Output, ParquetFile, PostgresTable, TopN
 from pipelines.stages.deliver import deliver
 from tests import postgres, predicted
-from tests.faults.forked import processes
+from tests.faults.forked import end, processes
 from tests.postgres import Server
 from tests.predicted import FIRST, NAME, Row
 
@@ -76,12 +76,9 @@ def run(settings: Settings, server: Server, name: str, kill_at: str = "") -> tup
     arguments = (settings.root, server.url, name, kill_at, reached)
     process = processes().Process(target=_child, args=arguments)
     process.start()
-    process.join(LONGEST_SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0, reached.read_text().split() if reached.exists() else []
+    exit_code = end(process, LONGEST_SECONDS)
+    assert exit_code in (0, -signal.SIGKILL)
+    return exit_code != 0, reached.read_text().split() if reached.exists() else []
 
 
 def _child(folder: Path, url: str, name: str, kill_at: str, reached: Path) -> None:

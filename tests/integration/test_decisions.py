@@ -15,6 +15,7 @@ from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.models import champion, decisions
 from pipelines.adapters.settings import Settings
+from pipelines.domain.decision import chained
 from pipelines.errors import ChampionUnresolved, HeadframeError, LakeError
 from pipelines.stages.promote import promote
 from pipelines.stages.train import train
@@ -93,6 +94,21 @@ def inserted(home: Settings, number: int) -> None:
     )
 
 
+def forged(home: Settings) -> None:
+    """Append a row with the digest that it should have, and not as the platform does."""
+    last = decisions.read_all(home)[-1]
+    entry = chained(
+        last.sequence + 1, dataclasses.replace(last.decision, kind="approved"), last.digest
+    )
+    whole = {
+        **dataclasses.asdict(entry.decision),
+        "sequence": entry.sequence,
+        "digest": entry.digest,
+    }
+    rows = row(home, last.sequence, previous=last.digest, **whole)
+    delta_tables.commit_rows(lake.ledger(home, "decisions"), rows, transactions={}, metadata={})
+
+
 TAMPERINGS: dict[str, Callable[[Settings], None]] = {
     "a reason changed": lambda home: replaced(
         home, "sequence = 2", row(home, 2, reason="on second thought")
@@ -106,6 +122,7 @@ TAMPERINGS: dict[str, Callable[[Settings], None]] = {
     "the last removed": lambda home: removed(home, 3),
     "one doubled": lambda home: inserted(home, 2),
     "one appended": lambda home: inserted(home, 4),
+    "one appended with its digest": forged,
 }
 
 

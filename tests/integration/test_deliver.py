@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import mlflow_registry, probe
+from pipelines.adapters.models import feature_store, known, mlflow_registry, probe
 from pipelines.adapters.outputs import output_ledger, placed_files
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
@@ -25,6 +25,7 @@ from pipelines.domain.outputs import CsvFile, Output, TopN
 from pipelines.domain.training import positive_probability
 from pipelines.errors import DeclarationError, PromiseBroken
 from pipelines.stages.deliver import Delivered, deliver
+from pipelines.stages.maintain import Retention, maintain
 from pipelines.stages.score import score
 from pipelines.use_case import BusinessRule, PredictionRange, TrainedUseCase, UseCase
 from tests import machines, predicted
@@ -70,8 +71,8 @@ def top_list(home: Home, moment: datetime) -> dict[str, Any]:
     return found
 
 
-def rows_of(home: Home) -> list[dict[str, str]]:
-    text = content(home[1], machines.NAME, ALL, at(47, 4)).decode()
+def rows_of(home: Home, day: int = 47) -> list[dict[str, str]]:
+    text = content(home[1], machines.NAME, ALL, at(day, 4)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -171,6 +172,36 @@ def test_rows_whose_features_were_replaced_since_have_no_reasons_and_the_list_sa
         "A": False,
         "B": True,
     }
+
+
+def test_rows_show_the_features_that_they_were_scored_with_or_none(promoted: Home) -> None:
+    """A block was described anew, its window was not scored again, and then maintenance came by."""
+    home = with_scoring(promoted, outputs=[ALL])
+    use_case, settings = home
+    moment = scored(home, 49)
+    delivered(home, moment)
+    before = {row["machine"]: row["past_rate"] for row in rows_of(home, 49)}
+    header, late = "day,machine,stop_minutes", f"{at(46):%Y-%m-%d}"
+    rows = [f"{late},{name},90" for name in before]
+    machines.land(settings, "outcome/late.csv", header, rows, at(47, 12))
+    machines.take_in(use_case, settings)
+    parts = TrainedUseCase.of(use_case)
+    folder = lake.features(settings, use_case.name, feature_digest(parts.features, parts.label))
+    tables = known.load(settings, use_case.name, parts.features, parts.label)
+    block = (moment, parts.scoring.times.after(moment))
+    now = feature_store.rows_at(folder, parts.features, tables, [block])
+    assert now is not None
+    rates = dict(zip(now["machine"].to_pylist(), now["past_rate"].to_pylist(), strict=True))
+    assert {name: str(rate) for name, rate in rates.items()} != before
+
+    again = dataclasses.replace(ALL, columns=["machine", "past_rate"])
+    delivered(with_scoring(home, outputs=[again]), moment)
+    assert {row["machine"]: row["past_rate"] for row in rows_of(home, 49)} == before
+    maintain(settings, now=at(500), run="test", retention=Retention(files_hours=0))
+    delivered(home, moment)
+    assert {row["machine"]: row["past_rate"] for row in rows_of(home, 49)} == dict.fromkeys(
+        before, ""
+    )
 
 
 def test_rows_whose_features_are_gone_have_no_reasons_and_the_list_says_so(promoted: Home) -> None:

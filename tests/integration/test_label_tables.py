@@ -1,5 +1,7 @@
 """Label tables: where all is described, a training reads less and learns from the same labels."""
 
+import traceback
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from pipelines.adapters.models import feature_store, known
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import FeatureView, KnownTables
 from pipelines.domain.labels import Label
+from pipelines.errors import DeclarationError
 from pipelines.use_case import Column, Files, Table, UseCase
 from tests import shop
 from tests.shop import ORDERS, at, csv_of, land, land_orders, order, take_in
@@ -92,6 +95,33 @@ def test_labels_are_those_of_the_whole_tables(home: Settings, change: object) ->
         assert few.edition(at(day)) == whole.edition(at(day))
     values = whole.label_states(ORDERS, at(8))["value"].to_pylist()
     assert values[:3] == [True, change is again, None]
+
+
+WRONG = {
+    "a conversion error of column note in DuckDB": replace(
+        RETURNED, table=ORDERS, rule="note::int > 1"
+    ),
+    "a conversion error in DuckDB": replace(RETURNED, rule="(share * 1e30)::int > 0"),
+}
+"""What is told -> a label whose rule holds where there is no row, and fails on one."""
+
+
+@pytest.mark.parametrize("told", WRONG)
+def test_a_rule_that_fails_on_a_row_is_told_without_the_row(told: str, home: Settings) -> None:
+    land_orders(home, "g.csv", [order(7, "1.5", "Jane Doe")], at(2, 10))
+    take_in(home, use_case=SHOP)
+    label = WRONG[told]
+    assert known.rehearse(VIEW, label) == []
+    versions = known.silver_versions(home, shop.NAME, VIEW)
+    for read in (known.load, known.for_labels):
+        with pytest.raises(DeclarationError) as caught:
+            read(home, shop.NAME, VIEW, label, at=versions)
+        (problem,) = caught.value.problems
+        assert (problem.where, problem.found) == (
+            "label 'returned', rule",
+            f"{told}, on at least one",
+        )
+        assert "Jane" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_of_an_entity_whose_versions_have_a_time_each_only_key_and_event_time_are_read(

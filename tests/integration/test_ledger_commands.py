@@ -56,6 +56,14 @@ def test_the_history_tells_who_did_what_and_what_was_in_production(replaced: Hom
     gone = headframe("history", "machines", "--at", "2026-03-01").output
     assert "trained on data that is no longer known (machines-candidates version 2: none" in gone
     assert "did you mean" in headframe("history", "machine", status=1).output.lower()
+    # What was decided is told of a use case that was broken or taken away since; times are UTC.
+    file = settings.dags / "machines.py"
+    file.write_text("no Python", "utf-8")
+    assert headframe("history", "machines").output == told
+    file.unlink()
+    assert headframe("history", "machines").output == told
+    sentence = headframe("history", "machines", "--at", "2026-03-01").output
+    assert sentence.startswith("At 2026-03-01 00:00 UTC machines was served by version 2")
 
 
 def test_a_roll_back_needs_a_role_and_a_reason_and_says_what_it_did(replaced: Home) -> None:

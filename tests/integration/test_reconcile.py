@@ -228,6 +228,31 @@ def test_attack_a_model_is_made_to_score_the_rows_of_another_view(
     assert standing(settings) == "1"
 
 
+def test_attack_a_model_is_made_to_answer_otherwise(replaced: Home) -> None:
+    """Tags say which columns a model is given in which order, what its answers are, and the proof."""
+    _, settings = replaced
+    client, told = mlflow(settings), dict(mlflow(settings).get_model_version(CANDIDATES, "2").tags)
+    attacks = {
+        "headframe.numeric": '["past_rate", "load"]',
+        "headframe.categorical": "[]",
+        "headframe.answer": "number",
+        "headframe.probe_digest": "",
+    }
+    for tag, value in attacks.items():
+        if value:
+            client.set_model_version_tag(CANDIDATES, "2", tag, value)
+        else:
+            client.delete_model_version_tag(CANDIDATES, "2", tag)
+        with pytest.raises(ChampionUnresolved, match=f"others, or none: {tag}"):
+            champion.resolve(settings, "machines")
+        assert [(f.what, f.remedy) for f in run(settings).left] == [("champion", "freeze")]
+        if tag in told:
+            client.set_model_version_tag(CANDIDATES, "2", tag, told[tag])
+        else:
+            client.delete_model_version_tag(CANDIDATES, "2", tag)
+    assert run(settings).agrees
+
+
 def test_a_version_to_go_back_to_without_its_tags_is_refused(replaced: Home) -> None:
     use_case, settings = replaced
     mlflow(settings).delete_model_version_tag(CANDIDATES, "1", FEATURES)

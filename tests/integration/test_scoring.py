@@ -190,9 +190,9 @@ def _champion(settings: Settings) -> champion.Champion:
 
 def test_a_model_that_predicts_its_probe_set_otherwise_is_refused(trees: Home) -> None:
     _, settings = trees
-    MlflowClient(settings.mlflow_uri).set_model_version_tag(
-        "machines-candidates", "1", probe.DIGEST, "0" * 64
-    )
+    client, name, other = MlflowClient(settings.mlflow_uri), "machines-candidates", "0" * 64
+    client.set_tag(client.get_model_version(name, "1").run_id, probe.DIGEST, other)
+    client.set_model_version_tag(name, "1", probe.DIGEST, other)
     with pytest.raises(ChampionUnresolved, match="predictions of its probe set"):
         scored(trees)
     assert rows_of(settings) == []

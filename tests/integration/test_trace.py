@@ -1,7 +1,7 @@
 """Trace and impact, exact against a second lake that never had the file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, table_upkeep
 from pipelines.adapters.lineage.lineage_pages import impact_page, trace_page
 from pipelines.adapters.models import code_archive, prediction_store
 from pipelines.adapters.outputs import placed_files
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.cli import app
 from pipelines.domain.impact import GONE, Impact
 from pipelines.domain.lateness import TICK
@@ -24,6 +25,7 @@ from pipelines.domain.scoring import LateWindow
 from pipelines.domain.trace import Trace, as_json
 from pipelines.errors import ChampionUnresolved, NotEnoughData, SettingsError
 from pipelines.stages.impact import impact_of_files, impact_of_model, impact_of_version
+from pipelines.stages.maintain import Retention, maintain
 from pipelines.stages.score import score
 from pipelines.stages.trace import trace
 from pipelines.stages.train import train
@@ -236,6 +238,28 @@ def test_a_consumer_is_named_for_what_was_delivered_and_a_top_list_for_who_is_on
     ]
     extra = reached.by("plan/taken_back.csv")
     assert [output.output for output in extra.outputs] == ["all_shifts"]
+
+
+def test_a_list_that_was_declared_anew_hides_no_consumer_of_the_one_before(
+    template: Path, tmp_path: Path
+) -> None:
+    """Of the three on the list before, one is on the next, which another team gets."""
+    settings = machines.copy_template(template, tmp_path / "declared_anew")
+    lists = placed_files.folder(settings, machines.NAME, "watch_list")
+    content = placed_files.read(lists, placed_files.file_name(at(46, 4), "json"))
+    first, *_, last = json.loads(content)["rows"]
+    path = settings.dags / f"{machines.NAME}.py"
+    before = 'TopN(3, name="watch_list", consumer="floor"'
+    text = path.read_text("utf-8").replace(before, 'TopN(1, name="watch_list", consumer="yard"')
+    path.write_text(text, "utf-8")
+    use_case = load(path)
+    bad_files.delivered(use_case, settings)
+    told = {}
+    for row in (first, last):
+        key = {"day": row["day"], "machine": row["machine"]}
+        found = trace(use_case, settings, key=key, brief=True).outputs
+        told[row["rank"]] = {(o.consumer, o.certain) for o in found if o.output == "watch_list"}
+    assert told == {1: {("floor", False), ("yard", True)}, 3: {("floor", False)}}
 
 
 class Traced:
@@ -452,6 +476,17 @@ def test_a_key_that_was_refused_is_traced_to_its_reason_run_and_landed_row(
     assert (told["prediction"], told["refused"]) == (None, refused.refused)
     assert "refused: business rule &#39;mistake&#39;" in trace_page(found)
 
+    nobody = replace(MISTAKE, when="true", then="prediction + 2")
+    none = replace(use_case, scoring=replace(parts.scoring, rules=[nobody]))
+    score(none, settings, since=at(46, 0), until=at(47, 0), run="nobody's run")
+    reached = impact_of_files(use_case, settings, names=["plan/loads.csv"])
+    rows = [[row["machine"] for row in w.affected.to_pylist()] for w in reached.windows]
+    assert rows == [["A06", "B07"], ["B07"], []]
+    assert [(w.generation, w.current, w.refused, w.model_versions) for w in reached.windows] == [
+        (1, False, 0, ("1",)), (2, False, 1, ("1",)), (3, True, 2, ("1",)),
+    ]  # fmt: skip
+    assert "2 refused whose feature row would be another" in impact_page(reached)
+
 
 def test_a_refusal_that_was_carried_or_replaced_is_traced_to_the_run_that_made_it(
     template: Path, tmp_path: Path
@@ -502,6 +537,33 @@ def test_a_refusal_that_was_set_aside_and_never_published_is_none(
     assert (found.prediction.refused, found.prediction.generation, found.others) == (None, 1, ())
     reached = impact_of_files(use_case, settings, names=["plan/loads.csv"])
     assert [(window.generation, window.current) for window in reached.windows] == [(1, True)]
+    # Another run replaces it, for a reason of its own: not for that of the one that was cut off.
+    monkeypatch.undo()
+    noon = LateWindow(scored_for=at(46, 4), as_of=at(46, 12) + TICK, until=at(47, 4), reason="late")
+    score(use_case, settings, since=at(46), until=at(46), run="noon run", late=[noon])
+    (replaced,) = trace(
+        use_case, settings, key={"day": day(46), "machine": "A06"}, brief=True
+    ).others
+    assert replaced.replaced_because == "late"
+
+
+def feature_table(settings: Settings) -> Folder:
+    (name,) = (n for n in lake.table_paths(settings) if n.startswith("gold.features."))
+    return lake.table_paths(settings)[name]
+
+
+def change_stored_load(settings: Settings, asked: str, machine: str) -> Folder:
+    """Change a feature of one row in the newest version of the store; return its table."""
+    import pyarrow as pa
+
+    table = feature_table(settings)
+    rows = delta_tables.read(table).to_pylist()
+    for row in rows:
+        if (str(row["day"]), row["machine"]) == (asked, machine):
+            row["load"] = 0.5
+    changed = pa.Table.from_pylist(rows, schema=delta_tables.schema(table))
+    delta_tables.commit_rows(table, changed, transactions={}, metadata={}, replace="true")
+    return table
 
 
 def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
@@ -509,16 +571,7 @@ def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
 ) -> None:
     settings = machines.copy_template(template, tmp_path / "changed")
     use_case = load(settings.dags / f"{machines.NAME}.py")
-    (name,) = (n for n in lake.table_paths(settings) if n.startswith("gold.features."))
-    table = lake.table_paths(settings)[name]
-    rows = delta_tables.read(table).to_pylist()
-    for row in rows:
-        if (str(row["day"]), row["machine"]) == (day(46), "A06"):
-            row["load"] = 0.5
-    import pyarrow as pa
-
-    changed = pa.Table.from_pylist(rows, schema=delta_tables.schema(table))
-    delta_tables.commit_rows(table, changed, transactions={}, metadata={}, replace="true")
+    table = change_stored_load(settings, day(46), "A06")
     (commit,) = (
         c for c in delta_tables.history(lake.predictions(settings, machines.NAME))
         if c.get("headframe.window", "").startswith(f"champion/{day(46)}")
@@ -538,6 +591,81 @@ def test_a_stored_feature_row_that_the_tables_do_not_give_is_a_broken_link(
     assert any("feature rows as its recorded tables say" in str(p) for p in found_impact.broken)
 
 
+def maintained(template: Path, folder: Path) -> Home:
+    """Return a copy of which maintenance has removed all that it removes after a week."""
+    settings = machines.copy_template(template, folder)
+    at_once = Retention(files_hours=0)
+    done = maintain(settings, now=at(500), run="maintain", retention=at_once)
+    removed = {one.table for one in done.tables if one.data.files}
+    assert any(name.startswith("gold.features.") for name in removed)
+    return load(settings.dags / f"{machines.NAME}.py"), settings
+
+
+def test_what_maintenance_removes_leaves_trace_and_impact_as_they_were(
+    home: Home, reached: Reached, template: Path, tmp_path: Path
+) -> None:
+    """The feature rows of all windows lay in one file, which late data replaced in one of them."""
+    kept = maintained(template, tmp_path / "kept")
+    key = {"day": day(48), "machine": "A16"}
+    before, after = (trace(*one, key=key, generation=1, brief=True) for one in (home, kept))
+    assert before.feature_row is not None
+    assert before.feature_row.stored
+    # What was scored and replaced is gone: it is computed again, and says so.
+    assert after == replace(before, feature_row=replace(before.feature_row, stored=False))
+    name = "outcome/corrected.csv"
+    found, known = impact_of_files(*kept, names=[name]), reached.by(name)
+    assert listed(found) == listed(known)
+    assert listed(found, current=False) == listed(known, current=False)
+    assert (found.models, found.outputs) == (known.models, known.outputs)
+    assert (found.unreadable, found.broken) == ((), ())
+
+
+def test_a_feature_row_that_was_changed_is_found_though_its_version_is_gone(
+    template: Path, tmp_path: Path
+) -> None:
+    settings = machines.copy_template(template, tmp_path / "changed")
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    score(use_case, settings, since=at(49, 0), until=at(50, 0), run="next day")
+    key, at_once = {"day": day(49), "machine": "A06"}, Retention(files_hours=0)
+    rewrites: list[Callable[[], object]] = [
+        lambda: table_upkeep.compact(feature_table(settings), least_files=1),
+        lambda: change_stored_load(settings, day(49), "A06"),
+    ]
+    found = []
+    for rewrite in rewrites:
+        rewrite()
+        maintain(settings, now=at(500), run="maintain", retention=at_once)
+        traced = trace(use_case, settings, key=key, brief=True)
+        assert traced.feature_row is not None
+        assert traced.feature_row.stored
+        found.append([problem.found for problem in traced.broken])
+    assert found == [[], ["another value of load"]]
+
+
+def test_what_was_scored_from_tables_that_are_gone_is_told_as_perhaps(
+    reached: Reached, template: Path, tmp_path: Path
+) -> None:
+    """Silver was rewritten, and what it held before lasts a week; what a model was made from stays."""
+    settings = machines.copy_template(template, tmp_path / "rewritten")
+    silver = lake.silver(settings, machines.NAME, "outcome")
+    told = {"stage": "reingest", "run": "reingest run"}
+    rows = delta_tables.read(silver)
+    delta_tables.commit_rows(silver, rows, transactions={}, metadata=told, replace="true")
+    maintain(settings, now=at(500), run="maintain", retention=Retention(files_hours=0))
+    use_case = load(settings.dags / f"{machines.NAME}.py")
+    key = {"day": day(48), "machine": "A16"}
+    found = trace(use_case, settings, key=key, brief=True)
+    assert found.feature_row is not None
+    assert [problem.where for problem in found.broken] == ["table machines/outcome"]
+    known = reached.by("outcome/corrected.csv")
+    now = impact_of_files(use_case, settings, names=["outcome/corrected.csv"])
+    assert now.unreadable == (f"champion/{at(48, 4).isoformat()} generation 2",)
+    assert (now.models, now.uncertain, now.broken) == (known.models, (), ())
+    scored = {key for key in listed(known) if key[0] != at(48, 4)}
+    assert listed(now) == scored
+    assert listed(now, current=False) == listed(known, current=False)
+
+
 def test_a_ledger_that_says_otherwise_is_a_broken_link_and_no_yes(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +678,12 @@ def test_a_ledger_that_says_otherwise_is_a_broken_link_and_no_yes(
     (problem,) = trace(use_case, settings, key=None, brief=True).broken
     assert problem.expected.startswith("artifact ")
     assert problem.found == "ff"
+    versions = json.dumps({"silver.machines.outcome": 7})
+    client.set_model_version_tag("machines-candidates", "1", "headframe.data_versions", versions)
+    told = trace(use_case, settings, key=None, brief=True).broken
+    assert [problem.expected for problem in told[1:]] == [
+        "the training data of its frozen evidence"
+    ]
     use_home(monkeypatch, settings)
     shown = CliRunner().invoke(app, ["trace", "machines", "--first", "--brief"])
     assert shown.exit_code == 1

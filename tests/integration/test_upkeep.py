@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_handles, delta_tables, table_upkeep
 from pipelines.adapters.delta.table_upkeep import Compacted
-from pipelines.adapters.models import data_pins, decisions
+from pipelines.adapters.models import data_pins, decisions, judged_tags, mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import StoreUrl
 from pipelines.cli import app
-from pipelines.errors import LakeError, ServiceUnavailable
+from pipelines.errors import ChampionUnresolved, LakeError, ServiceUnavailable, VersionGone
 from pipelines.stages.maintain import NOT_IN_A_STORE, Maintained, Retention, maintain
 from pipelines.use_case import UseCase
 from tests import lakes
@@ -187,7 +188,7 @@ def test_every_version_a_model_needs_survives_and_others_go(home: Settings, regi
     assert left == needed | newest
     assert rows(orders(home), pinned) == [1, 2, 3]
     assert rows(orders(home)) == [5]
-    with pytest.raises(Exception, match="Failed to fetch metadata"):
+    with pytest.raises(VersionGone, match=r"orders: .* one that is there no more"):
         rows(orders(home), unpinned)
 
 
@@ -195,7 +196,7 @@ def test_the_control_shows_what_a_vacuum_without_pins_would_destroy(home: Settin
     pinned = append(orders(home), 1, 2, 3)
     replace(orders(home), 5)
     run(home)
-    with pytest.raises(Exception, match="Failed to fetch metadata"):
+    with pytest.raises(VersionGone, match=r"orders: .* one that is there no more"):
         rows(orders(home), pinned)
 
 
@@ -215,6 +216,45 @@ def test_a_model_pins_the_table_of_the_feature_view_it_was_trained_with(
     folder = lake.features(home, "shop", "ab" * 32)
     append(folder, 1)
     assert "gold.features.shop__abababababab" in lake.table_paths(home)
+
+
+def test_a_model_whose_tags_were_changed_keeps_what_its_run_says_too(
+    home: Settings, registry: Path
+) -> None:
+    lakes.use_registry(home, registry)
+    lakes.register_model(home, {"gold.features.shop": 3, "silver.shop.orders": 0})
+    client, model = MlflowClient(home.mlflow_uri), "shop-candidates"
+    for tag in ("headframe.data_versions", "headframe.features"):
+        client.delete_model_version_tag(model, "1", tag)
+    of_run = {"gold.features.shop__ffffffffffff": {3}, "silver.shop.orders": {0}}
+    assert data_pins.pinned_versions(home) == of_run
+    other = json.dumps({"silver.shop.orders": 7})
+    client.set_model_version_tag(model, "1", "headframe.data_versions", other)
+    assert data_pins.pinned_versions(home) == {**of_run, "silver.shop.orders": {0, 7}}
+    client.set_model_version_tag(model, "1", "headframe.data_versions", "7")
+    with pytest.raises(LakeError, match=r"shop-candidates version 1 in MLflow: .* cannot be read"):
+        data_pins.pinned_versions(home)
+
+
+def test_tags_that_mlflow_cuts_short_on_a_run_change_nothing(
+    home: Settings, registry: Path
+) -> None:
+    lakes.use_registry(home, registry)
+    versions = {f"silver.shop.a_table_of_a_long_name_{number}": number for number in range(300)}
+    lakes.register_model(home, versions)
+    assert data_pins.pinned_versions(home) == {name: {made} for name, made in versions.items()}
+    client, name = MlflowClient(home.mlflow_uri), "shop-candidates"
+    columns = json.dumps([f"a_feature_of_a_long_name_{number}" for number in range(400)])
+    model = mlflow_registry.candidate(home, "shop", "1")
+    client.set_tag(model.run_id, "headframe.numeric", columns)
+    client.set_model_version_tag(name, "1", "headframe.numeric", columns)
+    assert len(judged_tags.of_run(home, model.run_id)["headframe.numeric"]) == judged_tags.LONGEST
+    model = mlflow_registry.candidate(home, "shop", "1")
+    judged_tags.refuse_changed(home, "shop", model)
+    swapped = columns.replace('name_1"', 'name_2"', 1)
+    client.set_model_version_tag(name, "1", "headframe.numeric", swapped)
+    with pytest.raises(ChampionUnresolved, match=r"headframe\.numeric"):
+        judged_tags.refuse_changed(home, "shop", mlflow_registry.candidate(home, "shop", "1"))
 
 
 def test_what_the_training_stage_recorded_is_what_survives(
@@ -469,6 +509,8 @@ def test_a_lake_in_a_store_is_maintained_as_far_as_it_goes(
     assert found.notes == (NOT_IN_A_STORE,)
     assert [(orphan.path, orphan.bytes) for orphan in found.orphans] == [("silver/notes.txt", 5)]
     assert (rows(table), rows(table, pinned)) == ([9, *range(100, 115)], [1, 2, 3])
+    with pytest.raises(VersionGone, match="one that is there no more"):
+        rows(table, pinned + 1)
     (again,) = run(away).tables
     assert (again.data.files, again.compacted) == (0, Compacted(before=1, after=1))
 

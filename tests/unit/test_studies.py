@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from pipelines.adapters.models import studies
 from pipelines.adapters.models.studies import OpenTrial, Study
+from pipelines.adapters.platform.process_usage import cpu_seconds
 from pipelines.adapters.settings import Settings
 from pipelines.domain.search import SearchPlan, Trial
 from pipelines.domain.search_space import Choice, IntUniform, LogUniform, Space
@@ -185,8 +187,8 @@ def test_no_trial_begins_when_the_cpu_seconds_of_all_are_spent(tmp_path: Path) -
     study = study_in(tmp_path, planned(cpu_seconds=0.2))
     made = 0
     while (trial := study.next(made)) is not None:
-        burned = studies.cpu_seconds()
-        while studies.cpu_seconds() - burned < 0.08:
+        burned = cpu_seconds()
+        while cpu_seconds() - burned < 0.08:
             pass
         trial.finish(1.0)
         made += 1
@@ -195,6 +197,26 @@ def test_no_trial_begins_when_the_cpu_seconds_of_all_are_spent(tmp_path: Path) -
     assert made < len(trials) == 6
     assert sum(spent) >= 0.2 > sum(spent[: made - 1])
     assert [trial.state for trial in trials[made:]] == ["waiting"] * (6 - made)
+
+
+SPIN = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo spent; read more"
+"""What a worker does that a library keeps for the next fit: it computes, tells, and waits."""
+
+
+def test_a_trial_costs_what_its_workers_use_while_they_wait_for_the_next(tmp_path: Path) -> None:
+    trial = study_in(tmp_path).next(0)
+    assert trial is not None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["/bin/sh", "-c", SPIN], stdin=pipe, stdout=pipe) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"spent\n"
+        own = trial.cpu_seconds
+        trial.report(0, 0.5, last=False)
+        while_it_waits = cpu_seconds()
+        worker.communicate(b"\n")
+        after = cpu_seconds()
+    assert 0.05 < own < study_in(tmp_path).trials()[0].cpu_seconds
+    assert after - while_it_waits < own / 2, "a worker that ended is not counted twice"
 
 
 def test_the_cost_of_a_killed_trial_counts_as_far_as_it_was_told(tmp_path: Path) -> None:

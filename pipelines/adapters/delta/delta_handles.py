@@ -1,6 +1,7 @@
 """Delta handles: opening and creating tables, and what delta-rs needs to be told about each."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ from pipelines.adapters.delta.schema_gate import plain
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder, StoreUrl
 from pipelines.adapters.stores.store_outages import REQUEST, outage
-from pipelines.errors import LakeError, Problem
+from pipelines.errors import LakeError, Problem, VersionGone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +39,9 @@ _kept: ContextVar[dict[Folder, "DeltaTable"] | None] = ContextVar("kept_handles"
 
 _SAFE: set[tuple[str, int]] = set()
 """Stores that this process found to keep commits apart."""
+
+GONE = re.compile(r"Object at location (?!\S*_delta_log)\S+\.parquet not found")
+"""What delta-rs says of a data file that the log names and that is not there, on a disk and in a store."""
 
 FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded")
 """What delta-rs says when a local disk takes no more."""
@@ -179,7 +183,7 @@ def no_hooks() -> "PostCommitHookProperties":
 
 @contextmanager
 def answers(table: Folder) -> Iterator[None]:
-    """Turn what delta-rs says about a silent store or a full disk into our errors.
+    """Turn what delta-rs says about a silent store, a full disk or a lost file into our errors.
 
     Its text about a store is dropped, since it may hold a signed URL.
     """
@@ -189,6 +193,11 @@ def answers(table: Folder) -> Iterator[None]:
         yield
     except (OSError, DeltaError, ValueError) as error:  # Arrow's errors are ValueErrors
         text = str(error)
+        if GONE.search(text):
+            wanted = "the data files of the version that is read"
+            fix = "What was replaced a week ago, and no model needs, is removed: read a newer version. "
+            fix += "Where it is the newest, restore the folder from a backup."
+            raise VersionGone(problem(table, wanted, "one that is there no more", fix)) from None
         if isinstance(table, StoreUrl) and _is_outage(error, text):
             raise outage(table.root, text) from None
         if isinstance(table, Path) and any(words in text for words in FULL_DISK):

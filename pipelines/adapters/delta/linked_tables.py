@@ -6,9 +6,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from pipelines.adapters.delta import delta_handles
+from pipelines.adapters.delta.log_files import FOLDER, log_files
 from pipelines.errors import LakeError
-
-LOG = "_delta_log"
 
 
 def link(source: Path, target: Path, *, version: int | None = None) -> int:
@@ -33,7 +32,7 @@ def link(source: Path, target: Path, *, version: int | None = None) -> int:
         place = half / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         _link(file, place)
-    _copy_log(source / LOG, half / LOG, at)
+    _copy_log(source, half / FOLDER, at)
     found = int(delta_handles.opened(half).version())
     if found != at:
         fix = "Restore the folder, or replay once the log is whole."
@@ -53,9 +52,8 @@ def _link(file: Path, place: Path) -> None:
 
 
 def _copy_log(source: Path, target: Path, version: int) -> None:
-    """Copy the entries and checkpoints up to a version; the hint to the last checkpoint is left out."""
+    """Copy a table's entries and checkpoints up to a version; the hint to the last checkpoint is left out."""
     target.mkdir(parents=True, exist_ok=True)
-    for entry in sorted(source.iterdir()):
-        number = entry.name.partition(".")[0]
-        if number.isdigit() and int(number) <= version:
-            shutil.copyfile(entry, target / entry.name)
+    for file in log_files(source):
+        if file.version <= version:
+            shutil.copyfile(file.path, target / file.path.name)

@@ -1,7 +1,6 @@
 """Table upkeep: few large files, no more old versions than needed, and a log that opens the rest."""
 
 import json
-import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.delta import delta_handles, durable
+from pipelines.adapters.delta.log_files import NAME, log_files
 from pipelines.adapters.stores import object_store
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import LakeError
@@ -32,9 +32,6 @@ PAUSE_SECONDS = 0.2
 
 KEEPS_LOG = {"delta.enableExpiredLogCleanup": "false"}
 """Has every table that this release creates, see ``delta_handles.PROPERTIES``; older ones get it."""
-
-LOG_FILE = re.compile(r"(\d{20})\.(json|checkpoint[^#]*\.parquet)")
-"""Name of a commit entry or a checkpoint, with its version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +168,7 @@ def superseded_log(
     To open a version takes the newest checkpoint up to it, and every entry after that. The limits
     are modification times in seconds since 1970; files from then on stay.
     """
-    files = _log_files(table)
+    files = log_files(table)
     entries = sorted(version for version, kind, _ in files if kind == "json")
     checkpoints = sorted({version for version, kind, _ in files if kind != "json"})
     if not checkpoints or not entries:
@@ -238,7 +235,7 @@ def _last_checkpoint(table: Folder) -> int:
         if isinstance(log, Path)
         else [listed.name for listed in object_store.listing(log)]
     )
-    matches = [match for name in names if (match := LOG_FILE.fullmatch(name))]
+    matches = [match for name in names if (match := NAME.fullmatch(name))]
     return max((int(match[1]) for match in matches if match[2] != "json"), default=-1)
 
 
@@ -249,15 +246,6 @@ def _hinted(table: Path) -> int:
     """
     hint = table / "_delta_log" / "_last_checkpoint"
     return int(json.loads(hint.read_text("utf-8"))["version"]) if hint.exists() else -1
-
-
-def _log_files(table: Path) -> list[tuple[int, str, Path]]:
-    """Return (version, "json" or "checkpoint...", path) of each log file, oldest version first."""
-    return sorted(
-        (int(match[1]), match[2], path)
-        for path in (table / "_delta_log").iterdir()
-        if (match := LOG_FILE.fullmatch(path.name))
-    )
 
 
 def _settle(table: Folder, handle: "DeltaTable") -> None:

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.lineage import prediction_records
+from pipelines.adapters.lineage import prediction_records, refused_rows
 from pipelines.adapters.lineage.block_differences import BlockDifferences
 from pipelines.adapters.lineage.prediction_records import WINDOW, Generation, MadeBy
 from pipelines.adapters.lineage.recorded_tables import by_table
+from pipelines.adapters.lineage.stored_rows import stored_rows
 from pipelines.adapters.settings import Settings
 from pipelines.domain.feature_differences import CHANGED, SIDE
 from pipelines.domain.features import AS_OF, FeatureView, feature_digest
@@ -19,8 +19,8 @@ from pipelines.domain.impact import GONE, PREDICTION, AffectedWindow
 from pipelines.domain.labels import Label
 from pipelines.domain.provenance import Block, Progress, of_key
 from pipelines.domain.scoring_times import ScoringTimes
-from pipelines.domain.sql_text import delta_moment, literal, quoted
-from pipelines.errors import Problem
+from pipelines.domain.sql_text import literal, quoted
+from pipelines.errors import Problem, VersionGone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +35,7 @@ class WindowFindings:
 
     windows: list[AffectedWindow] = field(default_factory=list)
     uncertain: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     broken: list[Problem] = field(default_factory=list)
     looked_at: int = 0
 
@@ -70,7 +71,7 @@ def made_with(scored: Scored, model_version: str) -> WindowFindings:
         found.looked_at += 1
         mine = rows.filter(pc.equal(rows[MODEL], model_version))
         if mine.num_rows:
-            found.windows.append(_affected(scored, generation, mine.drop_columns([MODEL]), mine))
+            found.windows.append(_affected(scored, generation, mine))
     return found
 
 
@@ -85,11 +86,44 @@ def reached_by(
     found = WindowFindings()
     made = prediction_records.made_by(scored.settings, scored.use_case)
     generations = prediction_records.generations(scored.settings, scored.use_case)
+    refusals = refused_rows.places(scored.settings, scored.use_case)
+    generations += [
+        generation
+        for generation in prediction_records.without_rows(generations, made)
+        if (generation.window, generation.run_key) in refusals
+    ]
+    generations.sort(key=lambda generation: (generation.scored_for, generation.generation))
     for number, generation in enumerate(generations):
         progress(number, len(generations))
-        _look(scored, differing, generation, made, found)
+        rows = prediction_records.rows_of(
+            scored.settings, scored.use_case, generation, scored.columns(AS_OF, DIGEST)
+        )
+        if (generation.window, generation.run_key) in refusals:
+            rows = _with_refused(scored, generation, made, rows)
+        _look(scored, differing, generation, made, rows=rows, found=found)
     progress(len(generations), len(generations))
     return found
+
+
+def _with_refused(
+    scored: Scored,
+    generation: Generation,
+    made: Mapping[tuple[str, int], MadeBy],
+    rows: "pa.Table",
+) -> "pa.Table":
+    """Return the predictions of a generation and the rows that it refused, without a prediction."""
+    import pyarrow as pa
+
+    columns = [*scored.view.entity.key, MODEL, AS_OF]
+    refused = refused_rows.rows_of(scored.settings, scored.use_case, generation, columns)
+    digests = {}
+    for as_of in set(refused[AS_OF].to_pylist()):
+        by = prediction_records.maker(made, generation.window, generation.generation, as_of)
+        digests[as_of] = by.features if by else ""
+    views = pa.array([digests[as_of] for as_of in refused[AS_OF].to_pylist()], pa.string())
+    refused = refused.append_column(DIGEST, views)
+    refused = refused.append_column(PREDICTION, pa.nulls(refused.num_rows, pa.float64()))
+    return pa.concat_tables([rows, refused.select(rows.column_names).cast(rows.schema)])
 
 
 def _look(
@@ -97,28 +131,31 @@ def _look(
     differing: BlockDifferences,
     generation: Generation,
     made: Mapping[tuple[str, int], MadeBy],
+    *,
+    rows: "pa.Table",
     found: WindowFindings,
 ) -> None:
-    """Add what is affected of one generation."""
+    """Add what is affected of one generation; ``rows`` are its predictions and refused rows."""
     import pyarrow as pa
 
     found.looked_at += 1
-    rows = prediction_records.rows_of(
-        scored.settings, scored.use_case, generation, scored.columns(AS_OF, DIGEST)
-    )
     affected: list[pa.Table] = []
-    unmade = 0
+    unmade, name = 0, f"{generation.window} generation {generation.generation}"
     for part in _described_alike(rows):
         as_of, digest = part[AS_OF][0].as_py(), part[DIGEST][0].as_py()
         maker = prediction_records.maker(made, generation.window, generation.generation, as_of)
         versions = by_table(scored.use_case, scored.view.tables, maker.tables if maker else {})
         block = scored.block(generation.scored_for, as_of)
-        if digest != feature_digest(scored.view, scored.label):
-            if differing.saw(versions, as_of):
-                found.uncertain.append(f"{generation.window} generation {generation.generation}")
+        try:
+            if digest != feature_digest(scored.view, scored.label):
+                found.uncertain += [name] if differing.saw(versions, as_of) else []
+                continue
+            version = maker.feature_version if maker else None
+            stored = partial(_stored, scored, digest, as_of, version)
+            difference = differing.of(block, versions, stored)
+        except VersionGone:
+            found.unreadable += [name] if differing.may_have_seen(versions) else []
             continue
-        stored = partial(_stored, scored, digest, as_of, maker.feature_version if maker else None)
-        difference = differing.of(block, versions, stored)
         if difference is None:
             continue
         if difference.strayed is not None and difference.strayed.num_rows:
@@ -127,21 +164,16 @@ def _look(
         unmade += _count_second(difference.rows)
     together = pa.concat_tables(affected) if affected else None
     if together is not None and (together.num_rows or unmade):
-        kept = together.drop_columns([MODEL])
-        found.windows.append(_affected(scored, generation, kept, together, unmade=unmade))
+        found.windows.append(_affected(scored, generation, together, unmade=unmade))
 
 
 def _affected(
-    scored: Scored,
-    generation: Generation,
-    kept: "pa.Table",
-    rows: "pa.Table",
-    *,
-    unmade: int = 0,
+    scored: Scored, generation: Generation, rows: "pa.Table", *, unmade: int = 0
 ) -> AffectedWindow:
     import pyarrow.compute as pc
 
     order = [(name, "ascending") for name in scored.view.entity.key]
+    kept = rows.filter(pc.is_valid(rows[PREDICTION])).drop_columns([MODEL])
     return AffectedWindow(
         window=generation.window,
         scored_for=generation.scored_for,
@@ -151,6 +183,7 @@ def _affected(
         rows=generation.rows,
         affected=kept.sort_by(order),
         unmade=unmade,
+        refused=rows.num_rows - kept.num_rows,
     )
 
 
@@ -183,11 +216,8 @@ def _count_second(differing: "pa.Table") -> int:
 
 
 def _stored(scored: Scored, digest: str, as_of: datetime, version: int | None) -> "pa.Table | None":
-    """Return the rows of the feature store at a time, as a version held them."""
-    folder = lake.features(scored.settings, scored.use_case, digest)
-    if not delta_tables.exists(folder):
-        return None
-    return delta_tables.read(folder, where=f"{AS_OF} = {delta_moment(as_of)}", at_version=version)
+    """Return the rows of the feature store at a time, as a version held them; None: not any more."""
+    return stored_rows(lake.features(scored.settings, scored.use_case, digest), as_of, version)
 
 
 def _strayed(generation: Generation, count: int) -> Problem:

@@ -38,6 +38,7 @@ class BlockDifferences:
     ) -> None:
         self._recorded, self._view, self._absent = recorded, view, absent
         self._kept: dict[Block, BlockDifference] = {}
+        self._held: set[Block] = set()
         self.computed = 0
 
     def of(
@@ -48,14 +49,15 @@ class BlockDifferences:
     ) -> BlockDifference | None:
         """Return what differs in a block at recorded versions; None where the rows were not seen.
 
-        ``block.unseen`` is found here. ``stored`` gives the rows of the feature store, to compare.
+        ``block.unseen`` is found here. ``stored`` gives the rows of the feature store, to compare;
+        None where it has them no more. Raises VersionGone as ``RecordedTables.at``.
         """
         tables = self._recorded.at(versions)
         if not tables.saw(self._absent, block.as_of):
             return None
         known, asked = tables.known, replace(block, unseen=tables.unseen_at(block.as_of))
         found = self._kept.get(asked)
-        if found is None or (stored and found.strayed is None):
+        if found is None or (stored and asked not in self._held):
             whole = described(known, self._view, asked)
             assert whole is not None  # noqa: S101 - nothing was taken away
             rows = changed_rows(known, self._view, asked, self._absent, whole=whole)
@@ -67,10 +69,18 @@ class BlockDifferences:
             self.computed += 1
             if len(self._kept) < MOST_KEPT:
                 self._kept[asked] = found
+                self._held |= {asked} if stored else set()
         return found
 
+    def may_have_seen(self, versions: Mapping[str, int]) -> bool:
+        """Tell whether recorded versions of silver held a file asked about; they need not be there."""
+        return self._recorded.took(self._absent, versions)
+
     def saw(self, versions: Mapping[str, int], as_of: datetime) -> bool:
-        """Tell whether a file asked about was seen at ``as_of`` in recorded versions of silver."""
+        """Tell whether a file asked about was seen at ``as_of`` in recorded versions of silver.
+
+        Raises VersionGone as ``RecordedTables.at``.
+        """
         return self._recorded.at(versions).saw(self._absent, as_of)
 
     def labels(self, versions: Mapping[str, int], as_of: datetime) -> "tuple[pa.Table, pa.Table]":

@@ -24,15 +24,12 @@ def carrying(
 ) -> tuple[OutputSeen, ...]:
     """Return the outputs that carried any of ``rows``: keys, by window and generation, in order.
 
-    A top list counts only where one of the keys is on it. Where its file is not there any more, or
+    One that was declared anew, and delivered again, carried them twice, perhaps to other people. A
+    top list counts only where one of the keys is on it. Where its file is not there any more, or
     holds another generation, nobody can tell: then ``certain`` is False.
     """
     found = []
-    delivered = {
-        (item.output, item.window, item.generation): item
-        for item in output_ledger.read(settings, use_case)
-    }
-    for item in delivered.values():
+    for item in output_ledger.read(settings, use_case):
         keys = rows.get((item.window, item.generation))
         if keys is None or not keys.num_rows:
             continue

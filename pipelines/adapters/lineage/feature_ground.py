@@ -1,18 +1,19 @@
 """Feature ground: the stored feature row of a prediction, and the landed files it comes from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.lineage.file_trail import FileTrails
 from pipelines.adapters.lineage.prediction_records import MadeBy
-from pipelines.adapters.lineage.recorded_tables import RecordedTables, by_table
+from pipelines.adapters.lineage.recorded_tables import AsRecorded, RecordedTables, by_table
+from pipelines.adapters.lineage.stored_rows import stored_rows
 from pipelines.adapters.settings import Settings
 from pipelines.domain.feature_differences import CHANGED, differences
-from pipelines.domain.features import AS_OF, FeatureView, feature_digest, feature_names
+from pipelines.domain.features import FeatureView, feature_digest, feature_names
 from pipelines.domain.labels import Label
 from pipelines.domain.provenance import (
     Block,
@@ -23,15 +24,13 @@ from pipelines.domain.provenance import (
     of_key,
     sources,
 )
-from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.trace import FeatureRow, SourceSeen, key_text
-from pipelines.errors import Problem
+from pipelines.errors import Problem, VersionGone
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.domain.absence import Landed
-    from pipelines.domain.features import KnownTables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +76,11 @@ def ground(
     where, view = f"feature row of {key_text(key)}", asked.view
     version = asked.made.feature_version if asked.made else None
     folder = lake.features(settings, asked.use_case, asked.digest)
-    stored = None
-    if delta_tables.exists(folder):
-        moment = f"{AS_OF} = {delta_moment(asked.as_of)}"
-        stored = of_key(delta_tables.read(folder, where=moment, at_version=version), key)
-    if stored is None or not stored.num_rows:
+    block_rows = stored_rows(folder, asked.as_of, version)
+    stored = None if block_rows is None else of_key(block_rows, key)
+    if not delta_tables.exists(folder) or (stored is not None and not stored.num_rows):
         return Ground(broken=(_broken(where, "the row that was scored", "none in the store"),))
-    kept = FeatureRow(
-        table=f"gold.features.{folder.name}",
-        version=version,
-        view=asked.digest,
-        features=stored.select(feature_names(stored, view.entity)).to_pylist()[0],
-        differs_in=(),
-    )
+    kept = None if stored is None else _row(asked, folder.name, stored)
     if asked.digest != feature_digest(view, asked.label):
         expected = f"the feature view {asked.digest[:12]}, as the prediction says"
         fix = "The declaration has another view now: trace with the code kept beside the model."
@@ -97,29 +88,55 @@ def ground(
         return Ground(feature_row=kept, broken=(problem,))
     recorded = RecordedTables(settings, asked.use_case, view, asked.label)
     versions = by_table(asked.use_case, view.tables, asked.made.tables if asked.made else {})
-    found_tables = recorded.at(versions)
-    known, unseen = found_tables.known, found_tables.unseen_at(asked.as_of)
-    block = Block(since=asked.since, as_of=asked.as_of, until=asked.until, unseen=unseen)
-    differs = _differs(known, view, block, stored, key)
+    try:
+        found_tables = recorded.at(versions)
+    except VersionGone as error:
+        return Ground(feature_row=kept, broken=error.problems)
+    known, block = found_tables.known, _block(asked, found_tables)
+    whole = described(known, view, block)
+    assert whole is not None  # noqa: S101 - nothing was taken away
+    again = of_key(whole, key)
+    if kept is None or stored is None:
+        if not again.num_rows:
+            return Ground(broken=(_broken(where, "the row that was scored", "none any more"),))
+        kept = replace(_row(asked, folder.name, again), stored=False)
+    else:
+        kept = replace(kept, differs_in=_differs(stored, again, view.entity.key))
     own = entity_version(known, view, block, key)
     found: Iterable[Source] = () if brief else sources(known, view, block, key, progress=progress)
     trails = _Trails(recorded, FileTrails(settings, asked.use_case))
     return Ground(
-        feature_row=replace(kept, differs_in=differs),
+        feature_row=kept,
         sources=tuple(trails.all(found, own[0] if own else None)),
-        files_tried=None if brief else len(known.seen_at(block.as_of, without=unseen)),
+        files_tried=None if brief else len(known.seen_at(block.as_of, without=block.unseen)),
         broken=(
             (
                 _broken(
                     where,
                     "what the recorded tables say when it is computed again",
-                    f"another value of {', '.join(differs)}",
+                    f"another value of {', '.join(kept.differs_in)}",
                 ),
             )
-            if differs
+            if kept.differs_in
             else ()
         ),
     )
+
+
+def _row(asked: Described, table: str, found: "pa.Table") -> FeatureRow:
+    """Return the first row of a table of features, as it is told."""
+    return FeatureRow(
+        table=f"gold.features.{table}",
+        version=asked.made.feature_version if asked.made else None,
+        view=asked.digest,
+        features=found.select(feature_names(found, asked.view.entity)).to_pylist()[0],
+        differs_in=(),
+    )
+
+
+def _block(asked: Described, tables: AsRecorded) -> Block:
+    unseen = tables.unseen_at(asked.as_of)
+    return Block(since=asked.since, as_of=asked.as_of, until=asked.until, unseen=unseen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +178,9 @@ class _Trails:
         )
 
 
-def _differs(
-    known: "KnownTables",
-    view: FeatureView,
-    block: Block,
-    stored: "pa.Table",
-    key: Mapping[str, Any],
-) -> tuple[str, ...]:
+def _differs(stored: "pa.Table", again: "pa.Table", key: Sequence[str]) -> tuple[str, ...]:
     """Return the columns in which the stored row is not what computing it again gives."""
-    whole = described(known, view, block)
-    assert whole is not None  # noqa: S101 - nothing was taken away
-    again = of_key(whole, key).select(stored.column_names)
-    found = differences(stored, again, view.entity.key).to_pylist()
+    found = differences(stored, again.select(stored.column_names), key).to_pylist()
     return tuple(found[0][CHANGED]) if found else ()
 
 

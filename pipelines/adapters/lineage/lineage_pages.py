@@ -7,6 +7,7 @@ from pipelines.domain.feature_differences import CHANGED
 from pipelines.domain.impact import GONE, PREDICTION, AffectedWindow, Impact
 from pipelines.domain.trace import Trace, key_text
 from pipelines.domain.trace_text import (
+    NOT_STORED,
     SHORT,
     difference,
     file_lines,
@@ -25,7 +26,7 @@ MOST_PREDICTIONS = 5000
 
 def trace_page(found: Trace) -> str:
     """Return the page of a trace. Everything that the lake holds is escaped."""
-    return _environment().get_template("trace.html.j2").render(found=found)
+    return _environment().get_template("trace.html.j2").render(found=found, not_stored=NOT_STORED)
 
 
 def impact_page(found: Impact) -> str:

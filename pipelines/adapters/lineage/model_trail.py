@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipelines.adapters.models import decisions, mlflow_registry
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
+from pipelines.domain.evidence import Evidence
 from pipelines.domain.trace import DecisionSeen, GateSeen, TracedModel
 from pipelines.errors import HeadframeError, Problem
 
@@ -54,6 +55,7 @@ def model_trail(settings: Settings, use_case: str, prediction: Mapping[str, str]
             model=None, gates=(), decisions=_seen(about), broken=(*broken, *error.problems)
         )
     broken += _differences(where, prediction, found)
+    traced = _traced(found)
     gates: tuple[GateSeen, ...] = ()
     try:
         evidence = mlflow_registry.read_evidence(
@@ -63,13 +65,12 @@ def model_trail(settings: Settings, use_case: str, prediction: Mapping[str, str]
             GateSeen(gate=verdict.gate, outcome=verdict.outcome, reason=verdict.reason)
             for verdict in evidence.verdicts
         )
+        broken += _unlike_evidence(where, evidence, traced)
     except HeadframeError as error:
         if error.retryable:
             raise
         broken += error.problems
-    return ModelTrail(
-        model=_traced(found), gates=gates, decisions=_seen(about), broken=tuple(broken)
-    )
+    return ModelTrail(model=traced, gates=gates, decisions=_seen(about), broken=tuple(broken))
 
 
 def _differences(where: str, prediction: Mapping[str, str], found: ModelVersion) -> list[Problem]:
@@ -85,6 +86,21 @@ def _differences(where: str, prediction: Mapping[str, str], found: ModelVersion)
         )
         for name, (said, there) in pairs.items()
         if said != there
+    ]
+
+
+def _unlike_evidence(where: str, evidence: Evidence, told: TracedModel) -> list[Problem]:
+    """Return what the version's tags say otherwise than the frozen evidence that the gates judged."""
+    pairs = {
+        "training data": (dict(evidence.data_versions), dict(told.data_versions)),
+        "training window": (evidence.training_window, told.training_window),
+        "code": (evidence.code_digest, told.code_digest),
+        "declaration": (evidence.declaration_digest, told.declaration_digest),
+    }
+    return [
+        _broken(where, f"the {name} of its frozen evidence", "another in its tags in MLflow")
+        for name, (judged, there) in pairs.items()
+        if judged != there
     ]
 
 

@@ -107,6 +107,27 @@ def generations(settings: Settings, use_case: str) -> list[Generation]:
     return sorted(kept, key=lambda generation: (generation.scored_for, generation.generation))
 
 
+def without_rows(
+    found: Iterable[Generation], made: Mapping[tuple[str, int], MadeBy]
+) -> list[Generation]:
+    """Return the generations that were made and are not ``found``: every row of theirs was refused."""
+    there = {(generation.window, generation.generation) for generation in found}
+    newest: dict[str, int] = {}
+    for window, number in made:
+        newest[window] = max(number, newest.get(window, 0))
+    return [
+        Generation(
+            window=window,
+            generation=number,
+            run_key=by.run_key,
+            current=number == newest[window],
+            rows=0,
+        )
+        for (window, number), by in made.items()
+        if (window, number) not in there
+    ]
+
+
 def rows_of(
     settings: Settings, use_case: str, generation: Generation, columns: Iterable[str]
 ) -> "pa.Table":
@@ -121,11 +142,16 @@ def rows_of(
 
 
 def rows_of_key(
-    settings: Settings, use_case: str, key: Mapping[str, object]
+    settings: Settings,
+    use_case: str,
+    key: Mapping[str, object],
+    made: Mapping[tuple[str, int], MadeBy],
 ) -> list[dict[str, Any]]:
     """Return every prediction ever made for a key, with ``current`` and ``replaced_because``.
 
-    Oldest scoring time first, and its generations in order.
+    Oldest scoring time first, and its generations in order. ``made`` are the commits of the use
+    case's predictions. Why one was replaced is what the commit of the next says: the history may
+    name the reason of a run that was cut off before it.
     """
     where = condition(key)
     found = [
@@ -135,6 +161,10 @@ def rows_of_key(
     ]
     standing = {(row[WINDOW], row["generation"]) for row in found if row["current"]}
     kept = [r for r in found if r["current"] or (r[WINDOW], r["generation"]) not in standing]
+    for row in kept:
+        next_one = made.get((row[WINDOW], row["generation"] + 1))
+        if next_one and next_one.reason:
+            row[REASON] = next_one.reason
     return sorted(kept, key=in_order)
 
 

@@ -13,7 +13,9 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.absence import Landed
 from pipelines.domain.contract import Table, silver_schema
 from pipelines.domain.features import FeatureView, KnownTables
+from pipelines.domain.label_rule import lay_out_labels
 from pipelines.domain.labels import Label
+from pipelines.errors import VersionGone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,34 +64,62 @@ class RecordedTables:
         self._versions: dict[str, int] = {}
         self._known: KnownTables | None = None
         self._first_known: Mapping[Landed, datetime] = {}
+        self._gone: dict[tuple[str, int], VersionGone] = {}
 
     def at(self, recorded: Mapping[str, int]) -> AsRecorded:
         """Return known tables, and which of their files these versions did not hold yet.
 
         ``recorded`` are versions of silver by table name; a table that is not named counts as it is
-        now. Raises LakeError when a version before a rewrite can no longer be read.
+        now. Raises VersionGone when one from before a rewrite can no longer be read.
         """
-        wanted = {
-            name: files.readable_as(recorded.get(name, files.version))
-            for name, files in self.files.items()
-        }
-        if self._known is None or wanted != self._versions:
-            self._known, self._versions = None, wanted  # the old ones first: memory
-            self._known = self._load(wanted)
-            self._first_known = self._known.first_known()
+        known = self._loaded(recorded)
         unseen = {
             Landed(table=name, sha256=file.sha256)
             for name, files in self.files.items()
             for file in files.after(recorded.get(name, files.version))
         }
-        return AsRecorded(
-            known=self._known, unseen=frozenset(unseen), first_known=self._first_known
+        return AsRecorded(known=known, unseen=frozenset(unseen), first_known=self._first_known)
+
+    def took(self, landed: Iterable[Landed], recorded: Mapping[str, int]) -> bool:
+        """Tell whether recorded versions of silver held any file of the landed rows; reads no row."""
+        return any(
+            (files := self.files[rows.table]).by_sha256[rows.sha256].version
+            <= recorded.get(rows.table, files.version)
+            for rows in landed
         )
 
-    def _load(self, versions: Mapping[str, int]) -> KnownTables:
-        held = {table.name: self._rows(table, versions[table.name]) for table in self._view.tables}
+    def _loaded(self, recorded: Mapping[str, int]) -> KnownTables:
+        while True:
+            wanted = {name: self._version(name, recorded) for name in self.files}
+            if self._known is not None and wanted == self._versions:
+                return self._known
+            self._known = None  # the old ones first: memory
+            held: dict[str, pa.Table] = {}
+            for table in self._view.tables:
+                try:
+                    held[table.name] = self._rows(table, wanted[table.name])
+                except VersionGone as error:
+                    self._gone[table.name, wanted[table.name]] = error
+                    break
+            else:
+                self._known, self._versions = self._laid_out(held), wanted
+                self._first_known = self._known.first_known()
+
+    def _version(self, name: str, recorded: Mapping[str, int]) -> int:
+        """Return the version to read: one of many windows, else the very one that was recorded.
+
+        The first is removed a week after a rewrite; the other stays where a model was made from it.
+        """
+        files = self.files[name]
+        exact = recorded.get(name, files.version)
+        for version in (files.readable_as(exact), exact):
+            if (name, version) not in self._gone:
+                return version
+        raise VersionGone(*self._gone[name, exact].problems)
+
+    def _laid_out(self, held: "Mapping[str, pa.Table]") -> KnownTables:
         known = KnownTables(held, self._view.tables, self._label)
-        known.prepare_labels(self._view.entity)
+        lay_out_labels(known, self._view.entity, self._label)
         return known
 
     def _rows(self, table: Table, version: int) -> "pa.Table":

@@ -1,13 +1,14 @@
 """Refused rows: the feature rows of a key that got no prediction, told as its predictions are."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, pinned_files
 from pipelines.adapters.lineage.prediction_records import (
     REASON,
     WINDOW,
+    Generation,
     MadeBy,
     condition,
     in_order,
@@ -16,7 +17,11 @@ from pipelines.adapters.lineage.prediction_records import (
 from pipelines.adapters.models import champion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import AS_OF
+from pipelines.domain.sql_text import literal
 from pipelines.errors import ChampionUnresolved
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REFUSED = "refused"
 """Column that says why a row got no prediction."""
@@ -43,6 +48,24 @@ def rows_of_key(
     rows = delta_tables.read(table, where=condition(key)).to_pylist()
     found = [told for row in rows for told in _told(settings, use_case, row, made)]
     return sorted(found, key=in_order)
+
+
+def places(settings: Settings, use_case: str) -> set[tuple[str, str]]:
+    """Return window and run key of whatever has refused rows, from the table's log."""
+    table = lake.refused_predictions(settings, use_case)
+    if not delta_tables.exists(table):
+        return set()
+    found = (file.partition for file in pinned_files.pinned(table))
+    return {(said[WINDOW], said["run_key"]) for said in found}
+
+
+def rows_of(
+    settings: Settings, use_case: str, generation: Generation, columns: Iterable[str]
+) -> "pa.Table":
+    """Return the rows that a generation refused, in the columns asked for."""
+    where = f"{WINDOW} = {literal(generation.window)} and run_key = {literal(generation.run_key)}"
+    table = lake.refused_predictions(settings, use_case)
+    return delta_tables.read(table, columns=list(columns), where=where)
 
 
 def _told(

@@ -34,11 +34,14 @@ def read_all(
 ) -> list[Recorded]:
     """Return the decisions in order, of one use case or all; those of ``until`` (UTC) and before.
 
-    Raises LakeError when the chain does not hold: a row was changed, removed or added by hand.
+    Raises LakeError when the chain does not hold: a row was changed, removed or added by hand, the
+    last also where its digest is right.
     """
     entries, appended = _as_it_is(settings)
     if (found := first_break(entries, appended=appended)) is not None:
         raise broken(found)
+    if len(entries) > appended:
+        _refuse_others(settings, len(entries))
     return [
         entry
         for entry in entries
@@ -130,6 +133,17 @@ def _as_it_is(settings: Settings) -> tuple[list[Recorded], int]:
     appended = delta_tables.transaction(path, SEQUENCE) or 0
     rows = sorted(delta_tables.read(path).to_pylist(), key=lambda row: row["sequence"])
     return [_entry(row) for row in rows], appended
+
+
+def _refuse_others(settings: Settings, entries: int) -> None:
+    """Raise LakeError where the table counts fewer appends than there are entries.
+
+    Asked after they were read: what another appended in between is counted by now.
+    """
+    appended = delta_tables.transaction(lake.ledger(settings, "decisions"), SEQUENCE) or 0
+    if entries > appended:
+        found = f"{entries} entries, of which {appended} were appended by the platform"
+        raise broken(Break(appended + 1, found))
 
 
 def _entry(row: dict[str, Any]) -> Recorded:

@@ -1,6 +1,8 @@
 """Judged tags: what a version says it was made of, held against the run that registered it."""
 
-from pipelines.adapters.models import mlflow_client
+from collections.abc import Mapping
+
+from pipelines.adapters.models import answer_tags, mlflow_client, probe
 from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.errors import ChampionUnresolved, Problem
@@ -8,7 +10,13 @@ from pipelines.errors import ChampionUnresolved, Problem
 FEATURES = "headframe.features"
 """Tag: the digest of the feature view, which decides whose rows a model may score."""
 
-JUDGED = (FEATURES, "headframe.declaration", "headframe.code")
+ANSWERS = (probe.NUMERIC, probe.CATEGORICAL, probe.DIGEST, answer_tags.ANSWER)
+"""Tags that say which columns a model is given, what its answers are, and what proves both."""
+
+LONGEST = 8000
+"""Characters of a run's tag that MLflow keeps (its MAX_TAG_VAL_LENGTH); a version's may have more."""
+
+JUDGED = (FEATURES, "headframe.declaration", "headframe.code", *ANSWERS)
 """Tags that a version and its run were given alike when they were registered."""
 
 
@@ -18,15 +26,8 @@ def refuse_changed(settings: Settings, use_case: str, model: ModelVersion) -> No
     Whoever changes version and run alike is not found here. Raises ServiceUnavailable when MLflow
     does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        told = mlflow_client.client(settings).get_run(model.run_id).data.tags
-    except MlflowException as error:
-        if not mlflow_client.gone(error):
-            raise mlflow_client.unavailable(error) from error
-        told = {}
-    changed = [name for name in JUDGED if model.tags.get(name) != told.get(name)]
+    told = of_run(settings, model.run_id)
+    changed = [name for name in JUDGED if not _alike(model.tags.get(name), told.get(name))]
     if FEATURES not in model.tags and FEATURES not in changed:
         changed.append(FEATURES)
     if changed:
@@ -39,3 +40,26 @@ def refuse_changed(settings: Settings, use_case: str, model: ModelVersion) -> No
                 f"`headframe rollback {use_case} --reason ...`.",
             )
         )
+
+
+def _alike(of_version: str | None, of_run: str | None) -> bool:
+    """Tell whether a tag of a version is that of its run, as far as MLflow kept that."""
+    if of_version is None or of_run is None:
+        return of_version is of_run
+    return of_version[:LONGEST] == of_run
+
+
+def of_run(settings: Settings, run_id: str) -> Mapping[str, str]:
+    """Return the tags of the run that registered a version; none of a run that is gone.
+
+    One of LONGEST characters may be the beginning of one. Raises ServiceUnavailable when MLflow does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found: Mapping[str, str] = mlflow_client.client(settings).get_run(run_id).data.tags
+    except MlflowException as error:
+        if not mlflow_client.gone(error):
+            raise mlflow_client.unavailable(error) from error
+        return {}
+    return found

@@ -22,6 +22,7 @@ from pipelines.domain.features import (
 )
 from pipelines.domain.feed_slots import expects, is_stale
 from pipelines.domain.kind_problems import label_problem
+from pipelines.domain.label_rule import lay_out_labels
 from pipelines.domain.labels import Label
 from pipelines.domain.output_problems import query_problems
 from pipelines.domain.outputs import Output
@@ -70,7 +71,8 @@ def load(
 ) -> KnownTables:
     """Read every accepted version of the view's tables and lay out the label's history.
 
-    ``at`` pins the tables to versions, as ``silver_versions`` returned them.
+    ``at`` pins the tables to versions, as ``silver_versions`` returned them. Raises DeclarationError
+    for a label's rule that fails on a row.
     """
     pinned = silver_versions(settings, use_case, view) if at is None else at
     there = _kept.get()
@@ -89,7 +91,7 @@ def _read(
     marks = stale_marks.of_tables(settings, use_case, view.tables, at=pinned)
     versions = lake.versions(settings, use_case, view.tables, at=pinned)
     known = KnownTables(versions, view.tables, label, marks=marks)
-    known.prepare_labels(view.entity)
+    lay_out_labels(known, view.entity, label)
     return known
 
 
@@ -118,7 +120,7 @@ def for_labels(
         versions |= lake.versions(settings, use_case, [whole], at=at, stamps=STAMPS)
     marks = stale_marks.of_tables(settings, use_case, view.tables, at=at)
     known = KnownTables(versions, [entity, label.table], label, marks=marks, once=once)
-    known.prepare_labels(entity)
+    lay_out_labels(known, entity, label)
     return known
 
 

@@ -35,8 +35,8 @@ def settle(
     if not settled.num_rows:
         return 0
     key = [n for n in states.column_names if n not in NOT_KEY]
-    times = pa.array([as_of] * settled.num_rows, pa.timestamp("us", tz="UTC"))
-    settled = settled.append_column("recorded_as_of", times)
+    time = pa.scalar(as_of, pa.timestamp("us", tz="UTC"))
+    settled = settled.append_column("recorded_as_of", pa.repeat(time, settled.num_rows))
     late = _with(settled.filter(pc.greater(settled[COUNT], 0)), "state", LATE)
     first = _with(settled, COUNT, 0)
     written = 0
@@ -67,7 +67,7 @@ def _with(rows: "pa.Table", column: str, value: str | int) -> "pa.Table":
 
     kind = rows.schema.field(column).type
     index = rows.column_names.index(column)
-    return rows.set_column(index, column, pa.array([value] * rows.num_rows, kind))
+    return rows.set_column(index, column, pa.repeat(pa.scalar(value, kind), rows.num_rows))
 
 
 def _absent(wanted: "pa.Table", known: "pa.Table", columns: list[str]) -> "pa.Table":

@@ -9,6 +9,7 @@ from pipelines.adapters import lake
 from pipelines.adapters.models import feature_store
 from pipelines.adapters.settings import Settings
 from pipelines.domain.features import FeatureView, KnownTables
+from pipelines.domain.label_rule import lay_out_labels
 from pipelines.domain.labels import Label, labelled
 from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.errors import LakeError, Problem
@@ -48,7 +49,7 @@ def training_rows(
     tables = KnownTables(
         lake.versions(settings, use_case, view.tables, at=versions), view.tables, label
     )
-    tables.prepare_labels(view.entity)
+    lay_out_labels(tables, view.entity, label)
     states = tables.label_states(view.entity, datetime.fromisoformat(tags["headframe.as_of"]))
     return labelled(rows, states, tuple(view.entity.key))
 

@@ -32,6 +32,9 @@ DIGEST = "headframe.probe_digest"
 SCORER = "headframe.scorer"
 REASON = "headframe.scorer_reason"
 
+NUMERIC = "headframe.numeric"
+CATEGORICAL = "headframe.categorical"
+
 
 def tags(proof: Proof) -> dict[str, str]:
     """Return what a model version says about its probe set."""
@@ -69,8 +72,8 @@ def write_reference(rows: "pa.Table", columns: FeatureColumns, folder: Path) -> 
 def feature_columns(model: ModelVersion) -> FeatureColumns:
     """Return the features a model version was trained on, in the order of its matrix."""
     return FeatureColumns(
-        numeric=tuple(json.loads(model.tags["headframe.numeric"])),
-        categorical=tuple(json.loads(model.tags["headframe.categorical"])),
+        numeric=tuple(json.loads(model.tags[NUMERIC])),
+        categorical=tuple(json.loads(model.tags[CATEGORICAL])),
     )
 
 

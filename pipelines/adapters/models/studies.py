@@ -1,7 +1,5 @@
 """Studies: the trials of a search, kept where every process of it can read and add to them."""
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.platform.process_usage import cpu_seconds
 from pipelines.adapters.settings import Settings
 from pipelines.domain.search import SearchPlan, State, Trial
 from pipelines.domain.search_space import Parameters, defaults
@@ -138,7 +137,7 @@ class OpenTrial:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU seconds of this process and its ended children since the trial began."""
+        """CPU seconds of this process and all it started since the trial began."""
         return cpu_seconds() - self._began_at
 
     def report(self, fold: int, loss: float, *, last: bool) -> bool:
@@ -212,12 +211,6 @@ def opened(settings: Settings, use_case: str, plan: SearchPlan) -> Study:
 def journal(settings: Settings, use_case: str, key: str) -> Path:
     """Return where the journal of a study lies on this host."""
     return settings.root / "studies" / use_case / f"{key[:32]}.journal"
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds that this process and its ended children have used."""
-    children = os.times()
-    return time.process_time() + children.children_user + children.children_system
 
 
 def _taken(storage: "BaseStorage", trial_id: int) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables, pinned_files
+from pipelines.adapters.outputs.scored_features import scored_features
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.feature_query import AS_OF
@@ -220,23 +221,30 @@ def _register_features(
 ) -> None:
     """Create view ``described``: the feature rows of every view and time that the window's rows have."""
     parts = []
-    pairs = _views_and_times(settings, subject, window) or {subject.features: []}
-    for number, (digest, moments) in enumerate(pairs.items()):
-        folder = lake.features(settings, subject.use_case, digest)
-        schema = delta_tables.schema(folder)
+    pairs = [
+        (digest, moment)
+        for digest, moments in _views_and_times(settings, subject, window).items()
+        for moment in moments
+    ]
+    for number, (digest, moment) in enumerate(pairs or [(subject.features, None)]):
+        schema = delta_tables.schema(lake.features(settings, subject.use_case, digest))
         has = [name for name in features if name in schema.names]
         columns = [*subject.key, AS_OF, *has]
-        where = f"{AS_OF} in ({', '.join(map(delta_moment, moments))})"
-        reader = (
-            delta_tables.read_batches(folder, columns=columns, where=where)
-            if moments
-            else schema.empty_table().select(columns)
-        )
-        connection.register(f"features_{number}", reader)
+        reader = None
+        if moment is not None:
+            reader = scored_features(
+                settings,
+                subject.use_case,
+                digest,
+                columns,
+                scored_for=window.scored_for,
+                generation=window.generation,
+                as_of=moment,
+            )
+        name = f"features_{number}"
+        connection.register(name, reader or schema.empty_table().select(columns))
         lacking = "".join(f", null as {quoted(name)}" for name in features if name not in has)
-        parts.append(
-            f"select *{lacking}, {literal(digest)} as feature_digest from features_{number}"  # noqa: S608 - as above
-        )
+        parts.append(f"select *{lacking}, {literal(digest)} as feature_digest from {name}")  # noqa: S608 - as above
     connection.execute(f"create view described as {' union all by name '.join(parts)}")
 
 

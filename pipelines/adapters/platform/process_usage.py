@@ -1,5 +1,6 @@
 """Process usage: the CPU, memory and bytes that this process and its ended children have used."""
 
+import os
 import resource
 import sys
 import time
@@ -71,6 +72,23 @@ def reading() -> Reading:
         read=counted.get("rchar"),
         written=counted.get("wchar"),
     )
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of all it started, ended or not: 2 milliseconds.
+
+    Joblib keeps the workers of a fit for the next one: until they end, ``reading`` knows nothing of
+    what they used.
+    """
+    import psutil
+
+    found = os.times()
+    total = time.process_time() + found.children_user + found.children_system
+    for worker in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ended just now, and counts from the next time on
+            used = worker.cpu_times()
+            total += used.user + used.system + used.children_user + used.children_system
+    return total
 
 
 def _bytes() -> dict[str, int]:

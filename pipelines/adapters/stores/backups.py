@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables, table_upkeep
-from pipelines.adapters.delta.table_upkeep import LOG_FILE, DataFile
+from pipelines.adapters.delta.log_files import log_files
+from pipelines.adapters.delta.table_upkeep import DataFile
 from pipelines.adapters.failpoints import failpoint
 from pipelines.adapters.models import data_pins, decisions
 from pipelines.adapters.settings import Settings
@@ -211,7 +212,7 @@ def _copy_table(source: Path, target: Path, newest: int, pinned: Iterable[int]) 
     for name in unique:
         plain_copies.copy_file(source / unquote(name), target / unquote(name))
     failpoint("backup.between_files_and_log")
-    for path in _log_up_to(source, newest):
+    for path in (file.path for file in log_files(source) if file.version <= newest):
         plain_copies.copy_file(path, target / "_delta_log" / path.name)
     _copy_hint(source / "_delta_log", target / "_delta_log", newest)
     for version, files in wanted.items():
@@ -223,14 +224,6 @@ def _copy_table(source: Path, target: Path, newest: int, pinned: Iterable[int]) 
         bytes=sum(file.bytes for file in unique.values()),
         pinned=kept,
     )
-
-
-def _log_up_to(table: Path, newest: int) -> Iterator[Path]:
-    """Yield the entries and checkpoints of versions up to ``newest``."""
-    for path in sorted((table / "_delta_log").iterdir()):
-        match = LOG_FILE.fullmatch(path.name)
-        if match and int(match[1]) <= newest:
-            yield path
 
 
 def _copy_hint(source: Path, target: Path, newest: int) -> None:
