@@ -77,6 +77,8 @@ NOT_FRESH = (
     " column and in an order (new dest, units distance; quiet days on which weather is missing),"
     " values missing where hardly any ever were (missing sched_elapsed, missing x7), rank"
     " correlations of all features (joint break, distance), and of text (joint break, carrier). What"
+    " tells another unit from a quiet day was chosen on all days of the year and on sales, with every"
+    " unit put into every number of both. What"
     " allows for dependent days was tuned on simulations of other seeds, and last (each column as"
     " its most dependent component needs) on these and on other orders of the same days in 14-day"
     " blocks"

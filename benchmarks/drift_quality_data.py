@@ -53,10 +53,10 @@ TUNING = Split(
 REPORTED = Split(
     name="reported",
     days=tuple(int(day) for day in np.flatnonzero(~_TUNED)),
-    seeds=range(7_000_000, 7_010_000),
-    calibration=range(8_000_000, 8_010_000),
+    seeds=range(9_000_000, 9_010_000),
+    calibration=range(10_000_000, 10_010_000),
 )
-"""267 days: every published figure. Seeds from 1,000,000 to 6,010,000 were used to look at earlier versions."""
+"""267 days: every published figure. Seeds from 1,000,000 to 8,010,000 were used to look at earlier versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,9 @@ NEVER_BLOCKS = 28
 NEVER = 0.1
 """As a share of ``never_missing``, what other blocks may miss of a column that never is missing."""
 
+BLOCKS_BEFORE = 7
+"""Blocks just before the newest that tell whether a column came to where it is by steps."""
+
 FAMILIES = ("unseen", "missing", "outside", "units", "gaps")
 GAPS = FAMILIES.index("gaps")
 GRAVEST = ("units", "unseen", "gaps", "outside", "missing")
@@ -32,6 +35,7 @@ back, units do not (decision)."""
 class HardRules:
     """Find what is broken in the newest block alone: rules that need no statistics.
 
+    Current blocks before it only tell, with the reference's last, whether another unit came by steps.
     Each asks of a column whether it
 
     ``unseen``: has a share of at least ``unseen_share`` of values the reference never had;
@@ -39,9 +43,9 @@ class HardRules:
     ``gaps``: misses a share of at least ``never_missing`` of its values, and no other block a tenth
     of that: a value that never was missing is as odd as one that never was seen;
     ``outside``: has a share of at least ``outside_share`` beyond the reference's range;
-    ``units``: has the mean and spread that the usual ones have in another unit: near (NEAR) to a
-    factor or an affine change of UNITS, and far (FAR) from what they were, with no more than
-    ``outside_share`` where that unit has no values: a foggy day is not one in miles. Factors are exact by
+    ``units``: looks as the usual ones would in another unit (``other_unit``): near to a factor or an
+    affine change of UNITS in mean, spread and all quantiles, at a stroke, and not as quiet days are: a
+    foggy day is not one in miles, and a holiday's counts are none in kilometres. Factors are exact by
     definition (International Yard and Pound Agreement, 1959; Celsius: BIPM, "The International
     System of Units", 2019).
 
@@ -89,7 +93,9 @@ class HardRules:
         edges = evidence.edges
         if edges is None or not newest or not newest[0].rows:
             return _result("not_tested", "Not tested: the newest block has no rows.", 0, ())
-        measured = self._measured([*reference, *newest], edges)
+        earlier = sorted({*evidence.reference, *evidence.current[:-1]})
+        before = [evidence.profiles[row] for row in earlier[-BLOCKS_BEFORE:]]
+        measured = self._measured([*reference, *newest], edges, before)
         records = _records(measured.severity)
         gravest = _gravest(measured.severity, records)
         record = gravest == len(reference)
@@ -114,13 +120,22 @@ class HardRules:
         of_reference = int(gravest is not None and not record)
         return _result(outcome, told, len(reference), tuple(shifts), of_reference)
 
-    def _measured(self, profiles: Sequence[BlockProfile], edges: ReferenceEdges) -> "_Measured":
-        """Return what every rule finds in every block, by measures that treat all blocks alike."""
+    def _measured(
+        self,
+        profiles: Sequence[BlockProfile],
+        edges: ReferenceEdges,
+        before: Sequence[BlockProfile],
+    ) -> "_Measured":
+        """Return what every rule finds in every block, by measures that treat all blocks alike.
+
+        But for those just ``before`` the newest: they may take a unit from it, and never give it one.
+        """
         import numpy as np
 
         counts = np.stack([profile.counts for profile in profiles]).astype(np.float64)
         outside = np.stack([profile.outside for profile in profiles]).astype(np.float64)
         moments = np.stack([profile.moments for profile in profiles])
+        recent = np.stack([profile.moments for profile in before]) if before else moments[:0]
         found = np.zeros((len(profiles), len(edges.columns), len(FAMILIES)))
         severity = np.zeros_like(found)
         unit_of: dict[str, str] = {}
@@ -138,7 +153,13 @@ class HardRules:
             else:
                 found[:, number, 2] = outside[:, number].sum(axis=1) / present
                 severity[:, number, 2] = found[:, number, 2] / self.outside_share
-                away, unit = other_unit(column, moments[:, number], own, self.outside_share)
+                away, unit = other_unit(
+                    column,
+                    moments[:, number],
+                    own,
+                    self.outside_share,
+                    before=recent[:, number],
+                )
                 found[:, number, 3] = away
                 severity[:, number, 3] = away / FAR
                 unit_of[column.column] = unit
