@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.report import leave, load_at_start
 from examples import sales_opportunities as example
-from examples.sales_world import FIRST_DAY, RIVAL_ENTERS, UNTIL
+from examples.sales_world import FIRST_DAY, RIVAL_ENTERS
 from pipelines.adapters import lake, lake_sql
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
@@ -135,7 +135,7 @@ def _scored(home: Path, console: Console) -> "pa.Table":
     # The gates alone decide here: whoever would approve has no Airflow to say so in.
     use_case = dataclasses.replace(load(DECLARED), tier="scheduled", probation=None)
     console.print("Ingesting four years of sales ...")
-    example.deliver(local(settings.landing), first_day=FIRST_DAY, until=UNTIL)
+    example.deliver(local(settings.landing), first_day=FIRST_DAY, until=ENDS.date())
     if refused := refusals(ingest(use_case, settings, as_of=ENDS, run=NAME)):
         raise refused
     console.print("Training, judging and promoting a model ...")

@@ -250,12 +250,12 @@ sales_opportunities = UseCase(
     monitoring=Monitoring(
         block="week",
         alarms_per_quarter=1,
-        tolerance=0.05,  # nats
+        tolerance=0.02,  # nats; on held-out weeks the model is 0.15 better than the base rate
         minimum_labels=50,
         segments=["product", "region"],
     ),
     probation=Probation(blocks=8),
     retraining=Retraining(schedule="0 12 1 */3 *", on_harm=True),
-    ends_before="2026-01-05",  # the data ends
+    ends_before="2026-10-05",  # the data ends
 )
 build_dags(sales_opportunities)

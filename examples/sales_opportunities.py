@@ -29,6 +29,7 @@ from examples.sales_world import (
     LOST,
     NORTH_SLOWS,
     OPEN_WEEKS,
+    PARTS,
     PRODUCTS,
     REGIONS,
     SEED,
@@ -37,13 +38,13 @@ from examples.sales_world import (
     TIMEZONE,
     UNTIL,
     WON,
-    Draws,
     World,
     moment,
     monday,
     week_of,
     world,
 )
+from examples.seeded_draws import Draws
 from pipelines.adapters.example_files import (
     Delivered,
     Delivery,
@@ -252,11 +253,13 @@ def _closings(found: World) -> Iterator[Delivery]:
     """Yield the entries of each working day, wrong ones and their corrections included."""
     import numpy as np
 
-    opportunities, draws = found.opportunities, Draws("closings", SEED)
-    count = len(opportunities.amount)
+    opportunities, draws = found.opportunities, [part.draws("closings", SEED) for part in PARTS]
     columns = ("opportunity_id", "closed_at", "outcome", "final_amount")
     entered: dict[date, list[tuple[str, str, str, str]]] = {}
-    uniform, agreed = draws.uniform(count, 3), np.exp(0.08 * draws.normal(count))
+    counts = [int(np.isin(opportunities.created_week, part.weeks()).sum()) for part in PARTS]
+    drawn = [(of.uniform(n, 3), of.normal(n)) for of, n in zip(draws, counts, strict=True)]
+    uniform = np.concatenate([of_part for of_part, _ in drawn])
+    agreed = np.exp(0.08 * np.concatenate([of_part for _, of_part in drawn]))
     for number, (delay, wrong, until_corrected) in enumerate(uniform):
         week = int(opportunities.created_week[number] + opportunities.open_weeks[number])
         if week >= week_of(UNTIL):
@@ -282,7 +285,7 @@ def _closings(found: World) -> Iterator[Delivery]:
         at = datetime.combine(day, EVENING, tzinfo=TIMEZONE)
         text = csv_text(columns, sorted(rows))
         names = [f"{day}.csv"]
-        if float(draws.uniform(1)[0]) < SENT_AGAIN:
+        if float(draws[0].uniform(1)[0]) < SENT_AGAIN:
             names.append(f"{day}-again.csv")
         for later, name in enumerate(names):
             yield Delivery(

@@ -5,11 +5,14 @@ from what it is (a logistic model of a competing-risks chain); so the true proba
 known at every moment. What changes in this world changes at the dates below.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
+
+from examples.seeded_draws import Draws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     Whole: TypeAlias = NDArray[np.int64]
 
 FIRST_DAY = date(2022, 1, 3)
-UNTIL = date(2026, 1, 5)
-"""The world holds the weeks, Monday to Sunday, in [FIRST_DAY, UNTIL)."""
+UNTIL = date(2026, 10, 5)
+"""The world holds the weeks, Monday to Sunday, in [FIRST_DAY, UNTIL): its last three quarters are there
+so that how the opportunities of 2025 ended is known, and what came of it."""
 TIMEZONE = ZoneInfo("Europe/London")
 SEED = 20230102
 
@@ -43,7 +47,6 @@ OPEN_WEEKS = 20
 WON, LOST = len(STAGES), -1
 """Where a path ends."""
 
-ACCOUNTS = 600
 REPS = 24
 CREATED_A_WEEK = 40.0
 
@@ -58,6 +61,39 @@ IS_LOST = (-2.2, -2.3, -2.2)
 """By stage, in logits a week, of an opportunity of no particular weight."""
 QUARTER_PUSH = 0.5
 """Logits by which the last two weeks of a quarter hasten everything that moves on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Weeks of the world, [first_day, until), whose numbers are drawn by themselves.
+
+    So a part can be added at the end, and nothing before it changes. ``accounts`` come in its weeks,
+    ``at_first`` of them in the first one.
+    """
+
+    name: str
+    first_day: date
+    until: date
+    accounts: int
+    at_first: int = 0
+
+    def draws(self, purpose: str, seed: int) -> Draws:
+        """Return the random numbers of a purpose in this part."""
+        return Draws(f"{purpose}{self.name}", seed)
+
+    def weeks(self) -> "Whole":
+        """Return the numbers of its weeks."""
+        import numpy as np
+
+        return np.arange(week_of(self.first_day), week_of(self.until))
+
+
+ADDED = date(2026, 1, 5)
+PARTS = (
+    Part(name="", first_day=FIRST_DAY, until=ADDED, accounts=600, at_first=300),
+    Part(name=" of 2026", first_day=ADDED, until=UNTIL, accounts=56),
+)
+"""The parts of the world, one after another; accounts come as often in the second as before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +120,7 @@ class Opportunities:
     product: "Whole"
     source: "Whole"
     amount: "Numbers"
-    created_at: tuple[datetime, ...]
+    created_at: "NDArray[np.object_]"
     created_week: "Whole"
     interest: "Numbers"
     path: "Whole"
@@ -108,47 +144,7 @@ class World:
     diligence: "Numbers"
 
 
-class Draws:
-    """Random numbers of one purpose: uniform ones alone are drawn, all else follows from them.
-
-    A purpose's numbers are its own, so that drawing more of one thing changes no other.
-    """
-
-    def __init__(self, purpose: str, seed: int) -> None:
-        import numpy as np
-
-        self._generator = np.random.Generator(np.random.PCG64([seed, *purpose.encode()]))
-
-    def uniform(self, *shape: int) -> "Numbers":
-        """Return numbers in [0, 1)."""
-        return self._generator.random(shape)
-
-    def normal(self, *shape: int) -> "Numbers":
-        """Return standard normal numbers (Box and Muller, 1958)."""
-        import numpy as np
-
-        radius = np.sqrt(-2.0 * np.log(1.0 - self.uniform(*shape)))
-        return np.asarray(radius * np.cos(2.0 * np.pi * self.uniform(*shape)))
-
-    def one_of(self, shares: Any) -> "Whole":  # noqa: ANN401 - rows of shares
-        """Return for each row of shares, which sum to one, the place that was drawn."""
-        import numpy as np
-
-        edges = np.cumsum(np.asarray(shares, np.float64), axis=1)[:, :-1]
-        return np.asarray((self.uniform(len(edges))[:, None] >= edges).sum(axis=1), np.int64)
-
-    def counts(self, rates: "Numbers", *, most: int = 30) -> "Whole":
-        """Return Poisson counts of the given rates, at most ``most``."""
-        import numpy as np
-
-        uniform = self.uniform(*rates.shape)
-        chance, below = np.exp(-rates), np.zeros(rates.shape)
-        found = np.zeros(rates.shape, np.int64)
-        for count in range(most):
-            below += chance
-            found += uniform >= below
-            chance = chance * rates / (count + 1)
-        return found
+Rows = TypeVar("Rows", Accounts, Opportunities)
 
 
 def monday(week: int) -> date:
@@ -170,37 +166,45 @@ def moment(day: date, share_of_week: float) -> datetime:
 
 
 @cache
-def world(seed: int = SEED) -> World:
-    """Return the whole world of a seed."""
+def world() -> World:
+    """Return the whole world of SEED."""
+    return world_of(SEED)
+
+
+def world_of(seed: int, *, rival: float = RIVAL_WEIGHT) -> World:
+    """Return the whole world of a seed; ``rival`` is the weight of sensors once a rival is there."""
     import numpy as np
 
-    weeks = week_of(UNTIL)
-    accounts = _accounts(Draws("accounts", seed), weeks)
+    accounts = _joined(Accounts, [_accounts(part, seed) for part in PARTS])
     reps = Draws("reps", seed)
     skill, diligence = 0.5 * reps.normal(REPS), np.exp(0.3 * reps.normal(REPS))
-    opportunities = _opportunities(accounts, skill, weeks, seed)
+    opportunities = _joined(
+        Opportunities, [_opportunities(accounts, skill, part, seed, rival) for part in PARTS]
+    )
     return World(accounts=accounts, opportunities=opportunities, diligence=diligence)
 
 
-def _accounts(draws: Draws, weeks: int) -> Accounts:
+def _accounts(part: Part, seed: int) -> Accounts:
     import numpy as np
 
-    half_at_first = np.where(
-        np.arange(ACCOUNTS) < ACCOUNTS // 2, 0, np.sort(draws.uniform(ACCOUNTS)) * weeks
-    )
+    draws, count = part.draws("accounts", seed), part.accounts
+    weeks = part.weeks()
+    came = weeks[0] + np.sort(draws.uniform(count)) * len(weeks)
     return Accounts(
-        region=(draws.uniform(ACCOUNTS) * len(REGIONS)).astype(np.int64),
-        industry=(draws.uniform(ACCOUNTS) ** 1.3 * len(INDUSTRIES)).astype(np.int64),
-        employees=np.exp(5.0 + 1.2 * draws.normal(ACCOUNTS)).astype(np.int64) + 5,
-        created_week=half_at_first.astype(np.int64),
+        region=(draws.uniform(count) * len(REGIONS)).astype(np.int64),
+        industry=(draws.uniform(count) ** 1.3 * len(INDUSTRIES)).astype(np.int64),
+        employees=np.exp(5.0 + 1.2 * draws.normal(count)).astype(np.int64) + 5,
+        created_week=np.where(np.arange(count) < part.at_first, 0, came).astype(np.int64),
     )
 
 
-def _opportunities(accounts: Accounts, skill: "Numbers", weeks: int, seed: int) -> Opportunities:
+def _opportunities(
+    accounts: Accounts, skill: "Numbers", part: Part, seed: int, rival: float
+) -> Opportunities:
     import numpy as np
 
-    draws = Draws("opportunities", seed)
-    number = np.arange(weeks)
+    draws = part.draws("opportunities", seed)
+    number = part.weeks()
     busy = CREATED_A_WEEK * (1.0 + 0.2 * np.sin(2 * np.pi * (number - 6) / 52))
     created_week = np.repeat(number, draws.counts(busy, most=90))
     count = len(created_week)
@@ -223,34 +227,37 @@ def _opportunities(accounts: Accounts, skill: "Numbers", weeks: int, seed: int) 
         - 0.3 * np.log(amount / 9_000)
         + np.where(accounts.region[account] == REGIONS.index("west"), 0.3, 0.0)
     )
-    moves, loses = _chances(weight, product, created_week)
+    moves, loses = _chances(weight, product, created_week, rival)
     return Opportunities(
         account=account,
         rep=rep,
         product=product,
         source=source,
         amount=np.asarray(np.round(amount, -1), np.float64),
-        created_at=tuple(
-            moment(monday(int(week)), float(part))
-            for week, part in zip(created_week, share, strict=True)
+        created_at=np.array(
+            [
+                moment(monday(int(week)), float(of_week))
+                for week, of_week in zip(created_week, share, strict=True)
+            ],
+            dtype=object,
         ),
         created_week=created_week,
         interest=interest,
-        path=_paths(moves, loses, Draws("paths", seed)),
+        path=_paths(moves, loses, part.draws("paths", seed)),
         wins=_wins(moves, loses),
     )
 
 
 def _chances(
-    weight: "Numbers", product: "Whole", created_week: "Whole"
+    weight: "Numbers", product: "Whole", created_week: "Whole", rival: float
 ) -> tuple["Numbers", "Numbers"]:
     """Return the chances of moving on and of being lost: opportunities x weeks of life x stages."""
     import numpy as np
 
     week = created_week[:, None] + 1 + np.arange(OPEN_WEEKS)[None, :]
     of_product = np.broadcast_to(np.asarray(PRODUCT_WEIGHTS)[product][:, None], week.shape)
-    rival = (week >= week_of(RIVAL_ENTERS)) & (product == PRODUCTS.index("sensors"))[:, None]
-    of_product = np.where(rival, RIVAL_WEIGHT, of_product)
+    entered = (week >= week_of(RIVAL_ENTERS)) & (product == PRODUCTS.index("sensors"))[:, None]
+    of_product = np.where(entered, rival, of_product)
     pushed = np.where(week % 13 >= 11, QUARTER_PUSH, 0.0)
     total = weight[:, None] + of_product
     moves = _logistic(np.asarray(MOVES_ON) + 0.5 * total[:, :, None] + pushed[:, :, None])
@@ -292,6 +299,14 @@ def _wins(moves: "Numbers", loses: "Numbers") -> "Numbers":
         wins[:, week] = moves[:, week] * later[:, 1:] + stay * stayed
         later[:, :stages] = wins[:, week]
     return wins
+
+
+def _joined(kind: type["Rows"], parts: Sequence["Rows"]) -> "Rows":
+    """Return the rows of all parts, in their order."""
+    import numpy as np
+
+    names = [one.name for one in fields(kind)]
+    return kind(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
 def _logistic(logits: "Numbers") -> "Numbers":
