@@ -157,7 +157,9 @@ def shuffled(world: World, *, blocks: int, skill: float, runs: int, seed: int) -
         found = mean_estimate(day + luck.mean(), row)
         assert found is not None  # noqa: S101 - there are two blocks
         each = tuple(float(value) for value in np.average(day, weights=row) + luck)
-        leakage = Leakage(shuffled=found, shuffles=each, alone={}, described=1, differing=0)
+        leakage = Leakage(
+            shuffled=found, shuffles=each, alone={"load": 0.5}, described=1, differing=0
+        )
         seen = Examination(rival="champion", leakage=leakage)
         verdicts.append(gate.judge(evidence_of(row.tolist(), examination=seen)))
     return verdicts

@@ -192,7 +192,7 @@ def verdict_sentence(evidence: Evidence) -> str:
         for outcome, said in (("failed", "failed"), ("too_few", "could not be tested"))
         if any(one.outcome == outcome for one in verdicts)
     ]
-    return f"{version} may not be promoted: {', and '.join(why)}."
+    return f"{version} may not be promoted: {', and '.join(why) or 'no gate could judge it'}."
 
 
 def metrics_of(evidence: Evidence) -> tuple[MetricReport, ...]:

@@ -35,7 +35,7 @@ from pipelines.domain.outputs import ranked_list
 from pipelines.domain.probe import Scorer
 from pipelines.domain.refits import Lesson
 from pipelines.domain.training import answers, fit
-from pipelines.domain.verdict import promotable
+from pipelines.domain.verdict import promotable, stopping
 from pipelines.errors import CodeChanged, DeclarationError, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -137,7 +137,7 @@ class _Judged:
         if spare and plain:
             evidence = self.evidence(frozenset(), spare=True)
             verdicts = tuple(gate.judge(evidence) for gate in plain)
-            if not promotable(verdicts):
+            if stopping(verdicts):
                 return replace(evidence, verdicts=verdicts)
         evidence = self.evidence(_needs(gates), spare=spare)
         return replace(evidence, verdicts=tuple(gate.judge(evidence) for gate in gates))

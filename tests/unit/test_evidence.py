@@ -270,6 +270,7 @@ def test_an_unknown_outcome_is_refused() -> None:
     ("outcomes", "answer"),
     [
         ([], False),
+        (["not_applicable", "not_applicable"], False),
         (["passed"], True),
         (["passed", "not_applicable"], True),
         (["passed", "failed"], False),

@@ -36,6 +36,7 @@ def verdicts(*outcomes: Outcome) -> tuple[Verdict, ...]:
         ),
         (("passed", "failed"), "Version 7 may not be promoted: Gate2 failed."),
         (("too_few",), "Version 7 may not be promoted: Gate1 could not be tested."),
+        (("not_applicable",), "Version 7 may not be promoted: no gate could judge it."),
         (
             ("failed", "too_few", "failed", "passed", "failed"),
             "Version 7 may not be promoted: Gate1, Gate3 and Gate5 failed, and Gate2 could not be "

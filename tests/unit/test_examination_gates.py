@@ -175,6 +175,7 @@ def test_a_shuffle_that_resembles_the_truth_by_luck_is_no_leakage() -> None:
         {"shuffled": estimated(0.0, blocks=19)},
         {"described": 0},
         {"shuffles": (0.0, 0.0)},
+        {"alone": {}},
         {"gone": True},
     ],
 )

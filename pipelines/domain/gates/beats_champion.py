@@ -18,7 +18,7 @@ class BeatsChampion:
     applicable; below 20 effective blocks it is too few.
 
     In simulation (13 kinds of days, 20 to 120 of them, `make bench NAME=gates`) challengers that are
-    no better pass in 2 to 6 % at 0.95, whether days remember yesterday (up to 0.7), differ in size or
+    no better pass in 7 % or fewer at 0.95, whether days remember yesterday (up to 0.7), differ in size or
     have heavy tails; in 6 to 11 % where few days are extremely bad, and in 13 % of 20 days of which one
     in 12 is terrible, since often none of these is among them. Of 42 days one that is better by 0.6 of
     a day's spread passes in 98 %, 91 % at an autocorrelation of 0.2; one worse by 0.3 in 0.1 %.

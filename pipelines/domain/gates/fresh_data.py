@@ -11,10 +11,11 @@ from pipelines.domain.verdict import Verdict
 class FreshData:
     """Pass when the newest held-out block is at most ``days`` older than the evidence.
 
-    A model that waited for its approval, or was trained while a feed stood still, was judged on a
-    world that may be gone: staleness costs accuracy (Breck et al., 2017, "The ML Test Score", test
-    Model 4). It compares two dates and makes no error of chance. Count the days that labels take to
-    become final, too. A block's first day counts: of a weekly one count the week, too.
+    A model trained while a feed or its labels stood still was judged on a world that may be gone:
+    staleness costs accuracy (Breck et al., 2017, "The ML Test Score", test Model 4). The evidence is
+    as old as the training: where people approve, ``approval_expires`` says how long it may wait then.
+    It compares two dates and makes no error of chance. Count the days that labels take to become
+    final, too. A block's first day counts: of a weekly one count the week, too.
 
     >>> FreshData(14).problems()
     ()

@@ -27,7 +27,7 @@ class NoLeakage:
     another name. And the same model taught shuffled labels (Ojala and Garriga, 2010) is not better
     than the baseline at ``confidence``, over days and over shuffles: an honest one is in at most 1
     - confidence. A column that is known in time but means more in training than later is not found.
-    Below 20 effective blocks it is too few.
+    Below 20 effective blocks, and where all held-out labels are of one kind, it is too few.
 
     >>> NoLeakage().problems()
     ()
@@ -52,14 +52,17 @@ class NoLeakage:
         """Judge from the examination's signs of leakage."""
         found = evidence.examination.leakage if evidence.examination else None
         unsure = found is None or not found.shuffled.enough or len(found.shuffles) < FEWEST_SHUFFLES
-        if found is None or unsure or not found.described:
+        if found is None or unsure or not found.described or not found.alone:
             effective = 0.0 if found is None else found.shuffled.effective
+            alike = (
+                "" if found is None or found.alone else ", and all held-out labels are of one kind"
+            )
             return Verdict(
                 gate="NoLeakage",
                 outcome="too_few",
                 reason=(
                     "Not tested: it needs rows described again and 20 effective held-out blocks;"
-                    f" there are {found.described if found else 0} and {effective:.0f}."
+                    f" there are {found.described if found else 0} and {effective:.0f}{alike}."
                 ),
                 figures={"effective": effective},
             )
