@@ -1,5 +1,6 @@
 """Monitor: settle labels, measure performance on final ones, watch inputs, losses, feeds and volume."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,6 +18,7 @@ from pipelines.adapters.models import (
     performance_store,
 )
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.drift.block_statistics import statistics_of
 from pipelines.domain.expected_value import VALUE
 from pipelines.domain.features import KnownTables
@@ -116,6 +118,7 @@ def monitored_until(use_case: UseCase, settings: Settings) -> datetime | None:
     return performance_store.last_as_of(settings, use_case.name)
 
 
+@one_thread()
 def _watch(
     use_case: UseCase,
     settings: Settings,
@@ -126,7 +129,11 @@ def _watch(
     as_of: datetime,
     run: str,
 ) -> Watched:
-    """Judge every block of the champion that was not judged as it is now, and its losses."""
+    """Judge every block of the champion that was not judged as it is now, and its losses.
+
+    On one thread: what is computed is small, so that two would wait for each other more than they
+    compute, and sums come out the same on every machine.
+    """
     name, monitoring = use_case.name, use_case.monitoring
     without = partial(Watched.without, alarms_per_quarter=monitoring.alarms_per_quarter)
     try:
@@ -153,7 +160,7 @@ def _watch(
     known = monitoring_ledger.by_model(settings, name)
     before = known.get(version, [])
     fresh = [
-        *_judge_new(use_case, profiled, reference, before),
+        *_judge_new(use_case, profiled, reference, known),
         *judge_losses(losses, times[first:], reference, monitoring),
     ]
     if (realised := realised_loss(losses, reference)) is not None:
@@ -170,10 +177,20 @@ def _judge_new(
     use_case: UseCase,
     profiled: list[Profiled],
     reference: ModelReference,
-    before: list[Judged],
+    judged_by_model: Mapping[str, list[Judged]],
 ) -> list[Judged]:
-    """Judge the published blocks that are new or were scored again, oldest first."""
-    known = {one.block: one for one in before if one.name == HARD_RULES}
+    """Judge the published blocks that are new or were scored again, oldest first.
+
+    What hard rules told of a block while another model was the champion keeps it out of this one's
+    reference, too: a source that is still broken would have its own break to be held against. What
+    broke within the training window is what this model knows.
+    """
+    version, trained_until = reference.model_version, reference.training_window[1]
+    of_rules = {
+        model: [one for one in judged if one.name == HARD_RULES]
+        for model, judged in judged_by_model.items()
+    }
+    known = {one.block: one for one in of_rules.pop(version, [])}
     new = [
         place
         for place, one in enumerate(profiled)
@@ -184,6 +201,12 @@ def _judge_new(
     statistics = statistics_of([one.profile for one in profiled], reference.edges)
     again = {profiled[place].block for place in new}
     broken = {one.block for one in known.values() if one.fires and one.block not in again}
+    broken |= {
+        one.block
+        for judged in of_rules.values()
+        for one in judged
+        if one.fires and one.block > trained_until
+    }
     found: list[Judged] = []
     for place in new:
         judged = judge_inputs(

@@ -6,6 +6,7 @@ from datetime import datetime
 from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import champion_profiles, known
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.model_reference import ModelReference
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -32,6 +33,7 @@ class Referenced:
         )
 
 
+@one_thread()
 def profile_reference(
     use_case: UseCase, settings: Settings, *, as_of: datetime, run: str
 ) -> Referenced | None:

@@ -5,16 +5,26 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
-from pipelines.adapters.models import code_archive, monitoring_ledger, profile_store
+from pipelines.adapters.models import (
+    champion_profiles,
+    code_archive,
+    monitoring_ledger,
+    profile_store,
+)
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
+from pipelines.domain import model_reference
+from pipelines.domain.drift.drift_result import DriftResult
+from pipelines.domain.drift.severity import Alarm
+from pipelines.domain.monitored import Judged
 from pipelines.errors import DeclarationError
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.ingest import ingest
@@ -56,13 +66,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(template: Path, tmp_path: Path, stable_code: None) -> Home:
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    settings = parcels.settings_in(tmp_path)
+    return copy(template, tmp_path)
+
+
+def copy(template: Path, folder: Path) -> Home:
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    settings = parcels.settings_in(folder)
     with closing(sqlite3.connect(settings.root / "mlflow" / "mlflow.db")) as database:
         for table, columns in MLFLOW_PATHS.items():
             for column in columns:
                 statement = f"update {table} set {column} = replace({column}, ?, ?)"
-                database.execute(statement, (f"{template}/", f"{tmp_path}/"))
+                database.execute(statement, (f"{template}/", f"{folder}/"))
         database.commit()
     return load(settings.dags / "parcels.py"), settings
 
@@ -235,3 +249,61 @@ def test_estimates_cover_the_blocks_whose_labels_are_not_final(home: Home) -> No
     assert len(waiting) >= 2
     # Ten labelled blocks are too few to tell whether estimates can be believed.
     assert {estimate.estimated.valid for estimate in found.watched.estimates} == {False}
+
+
+def test_what_broke_under_another_champion_is_no_reference(
+    home: Home, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Else a source that broke before a promotion and is still broken would be told by nobody."""
+    spared = copy(template, tmp_path_factory.mktemp("spared"))
+    for version, block in (("7", "2026-02-10"), ("8", "2026-01-20")):  # the second was learned from
+        told_broken(home[1], version, block)
+    watch(home)
+    watch(spared)
+    without, sizes = reference_sizes(spared), reference_sizes(home)
+    assert min(without) > 0
+    assert sizes == [size - 1 for size in without]
+
+
+def reference_sizes(home: Home) -> list[int]:
+    """Return the blocks of the reference of hard rules, by block judged."""
+    judged = monitoring_ledger.read(home[1], "parcels", model_version="1")
+    rules = sorted((one for one in judged if one.name == "HardRules"), key=lambda one: one.block)
+    return [one.result.reference_blocks for one in rules]
+
+
+def told_broken(settings: Settings, version: str, block: str) -> None:
+    """Let the ledger say that hard rules told of a block when a version was the champion."""
+    reason = "miles: missing in every row"
+    judged = Judged(
+        name="HardRules",
+        block=block,
+        result=DriftResult(
+            test="HardRules", outcome="drifted", reason=reason, window_blocks=1, reference_blocks=30
+        ),
+        alarm=Alarm(level="PAGE", test="HardRules", reason=reason, shifts=()),
+        since=None,
+        about=("miles",),
+        source="",
+    )
+    monitoring_ledger.keep(settings, "parcels", version, [judged], as_of=MORNING, run="test")
+
+
+def test_blocks_are_judged_on_one_thread(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads wait for each other on tables this small, and their sums may end otherwise."""
+    seen: list[int] = []
+
+    def watched(*found: Any, **named: Any) -> dict[str, float]:  # noqa: ANN401 - as the function has
+        seen.append(most_threads())
+        return model_reference.importances(*found, **named)
+
+    monkeypatch.setattr(champion_profiles, "importances", watched)
+    with threadpool_limits(2):
+        assert most_threads() == 2
+        watch(home)
+        assert seen == [1]
+        assert most_threads() == 2
+
+
+def most_threads() -> int:
+    return max(int(pool["num_threads"]) for pool in threadpool_info())
