@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables, linked_tables
+from pipelines.adapters.delta import delta_handles, delta_tables, linked_tables
 from pipelines.adapters.models import code_archive, environments, mlflow_registry
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store, whole_files
@@ -29,7 +29,7 @@ PINNED = "pinned.json"
 DATABASE = Path("mlflow") / "mlflow.db"
 DIGITS = 12
 
-FULL_DISK = ("database or disk is full", "No space left on device", "Disk quota exceeded")
+FULL_DISK = ("database or disk is full", *delta_handles.FULL_DISK)
 """What SQLite, and what lies on top of it, say when a disk takes no more."""
 
 THROWN = "thrown"
@@ -173,11 +173,7 @@ class ReplayHome:
 
     def moved_on(self, pinned: Mapping[str, int]) -> list[str]:
         """Return the tables of the real silver that have a newer version than is replayed, sorted."""
-        real_lake = _on_disk(self._real)
-        newest = {
-            name: delta_tables.version(real_lake.joinpath(*name.split("."))) for name in pinned
-        }
-        return sorted(name for name, at in pinned.items() if newest[name] != at)
+        return _other_versions(self._real, pinned)
 
     def policy(self, name: str, pinned: Mapping[str, int], features: str) -> Settings:
         """Return the settings of a policy's home, made from the shared one where it is not there.
@@ -201,11 +197,7 @@ class ReplayHome:
         return own
 
     def _refuse_damaged(self, settings: Settings, pinned: Mapping[str, int]) -> None:
-        own_lake = _on_disk(settings)
-        there = {
-            table: delta_tables.version(own_lake.joinpath(*table.split("."))) for table in pinned
-        }
-        gone = sorted(table for table, at in pinned.items() if there[table] != at)
+        gone = _other_versions(settings, pinned)
         if not (settings.root / DATABASE).exists():
             gone.append(str(DATABASE))
         if gone:
@@ -238,6 +230,16 @@ def on_a_full_disk(name: str) -> Iterator[None]:
                 fix="Free some space: the same command goes on with the step that was cut off.",
             )
         ) from error
+
+
+def _other_versions(settings: Settings, pinned: Mapping[str, int]) -> list[str]:
+    """Return the tables of a lake whose newest version is not the one pinned, sorted."""
+    folder = _on_disk(settings)
+    return sorted(
+        name
+        for name, at in pinned.items()
+        if delta_tables.version(folder.joinpath(*name.split("."))) != at
+    )
 
 
 def _on_disk(settings: Settings) -> Path:

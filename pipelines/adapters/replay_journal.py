@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipelines.adapters import lake
+from pipelines.adapters.delta.log_files import log_files
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store, whole_files
 from pipelines.errors import LakeError, Problem
@@ -102,13 +102,6 @@ class ReplayJournal:
     def _versions(self) -> dict[str, int]:
         """Return the newest version of every table of this home, by what its log has."""
         return {
-            name: max((_number(file) for file in log.iterdir()), default=-1)
+            name: max((file.version for file in log_files(object_store.local(folder))), default=-1)
             for name, folder in lake.table_paths(self._settings).items()
-            for log in [object_store.local(folder) / "_delta_log"]
         }
-
-
-def _number(file: Path) -> int:
-    """Return the version that a log entry or checkpoint is of; -1 for another file."""
-    name = file.name.partition(".")[0]
-    return int(name) if name.isdigit() else -1

@@ -15,7 +15,7 @@ from pipelines.domain.retraining import CauseKind
 from pipelines.domain.scoring import LateWindow
 from pipelines.domain.training import Asked
 from pipelines.domain.verdict import promotable
-from pipelines.errors import NotEnoughData, Problem, PromiseBroken
+from pipelines.errors import WINDOW_REFUSALS, NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
 REQUESTER = "replay"
@@ -135,11 +135,8 @@ class StepStages:
         due = self.use_case.scoring.times.between(step.since, step.at)
         refused: list[str] = []
         run = f"score__{step.since.isoformat()}"
-        if due:
-            try:
-                self._score(since=step.since, until=step.at, run=run)
-            except (NotEnoughData, PromiseBroken):
-                refused = [moment.isoformat() for moment in due if not self._alone(moment)]
+        if due and not self._scores(since=step.since, until=step.at, run=run):
+            refused = [moment.isoformat() for moment in due if not self._alone(moment)]
         with self.costs.counted("score"):
             late = late_windows(self.use_case, self.settings, as_of=step.at)
         return {
@@ -184,19 +181,19 @@ class StepStages:
     def _again(self, step: Step, late: Sequence[LateWindow]) -> bool:
         """Score late windows, all or none of them; tell whether they were."""
         run = f"late__{step.at.isoformat()}"
-        try:
-            self._score(since=step.at, until=step.at, run=run, late=late)
-        except (NotEnoughData, PromiseBroken):
-            return False
-        return True
+        return self._scores(since=step.at, until=step.at, run=run, late=late)
 
     def _alone(self, moment: datetime) -> bool:
         """Score one moment by itself, where not all of a step may be; tell whether it was."""
         assert self.use_case.scoring is not None  # noqa: S101 - narrows the type
         until = self.use_case.scoring.times.after(moment)
+        return self._scores(since=moment, until=until, run=f"score__{moment.isoformat()}")
+
+    def _scores(self, **asked: Any) -> bool:  # noqa: ANN401 - what the stage is asked
+        """Score what is asked for, all or nothing of it; tell whether it was."""
         try:
-            self._score(since=moment, until=until, run=f"score__{moment.isoformat()}")
-        except (NotEnoughData, PromiseBroken):
+            self._score(**asked)
+        except WINDOW_REFUSALS:
             return False
         return True
 

@@ -62,7 +62,7 @@ def over_time(found: ReplayResult, width: int) -> Iterator[Text]:
 
     A line is no longer than ``width`` columns: what does not fit goes on in further lines.
     """
-    known = _losses(found.policies)
+    known = found.losses()
     if not known:
         yield Text("No period has a loss: its final labels are too few.")
         return
@@ -126,7 +126,7 @@ def _figures(found: ReplayResult) -> Grid:
 
 def _grid(found: ReplayResult, columns: Sequence[Column]) -> Grid:
     """Return a line for each policy."""
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid = _bare_grid()
     grid.add_column("retrain", no_wrap=True)
     for name, _ in columns:
         grid.add_column(name, justify="right", no_wrap=True)
@@ -162,8 +162,12 @@ COVERAGE: Sequence[Column] = (
 )
 
 
+def _bare_grid() -> Grid:
+    return Grid(box=None, pad_edge=False, header_style="bold")
+
+
 def _trainings(found: ReplayResult, rows: Sequence[tuple[PolicyResult, Event]]) -> Grid:
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid = _bare_grid()
     for name in ("retrain", "when", "cause"):
         grid.add_column(name, max_width=len("2026-03-30 00:00"))
     grid.add_column("outcome", overflow="fold", ratio=1)
@@ -177,7 +181,7 @@ def _trainings(found: ReplayResult, rows: Sequence[tuple[PolicyResult, Event]]) 
 
 
 def _alarms(found: ReplayResult) -> Grid:
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid = _bare_grid()
     for name in ("retrain", "alarm", "began", "last seen", "test"):
         grid.add_column(name, no_wrap=True)
     for policy in found.policies:
@@ -185,7 +189,3 @@ def _alarms(found: ReplayResult) -> Grid:
             level = Text(one.level, style="red" if one.level == "PAGE" else "yellow")
             grid.add_row(policy.policy, level, one.block, one.last, one.test)
     return grid
-
-
-def _losses(policies: Sequence[PolicyResult]) -> list[float]:
-    return [one.loss for policy in policies for one in policy.periods if one.loss is not None]

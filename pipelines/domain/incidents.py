@@ -65,7 +65,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """What its events amount to. ``standing`` holds the signals that were not cleared."""
+    """What its events amount to. ``standing`` holds the signals that were not cleared.
+
+    ``severity`` is the worst there ever was, ``now`` the worst since it began, or last came back after
+    it was over; ``told`` is how grave it was when somebody was told of that last, None where nobody was.
+    """
 
     number: int
     use_case: str
@@ -78,6 +82,7 @@ class Incident:
     acknowledged_at: datetime | None = None
     mitigated_at: datetime | None = None
     resolved_at: datetime | None = None
+    now: Severity = "WARN"
     told: Severity | None = None
     standing: tuple[Signal, ...] = ()
     seen: tuple[Signal, ...] = ()
@@ -125,8 +130,8 @@ def events_of(
 ) -> list[Event]:
     """Return what the signals found in the areas looked at add to the incidents; often nothing.
 
-    A signal joins the unresolved incident of its use case that shares a subject with it, or opens
-    one. Seen again unchanged, it adds nothing. A signal that stood in one of the areas and is not
+    A signal joins the unresolved incident of its use case that shares a subject with it, first the
+    one in which it stands already, or opens one. Seen again unchanged, it adds nothing. A signal that stood in one of the areas and is not
     among ``signals`` is cleared. An incident whose last signal is cleared is mitigated, and resolved
     as well when it never was more than a warning: a person closes only what paged one.
     """
@@ -140,7 +145,10 @@ def events_of(
         numbered[event.incident] = _opened(event) if before is None else _after(before, event)
 
     for signal in signals:
-        same = [i for i in numbered.values() if _joins(signal, i)]
+        same = sorted(
+            (i for i in numbered.values() if _joins(signal, i)),
+            key=lambda i: signal.key not in {standing.key for standing in i.standing},
+        )
         number = same[0].number if same else max(numbered, default=0) + 1
         if same and any(_repeats(signal, standing) for standing in same[0].standing):
             continue
@@ -171,17 +179,18 @@ def events_of(
                     signal=signal,
                 )
             )
-        if over and not numbered[incident.number].standing:
-            for event in _ended(numbered[incident.number], at):
+        left = numbered[incident.number]
+        if over and not left.standing and left.state != "resolved":
+            for event in _ended(left, at):
                 tell(event)
     return added
 
 
 def untold(incident: Incident) -> bool:
-    """Tell whether somebody must be told: it is new, or worse than what was told of it."""
+    """Tell whether somebody must be told: it is new, came back, or is worse than what was told."""
     if incident.state == "resolved":
         return False
-    return incident.told is None or (incident.told == "WARN" and incident.severity == "PAGE")
+    return incident.told is None or (incident.told == "WARN" and incident.now == "PAGE")
 
 
 def _joins(signal: Signal, incident: Incident) -> bool:
@@ -211,6 +220,7 @@ def _opened(event: Event) -> Incident:
         title=signal.text,
         began_at=signal.since or signal.at,
         detected_at=signal.at,
+        now=signal.severity,
         standing=(signal,),
         seen=(signal,),
         events=(event,),
@@ -227,7 +237,7 @@ def _after(incident: Incident, event: Event) -> Incident:
             left = tuple(signal for signal in incident.standing if signal.key != key)
             return replace(incident, standing=left)
         case "told":
-            return replace(incident, told=incident.severity)
+            return replace(incident, told=incident.now)
         case "acknowledged":
             first = incident.acknowledged_at or event.at
             return replace(incident, state="acknowledged", acknowledged_at=first)
@@ -241,12 +251,13 @@ def _with_signal(incident: Incident, event: Event) -> Incident:
     signal = event.signal
     if signal is None:
         return incident
-    worst: Severity = "PAGE" if "PAGE" in (incident.severity, signal.severity) else "WARN"
     others = tuple(standing for standing in incident.standing if standing.key != signal.key)
     back = incident.state == "mitigated"
     return replace(
         incident,
-        severity=worst,
+        severity=_worse(incident.severity, signal.severity),
+        now=signal.severity if back else _worse(incident.now, signal.severity),
+        told=None if back else incident.told,
         began_at=min(incident.began_at, signal.since or signal.at),
         standing=(*others, signal),
         seen=(*incident.seen, signal),
@@ -254,6 +265,10 @@ def _with_signal(incident: Incident, event: Event) -> Incident:
         state=("acknowledged" if incident.acknowledged_at else "open") if back else incident.state,
         mitigated_at=None if back else incident.mitigated_at,
     )
+
+
+def _worse(one: Severity, other: Severity) -> Severity:
+    return "PAGE" if "PAGE" in (one, other) else "WARN"
 
 
 def _ended(incident: Incident, at: datetime) -> list[Event]:

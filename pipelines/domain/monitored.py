@@ -153,12 +153,13 @@ def standing(judged: Sequence[Judged], length: BlockLength) -> list[Standing]:
     """Return the alarms of all tests that have not ended, worst first.
 
     A hard rule ends with the first block that keeps it; every other alarm when EPISODE_BLOCKS did not
-    fire.
+    fire. Harm is not over because its bound begins anew: as long as the mean loss since then is above
+    what is tolerated, that the bound does not show it yet is no answer.
     """
     found = []
     for name in (*OF_INPUTS, *OF_MODEL):
         own = sorted(
-            (one for one in judged if one.name == name and one.result.outcome in ANSWERS),
+            (one for one in judged if one.name == name and _answers(one)),
             key=lambda one: one.block,
         )
         if not own:
@@ -169,6 +170,14 @@ def standing(judged: Sequence[Judged], length: BlockLength) -> list[Standing]:
             if quiet == 0 or (name != HARD_RULES and quiet < EPISODE_BLOCKS):
                 found.append(alarm)
     return sorted(found, key=lambda alarm: alarm.last.level != "PAGE")
+
+
+def _answers(one: Judged) -> bool:
+    """Tell whether an answer says that an alarm stands, or that it does not."""
+    known = one.result.figures
+    if one.name == HARM and one.result.outcome == "quiet" and "target" in known:
+        return known["target"] <= known["source"] + known["tolerance"]
+    return one.result.outcome in ANSWERS
 
 
 def spent(

@@ -18,10 +18,10 @@ SOUND = (
 class Monitoring:
     """How inputs, predictions and performance are watched.
 
-    Blocks with fewer final labels than ``minimum_labels`` are "too few"; a block smaller than the
-    usual by more than the share ``volume_drop`` in [0, 1] is reported. The rows of a ``block`` are
-    the unit of all statistics: a "day", or a "week" where scoring is weekly. On data that does not
-    drift WARN and PAGE alarms together are expected at most ``alarms_per_quarter`` times in a
+    Blocks with fewer final labels than ``minimum_labels`` are "too few"; a block smaller than all of
+    the seven before by more than the share ``volume_drop`` in [0, 1] is reported. The rows of a
+    ``block`` are the unit of all statistics: a "day", or a "week" where scoring is weekly. On data
+    that does not drift WARN and PAGE alarms together are expected at most ``alarms_per_quarter`` times in a
     quarter, of 90 days or 13 weeks. ``reference`` chooses what the
     newest blocks are compared with: the blocks just before them ("trailing"), the same weeks of
     earlier years ("season"), or the first ones after the training window ("frozen"); with fewer than

@@ -25,6 +25,9 @@ MOST_LABELLED = 90
 MOST_BLOCKS = 120
 """Blocks of the performance timeline."""
 
+MOST_INCIDENTS = 20
+"""Incidents that are shown: what paged stays until a person closes it, however many there are."""
+
 USUAL = 0.9
 """Share of the held-out blocks whose loss lies within what is drawn as usual."""
 
@@ -121,6 +124,15 @@ class MonitoringReport:
     unit: str = "nats"
 
     @property
+    def shown_incidents(self) -> tuple[Incident, ...]:
+        """Return at most MOST_INCIDENTS: those that are not over, grave and new come first."""
+        ranked = sorted(
+            self.incidents,
+            key=lambda one: (one.state == "mitigated", one.severity != "PAGE", -one.number),
+        )
+        return tuple(ranked[:MOST_INCIDENTS])
+
+    @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What to do next, with the command to copy."""
         found = [
@@ -129,7 +141,7 @@ class MonitoringReport:
         ]
         found += [
             (f"Incident {one.number}", f"headframe incident show {one.number}")
-            for one in self.incidents
+            for one in self.shown_incidents
         ]
         return tuple(found)
 

@@ -1,6 +1,5 @@
 """Performance: how predictions did on final labels, block by block, with the coverage shown."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VOLUME_BLOCKS = 7
-"""Blocks whose median volume the newest is held against: one week of days."""
+"""Blocks that the newest one's volume is held against: a week of days, with its quiet ones."""
 
 
 OF_KIND: Mapping[str, tuple[str, ...]] = {
@@ -177,18 +176,19 @@ def _missed(
 
 
 def volume_drop(volumes: Sequence[int], share: float) -> str | None:
-    """Say how far the newest volume fell, when by more than ``share`` of the week's median.
+    """Say how far the newest volume fell, when by more than ``share`` below the week's smallest.
 
-    None when it did not, and when fewer than VOLUME_BLOCKS earlier blocks say what is usual.
+    The smallest and not the median, or every quiet Sunday would be a drop. None when it did not, and
+    when fewer than VOLUME_BLOCKS earlier blocks say what is usual.
 
     >>> volume_drop([900] * 7 + [300], 0.5)
-    '300 rows, against a median of 900 in the 7 blocks before'
+    '300 rows, against 900 or more in the 7 blocks before'
     >>> volume_drop([900, 300], 0.5) is None
     True
     """
     if len(volumes) <= VOLUME_BLOCKS:
         return None
-    usual = statistics.median(volumes[-VOLUME_BLOCKS - 1 : -1])
-    if volumes[-1] >= (1 - share) * usual:
+    least = min(volumes[-VOLUME_BLOCKS - 1 : -1])
+    if volumes[-1] >= (1 - share) * least:
         return None
-    return f"{volumes[-1]} rows, against a median of {usual:g} in the {VOLUME_BLOCKS} blocks before"
+    return f"{volumes[-1]} rows, against {least} or more in the {VOLUME_BLOCKS} blocks before"

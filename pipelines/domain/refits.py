@@ -171,7 +171,7 @@ def reproduced(
 def ranked_alone(
     held_out: Lesson, training: Lesson, columns: FeatureColumns, kind: Kind = BINARY
 ) -> dict[str, float]:
-    """Return each feature's own held-out AUC, folded to at least 0.5.
+    """Return each feature's own held-out AUC, folded to at least 0.5; none where all are positive, or none is.
 
     Where the label is a number, rows count as positive that are above its median in training.
 
@@ -183,8 +183,8 @@ def ranked_alone(
     import pyarrow.compute as pc
 
     happened, learned = (_positive(one.label, training, kind) for one in (held_out, training))
-    if happened.min() == happened.max() and kind.answer == "number":
-        return {}  # no number of these lies on the other side of the median
+    if happened.min() == happened.max():
+        return {}
     found = {}
     for name in columns.numeric:
         value = held_out.rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)

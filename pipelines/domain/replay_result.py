@@ -182,6 +182,10 @@ class ReplayResult:
         """Return a moment on the clocks of its timezone."""
         return moment.astimezone(ZoneInfo(self.timezone))
 
+    def losses(self) -> list[float]:
+        """Return the loss of each period of each policy that has one."""
+        return [one.loss for own in self.policies for one in own.periods if one.loss is not None]
+
     def as_plain(self) -> dict[str, Any]:
         """Return all of it as plain values under a format number; moments are ISO 8601, in UTC."""
         plain: dict[str, Any] = _plain({"format": FORMAT, **asdict(self)})

@@ -12,6 +12,9 @@ from pipelines.domain.replay_result import Figure, PolicyResult, ReplayResult, T
 EventKind: TypeAlias = Literal["promoted", "back", "trained", "held"]
 """What came of an event: a new champion, one that was rolled back from later, none, or no training."""
 
+Answer: TypeAlias = Literal["better", "worse", "not told apart", "same", "not tested"]
+"""What may be said of a policy against the first one."""
+
 TOO_FEW = "too few blocks"
 """What stands where an interval would: not tested, which is not the same as no difference."""
 
@@ -21,7 +24,7 @@ class Comparison:
     """What may be said of a policy against the first one: the answer, and a sentence with figures."""
 
     policy: str
-    answer: Literal["better", "worse", "not told apart", "same", "not tested"]
+    answer: Answer
     sentence: str
 
 
@@ -164,7 +167,7 @@ def _compared(found: ReplayResult, first: PolicyResult, other: PolicyResult) -> 
 
 def _answer(
     found: ReplayResult, first: PolicyResult, other: PolicyResult, gain: Figure
-) -> tuple[Literal["better", "worse", "not told apart", "same", "not tested"], str]:
+) -> tuple[Answer, str]:
     two = f"{other.policy} and {first.policy}"
     unit = f" {found.unit}" if found.unit else ""
     if _same(first, other):
@@ -177,7 +180,7 @@ def _answer(
         )
     if gain.low > 0 or gain.high < 0:
         low, high = sorted((abs(gain.low), abs(gain.high)))
-        answer: Literal["better", "worse"] = "better" if gain.low > 0 else "worse"
+        answer: Answer = "better" if gain.low > 0 else "worse"
         return answer, (
             f"{other.policy} is {answer} than {first.policy}: its mean {found.loss} is "
             f"{abs(gain.mean):.4f}{unit} {'lower' if gain.low > 0 else 'higher'} "

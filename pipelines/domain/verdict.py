@@ -56,10 +56,18 @@ class Verdict:
 
 
 def promotable(verdicts: Iterable[Verdict]) -> bool:
-    """Return True when there are verdicts and each of them passed or is not applicable.
+    """Return True when a verdict passed, and each of the others passed or is not applicable.
+
+    Where none is applicable nothing was judged: a first model that was asked only whether it is
+    better than a champion.
 
     >>> promotable([])
     False
     """
-    outcomes = {verdict.outcome for verdict in verdicts}
-    return bool(outcomes) and outcomes <= {"passed", "not_applicable"}
+    found = tuple(verdicts)
+    return any(verdict.outcome == "passed" for verdict in found) and not stopping(found)
+
+
+def stopping(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """Return the verdicts that stop a promotion, whatever the others say: failed or not tested."""
+    return tuple(verdict for verdict in verdicts if verdict.outcome in ("failed", "too_few"))

@@ -13,7 +13,7 @@ from pipelines.domain.drift.block_permutation import BlockPermutation
 from pipelines.domain.drift.block_statistics import BlockStatistics
 from pipelines.domain.drift.column_edges import ReferenceEdges
 from pipelines.domain.drift.drift_result import DriftEvidence, DriftResult
-from pipelines.domain.drift.hard_rules import HardRules
+from pipelines.domain.drift.hard_rules import BLOCKS_BEFORE, HardRules
 from pipelines.domain.drift.references import Reference, frozen, season_matched, trailing
 from pipelines.domain.drift.severity import (
     Alarm,
@@ -61,7 +61,9 @@ def judge_inputs(
     seasons = tuple(one.day.weekday() for one in profiled)
     profiles = tuple(one.profile for one in profiled)
 
-    def evidence(window: int, left_out: Collection[str] = broken) -> DriftEvidence:
+    def evidence(
+        window: int, left_out: Collection[str] = broken, *, before: int = 0
+    ) -> DriftEvidence:
         rows = [
             row
             for row, one in enumerate(profiled[: upto + 1])
@@ -69,9 +71,10 @@ def judge_inputs(
             if monitoring.reference == "season" or one.block > reference.training_window[1]
         ]
         chosen = compared([profiled[row] for row in rows], reference, monitoring, window=window)
+        compared_with = tuple(rows[place] for place in chosen.reference)
         return DriftEvidence(
-            reference=tuple(rows[place] for place in chosen.reference),
-            current=tuple(rows[place] for place in chosen.current),
+            reference=compared_with,
+            current=tuple(row for row in rows[-window - before :] if row not in compared_with),
             statistics=statistics,
             profiles=profiles,
             edges=reference.edges,
@@ -87,7 +90,7 @@ def judge_inputs(
         blocks_per_quarter=monitoring.blocks_per_quarter,
     ).alphas(reference_blocks=number)
     hard = HardRules().judge(
-        without_prediction(evidence(1, set(broken) - again) if again else one_block)
+        without_prediction(evidence(1, set(broken) - again, before=BLOCKS_BEFORE))
     )
     least = monitoring.minimum_reference_blocks
     found = [_judged("HardRules", hard, newest, reference, newest.scored_for)]

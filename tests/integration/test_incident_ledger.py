@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,6 +73,25 @@ def test_an_incident_that_becomes_worse_is_told_once_more(home: Settings) -> Non
     ]
 
 
+def test_an_incident_that_was_over_and_comes_back_is_told_again_with_what_came(
+    home: Settings,
+) -> None:
+    paged = alarm("table:orders", severity="PAGE")
+    again = alarm("table:orders", hour=12)
+    incident_ledger.report(home, at=at(9), signals=[paged])
+    incident_ledger.report(home, at=at(10), looked_at=[paged.area])
+    incident_ledger.report(home, at=at(12), signals=[replace(again, text="orders are empty")])
+    incident_ledger.report(home, at=at(13), signals=[replace(again, text="orders are empty")])
+    assert titles(home) == [
+        "PAGE, incident 1: table:orders is missing",
+        "WARN again, incident 1: orders are empty",
+    ]
+    told = [
+        event.text for event in incident_ledger.incidents(home)[1].events if event.kind == "told"
+    ]
+    assert told == ["shop was told, as PAGE", "shop was told, as WARN"]
+
+
 def test_writers_that_report_the_same_at_once_open_it_once(home: Settings) -> None:
     context = processes()
     start = context.Barrier(WRITERS)
@@ -88,6 +108,10 @@ def test_writers_that_report_the_same_at_once_open_it_once(home: Settings) -> No
     ]
     kinds = [[event.kind for event in one.events] for one in found.values()]
     assert kinds == [["opened", "told"], ["opened", "told"]]
+    assert sorted(titles(home)) == [
+        "WARN, incident 1: table:orders is missing",
+        "WARN, incident 2: table:prices is missing",
+    ]
 
 
 @pytest.mark.parametrize(

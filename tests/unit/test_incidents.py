@@ -139,6 +139,16 @@ def test_what_comes_back_after_it_was_closed_is_a_new_incident() -> None:
     assert [one.state for one in found.values()] == ["resolved", "open"]
 
 
+@pytest.mark.parametrize("severity", ["WARN", "PAGE"])
+def test_what_a_person_closed_stays_closed_when_its_alarm_is_over(severity: Severity) -> None:
+    found = alarm("harm", "model", severity=severity)
+    events = [*events_of([found], [], [], at=at(9)), by_person(1, "resolved", 10)]
+    after = events_of([], [found.area], [stories(events)[1]], at=at(11))
+    (one,) = stories([*events, *after]).values()
+    assert [event.kind for event in after] == ["cleared"]
+    assert (one.state, one.standing, one.time_to_recover) == ("resolved", (), timedelta(hours=1))
+
+
 def test_a_signal_is_not_cleared_by_the_run_that_saw_it() -> None:
     warned = alarm("volume", "predictions")
     (one,) = told(([warned], ["till/volume:predictions"], at(9))).values()
@@ -166,6 +176,48 @@ def test_somebody_is_told_once_and_again_only_when_it_becomes_worse() -> None:
     assert (untold(before), untold(after)) == (True, False)
     assert untold(stories([*events, note, *raised])[1])
     assert not untold(stories([*events, note, *raised, note])[1])
+
+
+def told_of(*found: Event) -> Event:
+    return Event(incident=1, kind="told", at=found[-1].at, actor="headframe", text="told")
+
+
+@pytest.mark.parametrize(
+    ("what", "severity", "worse"),
+    [("feature:depot", "PAGE", False), ("feature:miles", "PAGE", False), ("price", "WARN", True)],
+)
+def test_what_comes_back_after_it_was_over_is_told_again_as_grave_as_it_is_now(
+    what: str,
+    severity: Severity,
+    worse: bool,  # noqa: FBT001 - a table of cases
+) -> None:
+    paged = alarm("rule", "inputs", "feature:miles", severity="PAGE")
+    events = events_of([paged], [], [], at=at(9))
+    events += [told_of(*events)]
+    events += events_of([], [paged.area], [stories(events)[1]], at=at(11))
+    assert (stories(events)[1].state, untold(stories(events)[1])) == ("mitigated", False)
+    back = replace(alarm("rule", "inputs", what, hour=15, severity=severity), which=what)
+    events += events_of([back], [paged.area], [stories(events)[1]], at=at(15))
+    (one,) = stories(events).values()
+    assert (one.state, one.severity, one.now) == ("open", "PAGE", severity)
+    assert untold(one)
+    events += [told_of(*events)]
+    assert not untold(stories(events)[1])
+    events += events_of([replace(paged, at=at(16))], [], [stories(events)[1]], at=at(16))
+    assert untold(stories(events)[1]) is worse
+
+
+def test_an_alarm_stands_in_one_incident_though_a_later_one_ties_two_together() -> None:
+    late, drift = alarm("feed", "table:weather"), alarm("drift", "inputs", "feature:temp", hour=10)
+    broken = alarm("rule", "inputs", "table:weather", hour=11)
+    looked = [drift.area, broken.area]
+    found = told(
+        ([late], [], at(9)),
+        ([drift], looked, at(10)),
+        ([drift, broken], looked, at(11)),
+        ([drift, broken], looked, at(12)),
+    )
+    assert [one.standing for one in found.values()] == [(late, broken), (drift,)]
 
 
 @pytest.mark.parametrize(

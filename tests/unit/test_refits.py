@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.domain.examination import CurvePoint
+from pipelines.domain.prediction_kinds import BINARY, REGRESSION, Kind
 from pipelines.domain.refits import (
     Lesson,
     learning_curve,
@@ -163,6 +164,12 @@ def test_a_text_ranks_by_what_it_meant_in_training_and_gaps_are_taken() -> None:
         blocks=["2"] * 4,
     )
     assert ranked_alone(held_out, training, columns) == {"load": 1.0, "family": 1.0}
+
+
+@pytest.mark.parametrize("kind", [BINARY, REGRESSION], ids=lambda kind: kind.name)
+def test_held_out_rows_of_one_kind_tell_of_no_feature_how_it_ranks(kind: Kind) -> None:
+    none = Lesson(rows=HELD_OUT.rows, label=np.zeros_like(HELD_OUT.label), blocks=HELD_OUT.blocks)
+    assert ranked_alone(none, TRAINING, COLUMNS, kind) == {}
 
 
 def test_more_rows_than_the_budget_are_thinned_evenly() -> None:

@@ -1,7 +1,9 @@
 """The incident ledger: every event of every incident, in order; what was told of it, told once."""
 
+import fcntl
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from textwrap import shorten
@@ -47,18 +49,22 @@ def report(
 
     ``looked_at`` holds areas (``Signal.area``) that were looked at as a whole: what was wrong there
     and is not among ``signals`` is over. ``at`` (UTC) is when that was seen. What was recorded
-    before is not recorded again. One message goes out for each incident that is new or
-    became worse, after it is in the ledger; one that a kill kept back goes out with the next
-    report, and a kill between message and note sends it twice rather than never.
+    before is not recorded again. One message goes out for each incident that is new, came back after
+    it was over, or became worse, after it is in the ledger; one that a kill kept back goes out with
+    the next report, and a kill between message and note sends it twice rather than never. Processes of
+    one home tell in turn.
     """
 
     def decide(so_far: dict[int, Incident]) -> list[Event]:
         return events_of(signals, looked_at, list(so_far.values()), at=at)
 
     added = append(settings, decide) if signals or looked_at else []
-    for incident in incidents(settings).values():
-        if untold(incident):
-            _tell(settings, incident, at)
+    if any(untold(incident) for incident in incidents(settings).values()):
+        with _alone(settings):
+            # Another process may have told them while this one waited.
+            for incident in incidents(settings).values():
+                if untold(incident):
+                    _tell(settings, incident, at)
     changed = {event.incident for event in added}
     if not changed:
         return []
@@ -91,17 +97,29 @@ def append(
     return written
 
 
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let no other process of this home tell meanwhile; the lock of a killed one is free."""
+    path = settings.root / "incidents.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _tell(settings: Settings, incident: Incident, at: datetime) -> None:
-    first = incident.told is None
+    severity, again = incident.now, any(event.kind == "told" for event in incident.events)
+    how = " now" if incident.told else " again" if again else ""
+    # What came back may be something else than what it began with.
+    title = incident.seen[-1].text if how == " again" else incident.title
     failpoint("incident.before_message")
     notifications.notify(
         settings,
-        f"{incident.severity}{'' if first else ' now'}, incident {incident.number}: "
-        + shorten(incident.title, TITLE_CHARACTERS, placeholder=" ..."),
+        f"{severity}{how}, incident {incident.number}: "
+        + shorten(title, TITLE_CHARACTERS, placeholder=" ..."),
         _message(incident),
     )
     failpoint("incident.between_message_and_note")
-    severity = incident.severity
 
     def note(so_far: dict[int, Incident]) -> list[Event]:
         if not untold(so_far[incident.number]):
@@ -118,7 +136,10 @@ def _message(incident: Incident) -> str:
         f"use case {incident.use_case}, owner {incident.owner}",
         first.text,
         *first.details,
-        *(line for signal in others for line in (f"also: {signal.text}", *signal.details)),
+        # Once each: what comes and goes is seen often.
+        *dict.fromkeys(
+            line for signal in others for line in (f"also: {signal.text}", *signal.details)
+        ),
         f"began {incident.began_at:%Y-%m-%d %H:%M} UTC, "
         f"seen {incident.detected_at:%Y-%m-%d %H:%M} UTC",
         *dict.fromkeys(f"Runbook: {s.runbook}" for s in incident.seen if s.runbook),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import page_templates
@@ -45,7 +46,15 @@ QUESTIONS_OF_WEEKS: Mapping[str, str] = {
 """What is asked instead where a block is a week."""
 
 LONGEST_NAME = 60
-"""Letters of a level or bin that are shown."""
+LARGEST_NAME = 72
+"""Letters of a name that are shown, and bytes that they take on the page: an escaped one takes six."""
+
+LONGEST_TITLE = 200
+"""Letters of what an incident is called that are shown."""
+
+MOST_LISTED = 5
+MOST_SEGMENTS = 40
+"""Levels that are new or gone, and segments, the most shifted, that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,9 @@ def render(report: MonitoringReport) -> str:
         validity=validity(report),
         coverage=coverage(report.timeline),
         open_features=OPEN_FEATURES,
+        most_listed=MOST_LISTED,
+        most_segments=MOST_SEGMENTS,
+        longest_title=LONGEST_TITLE,
         quarter_blocks=BLOCKS_PER_QUARTER[report.watched.block],
     )
 
@@ -111,8 +123,22 @@ def percent(share: float | None) -> str:
 
 
 def cut(text: str) -> str:
-    """Return at most LONGEST_NAME letters of a text."""
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    """Return at most LONGEST_NAME letters of a text, and no more than take LARGEST_NAME bytes.
+
+    >>> cut("JFK"), len(cut("a" * 61)), len(cut('"' * 60))
+    ('JFK', 60, 12)
+    """
+    if len(text) <= LONGEST_NAME and _written(text) <= LARGEST_NAME:
+        return text
+    kept = text[: LONGEST_NAME - 1]
+    while _written(kept) + _written("…") > LARGEST_NAME:
+        kept = kept[:-1]
+    return f"{kept}…"
+
+
+def _written(text: str) -> int:
+    """Return how many bytes of the page a text takes."""
+    return len(escape(text).encode())
 
 
 def family(shift: ColumnShift) -> str:

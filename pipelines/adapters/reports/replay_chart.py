@@ -84,7 +84,7 @@ class Span:
 
 def chart(found: ReplayResult, width: int) -> Chart | None:
     """Return the drawing for a page with so much room; None where no period has a loss."""
-    known = [one.loss for every in found.policies for one in every.periods if one.loss is not None]
+    known = found.losses()
     if not known:
         return None
     plot = width - MARGIN
