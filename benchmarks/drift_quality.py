@@ -25,6 +25,7 @@ from benchmarks.peer_environments import PeerError, pins_of
 from benchmarks.report import Goal, leave, load_at_start
 
 COMMAND = "make bench NAME=drift_quality"
+COMMAND_OF_A_SHARE = "python -m benchmarks.drift_quality --share {:g}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +118,19 @@ def main() -> int:
         figures,
         agreements,
         notes,
+        command=command_of(asked.share),
         keep=not (asked.quick or asked.without_peers or asked.kinds != list(KINDS)),
     )
     return 1 if failures else 0
+
+
+def command_of(share: float) -> str:
+    """Return the command that runs a share of all orders, and so makes the same figures.
+
+    >>> command_of(0.3)
+    'python -m benchmarks.drift_quality --share 0.3'
+    """
+    return COMMAND if share == 1 else COMMAND_OF_A_SHARE.format(share)
 
 
 def answers(asked: Sequence[Task], kept: Kept | None, *, workers: int) -> Iterator[Told]:
@@ -157,9 +168,10 @@ def publish(
     agreements: Sequence[Agreement],
     notes: Sequence[str],
     *,
+    command: str,
     keep: bool,
 ) -> None:
-    """Print tables, goals and notes; keep them with every line."""
+    """Print tables, goals and notes; keep them with every line, and the ``command`` that was run."""
     console = Console(soft_wrap=True)
     show(figures)
     asked = goals_of(figures)
@@ -178,7 +190,7 @@ def publish(
     if keep:
         rows = [finite(dataclasses.asdict(line)) for line in figures.lines]
         leave(
-            "drift_quality", COMMAND, rows, asked, notes=[*notes, *map(told, worst(figures.losses))]
+            "drift_quality", command, rows, asked, notes=[*notes, *map(told, worst(figures.losses))]
         )
 
 

@@ -1,5 +1,6 @@
 """The arithmetic of the drift benchmark: orders, injections, distances, limits, bands and controls."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from math import inf, log
@@ -12,7 +13,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.drift_quality import FULL, answers, tasks
+from benchmarks.drift_quality import FULL, answers, command_of, tasks
 from benchmarks.drift_quality_bands import (
     beaten,
     binomial_band,
@@ -78,6 +79,7 @@ from benchmarks.drift_quality_simulated import (
     simulate,
 )
 from benchmarks.drift_quality_worlds import World
+from benchmarks.report import RESULTS
 
 DAYS, A_DAY = 30, 200
 
@@ -153,6 +155,16 @@ def test_half_a_run_is_half_of_every_kind_and_part() -> None:
     assert {
         key: abs(2 * half[key] - number) <= 2 for key, number in of_all.items()
     } == dict.fromkeys(of_all, True)
+
+
+def test_kept_figures_say_the_command_that_makes_them_again() -> None:
+    kept = json.loads((RESULTS / "drift_quality.json").read_text("utf-8"))
+    shares = [note.partition("%")[0] for note in kept["notes"] if "% of the orders" in note]
+    assert [command_of(int(share) / 100) for share in shares or ["100"]] == [kept["command"]]
+    assert (command_of(1.0), command_of(0.3)) == (
+        "make bench NAME=drift_quality",
+        "python -m benchmarks.drift_quality --share 0.3",
+    )
 
 
 def test_what_was_kept_is_told_again_and_not_run_again(tmp_path: Path) -> None:
