@@ -15,9 +15,7 @@ from rich.table import Table
 from benchmarks.report import Goal, leave, load_at_start
 from benchmarks.sales_harm_losses import SERVED_FROM, Losses, losses_of
 from examples.sales_world import PRODUCT_WEIGHTS, RIVAL_ENTERS, RIVAL_WEIGHT, week_of
-from pipelines.domain.drift.drift_result import DriftEvidence
 from pipelines.domain.drift.harm import Harm
-from pipelines.domain.drift.losses import BlockLosses
 from pipelines.domain.drift.severity import LARGEST_DELTA
 from pipelines.domain.watch_losses import HARM_BLOCKS
 
@@ -157,18 +155,8 @@ def cells(worlds: Sequence[Watched], group: Callable[[Watched], str]) -> list[Ce
 def told_after(losses: Losses, tolerance: float) -> int | None:
     """Return by how many served blocks harm is told, 1 to HORIZON; None where it is not."""
     harm = Harm("log_loss", tolerance=tolerance, delta=LARGEST_DELTA, horizon=HORIZON)
-
-    def is_told(blocks: int) -> bool:
-        return harm.judge(_evidence(losses, blocks)).outcome == "drifted"
-
-    # What was told once stays told: the bound looks at the greatest capital so far.
-    low, high = 0, HORIZON
-    if not is_told(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_told(middle) else (middle, high)
-    return high
+    told = harm.stands_after(losses.held_out, losses.served[:HORIZON])
+    return int(told.argmax()) + 1 if told.any() else None
 
 
 def goals_of(found: Sequence[Cell]) -> list[Goal]:
@@ -208,23 +196,6 @@ def _cell(cell: Cell) -> str:
         return told
     low, middle, high = cell.weeks
     return f"{told}, {middle:.0f} weeks ({low:.0f} to {high:.0f})"
-
-
-def _evidence(losses: Losses, blocks: int) -> DriftEvidence:
-    loss = np.concatenate([losses.held_out, losses.served[:blocks]])
-    held_out = len(losses.held_out)
-    return DriftEvidence(
-        reference=tuple(range(held_out)),
-        current=tuple(range(held_out, len(loss))),
-        losses=BlockLosses(
-            blocks=tuple(str(block) for block in range(len(loss))),
-            rows=np.full(len(loss), 300),
-            loss=loss,
-            residual=np.zeros(len(loss)),
-            segments=(),
-            contrast=np.zeros((len(loss), 0)),
-        ),
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Monitored: what was judged of a model's blocks, what of it still stands, and what it spent."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -78,6 +78,11 @@ class Judged:
         return self.level in {"WARN", "PAGE"}
 
     @property
+    def breaks(self) -> bool:
+        """Tell whether a hard rule told of its block, which then is nobody's reference."""
+        return self.name == HARD_RULES and self.result.outcome == "drifted"
+
+    @property
     def subject(self) -> Literal["inputs", "model"]:
         """What it is about: what goes into the model, or how well the model does."""
         return "inputs" if self.name in OF_INPUTS else "model"
@@ -90,10 +95,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An alarm that has not ended: its latest firing, and where it began."""
+    """An alarm that has not ended: its latest firing, and where it began.
+
+    ``calm`` is the first answer after that which says that it is so no more; None while none does.
+    """
 
     last: Judged
     first: Judged
+    calm: Judged | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -153,8 +162,8 @@ def standing(judged: Sequence[Judged], length: BlockLength) -> list[Standing]:
     """Return the alarms of all tests that have not ended, worst first.
 
     A hard rule ends with the first block that keeps it; every other alarm when EPISODE_BLOCKS did not
-    fire. Harm is not over because its bound begins anew: as long as the mean loss since then is above
-    what is tolerated, that the bound does not show it yet is no answer.
+    fire. Harm is not over because its bound begins anew: as long as the mean loss of the newest blocks
+    is above what is tolerated, that the bound does not show it yet is no answer.
     """
     found = []
     for name in (*OF_INPUTS, *OF_MODEL):
@@ -168,7 +177,8 @@ def standing(judged: Sequence[Judged], length: BlockLength) -> list[Standing]:
         for alarm in episodes(own, length)[-1:]:
             quiet = blocks_apart(alarm.last.day, newest.day, length)
             if quiet == 0 or (name != HARD_RULES and quiet < EPISODE_BLOCKS):
-                found.append(alarm)
+                calm = next((one for one in own if one.block > alarm.last.block), None)
+                found.append(replace(alarm, calm=calm))
     return sorted(found, key=lambda alarm: alarm.last.level != "PAGE")
 
 
@@ -176,7 +186,8 @@ def _answers(one: Judged) -> bool:
     """Tell whether an answer says that an alarm stands, or that it does not."""
     known = one.result.figures
     if one.name == HARM and one.result.outcome == "quiet" and "target" in known:
-        return known["target"] <= known["source"] + known["tolerance"]
+        newest = known.get("recent", known["target"])  # earlier answers have no other
+        return newest <= known["source"] + known["tolerance"]
     return one.result.outcome in ANSWERS
 
 

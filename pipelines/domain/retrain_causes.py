@@ -21,13 +21,14 @@ def causes_of(
 ) -> tuple[Cause, ...]:
     """Return what the alarms that stand call for, the gravest first: harm, then drift.
 
-    Harm is the sequential bound on final labels. Drift is an alarm that has a consequence: a shift
+    Harm is the sequential bound on final labels; what is over calls for nothing. Drift is an alarm that has a consequence: a shift
     of inputs or prediction at WARN or above, or a loss that rose inside a segment. A broken hard rule
     is neither. ``prediction`` and ``loss`` are called so in the reason.
     """
     found = []
     for alarm in standing:
-        if alarm.last.name == HARD_RULES:
+        over = alarm.last.name == HARM and alarm.calm is not None
+        if alarm.last.name == HARD_RULES or over:
             continue
         told = change_text(alarm.first, prediction=prediction, loss=loss)
         found.append(

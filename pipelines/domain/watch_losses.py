@@ -110,7 +110,8 @@ def judge_losses(
         ("Harm", harm, losses.loss),
     ):
         usual = [row for row in every if row < held_out]
-        window = known[-WEEK:] if name == "SegmentContrast" else list(of_horizon)
+        # Harm that is over says nothing of when the next began.
+        window = known[-WEEK:] if name == "SegmentContrast" else known[-result.window_blocks :]
         since = None
         if result.outcome == "drifted":
             place = changed_since(series[usual][:, None], series[window][:, None])

@@ -211,7 +211,7 @@ def _alarm(watched: Watched) -> tuple[str, ...]:
     to_do = _to_do(worst.last)
     # Harm says what it costs itself.
     if worst.last.name == HARM:
-        return what, to_do
+        return (what, to_do) if worst.calm is None else (what, _ending(worst.calm, watched.loss))
     return what, _hurts(watched, since=worst.since), to_do
 
 
@@ -225,6 +225,8 @@ def _hurts(watched: Watched, *, since: datetime | None = None) -> str:
     if since is not None and until is not None and until < since:
         return f"Whether it hurts is not known: labels are final up to block {harm.block} only."
     told = "The model does harm" if harm.fires else "No harm is shown"
+    if harm.result.figures.get("over"):
+        told = "Harm that was shown is over"
     realised = watched.realised
     if realised is None:
         return f"{told} up to block {harm.block}."
@@ -233,6 +235,15 @@ def _hurts(watched: Watched, *, since: datetime | None = None) -> str:
     if beyond and not harm.fires:
         told = "The model may do harm, but that is not certain yet"
     return f"{told}: up to block {harm.block} {_figures(realised, tolerated, watched.loss)}."
+
+
+def _ending(calm: Judged, loss: str) -> str:
+    """Say from when on harm is done no more, of an alarm that stands until a week says so."""
+    recent = calm.result.figures.get("recent", calm.result.figures["target"])
+    return (
+        f"With block {calm.block} the mean {loss} of the newest labelled blocks was back at "
+        f"{recent:.3g}: it is over where no block of a week shows it again."
+    )
 
 
 def _figures(realised: Judged, tolerated: float, loss: str) -> str:

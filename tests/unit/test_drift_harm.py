@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from pipelines.domain.drift.drift_result import DriftEvidence
-from pipelines.domain.drift.harm import Bettors, Harm, upper_bound
+from pipelines.domain.drift.harm import RECENT, Bettors, Harm, upper_bound
 from pipelines.domain.drift.losses import BlockLosses, losses_of
+from pipelines.domain.realised_loss import WINDOW
 
 SOURCE, TARGET = 60, 90
 
@@ -60,6 +61,53 @@ def test_a_loss_that_fell_is_no_harm() -> None:
     assert Harm(tolerance=0.0).judge(evidence(loss)).outcome == "quiet"
 
 
+def mended(rng: np.random.Generator, *, again: bool) -> NDArray[np.float64]:
+    """Return losses of which 20 served blocks are harmed, and from the 64th on all if ``again``."""
+    loss = losses(rng, rise=0.0)
+    loss[SOURCE + 5 : SOURCE + 25] += 0.3
+    loss[SOURCE + 64 :] += 0.3 if again else 0.0
+    return loss
+
+
+def test_harm_is_over_with_the_mean_of_the_newest_blocks_and_found_again_by_new_ones() -> None:
+    harm = Harm(tolerance=0.02)
+    loss = mended(np.random.default_rng(61), again=True)
+    told = [harm.judge(evidence(loss[: SOURCE + n])) for n in range(1, TARGET + 1)]
+    stands = [one.outcome == "drifted" for one in told]
+    begun = stands.index(True)
+    over = begun + stands[begun:].index(False)
+    again = over + stands[over:].index(True)
+    assert (5 < begun < 25, 25 < over <= 24 + RECENT, 64 < again < 85) == (True, True, True)
+    assert all(stands[again:])
+    back = loss[:SOURCE].mean() + 0.02
+    for number in range(begun, over + 1):
+        newest = loss[SOURCE : SOURCE + number + 1][-RECENT:].mean()
+        assert (newest > back) == stands[number]
+    # What was won before is spent: the bettors begin with the block after.
+    assert told[over].figures["capital"] == 1.0
+    assert told[again].window_blocks == again - over
+    assert [one.figures["over"] for one in told] == [
+        float(over <= number < again) for number in range(TARGET)
+    ]
+    assert "Harm that stood before is over: the mean of the newest 28 is" in told[over].reason
+    assert "is over" not in told[again].reason
+
+
+def test_what_stands_after_each_block_is_what_is_judged_of_it() -> None:
+    loss = mended(np.random.default_rng(62), again=True)
+    harm = Harm(tolerance=0.02)
+    stands = harm.stands_after(loss[:SOURCE], loss[SOURCE:])
+    assert stands.tolist() == [
+        harm.judge(evidence(loss[: SOURCE + n])).outcome == "drifted" for n in range(1, TARGET + 1)
+    ]
+    assert stands.any()
+    assert not stands.all()
+
+
+def test_the_newest_blocks_are_those_that_the_verdict_tells_the_mean_of() -> None:
+    assert RECENT == WINDOW
+
+
 def test_blocks_whose_labels_are_pending_wait() -> None:
     loss = losses(np.random.default_rng(54), rise=0.15)
     late = loss.copy()
@@ -87,6 +135,21 @@ def test_a_rise_to_the_tolerance_is_ever_called_harm_no_more_often_than_delta(
 ) -> None:
     """Whoever looks after every block sees the running maximum, which is what ``judge`` uses."""
     assert claims(1000, seed=56, tolerance=tolerance) <= binom.ppf(0.999, 1000, 0.2)
+
+
+@pytest.mark.prove
+def test_a_false_alarm_that_is_over_comes_again_no_more_often_than_its_bound_allows() -> None:
+    """Coin flips of one mean on both sides, of which the source has so many that nothing hides what is won."""
+    rng, runs, delta = np.random.default_rng(63), 300, 0.5
+    harm = Harm("brier", most=1.0, tolerance=0.0, delta=delta)
+    began = []
+    for _ in range(runs):
+        source, target = (np.where(rng.random(n) < 0.3, 1.0, 0.0) for n in (5000, TARGET))
+        stands = harm.stands_after(source, target).astype(int)
+        began.append(int((np.diff(stands, prepend=0) == 1).sum()))
+    once = sum(1 for number in began if number)
+    assert runs * delta / 8 < once <= binom.ppf(0.999, runs, delta / 2)
+    assert sum(began) - once <= binom.ppf(0.999, once, delta / 2)
 
 
 @pytest.mark.prove

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
+    Flags: TypeAlias = NDArray[np.bool_]
 
 LOSS_OF_A_COIN = {"log_loss": 0.6931471805599453, "brier": 0.25}
 """Loss of always saying one half: ln 2 nats, and a quarter. A block's loss counts up to it."""
@@ -33,6 +34,10 @@ LARGEST_LOG = 600.0
 
 BISECTIONS = 30
 LEAST_SPREAD = 1e-6
+
+RECENT = 28
+"""Newest blocks whose mean tells whether harm that was found is still done: those whose mean loss is
+told beside it (``realised_loss``)."""
 
 START_EVERY = 7
 """Bettors start at the first block and at every seventh after it, to find harm that begins late."""
@@ -56,6 +61,13 @@ class Harm:
     ``horizon`` blocks. Blocks may depend on each other: what is asked of the target is that no
     block's loss is *expected* above m, given those before. The source's blocks count as
     independent, as a held-out window of days does.
+
+    The bound says that harm was done, and never takes it back. Whether it still is, is another question:
+    harm stands until the mean of the RECENT newest blocks is at most the source's plus ``tolerance``.
+    That can only take from what the bound says, so its promise is kept. Then the bettors begin anew with
+    the next block: what they have won says nothing of the blocks to come. Each time costs capital that
+    has to be won first, so where the source's bound holds a second false alarm comes after a first one
+    with probability at most ``delta`` / 2 again.
 
     x is the mean loss of a block, counted up to that of a coin, or to ``most``, and divided by it; a
     block enters once its labels are final. Direction "up" is worse.
@@ -107,23 +119,29 @@ class Harm:
         if not len(target):
             return _without(0, len(source), "not_tested", "Not tested: no label is final yet.")
         most = LOSS_OF_A_COIN[self.metric] if self.most is None else self.most
-        before, after = (np.minimum(side / most, 1.0) for side in (source, target))
-        upper = upper_bound(before, self.delta / 2)
-        tolerated = upper + self.tolerance / most
-        bettors = Bettors(spread=float(before.std(ddof=1)), horizon=self.horizon)
-        wealth = bettors.capital(after, tolerated) if tolerated < 1 else 0.0
+        upper, stands, begun = self._course(source, target, most)
+        harmed = bool(stands[-1])
+        over = bool(stands.any()) and not harmed
+        counted = target[begun:] if begun < len(target) else target
+        bettors = self._bettors(source / most)
+        after = np.minimum(counted / most, 1.0)
+        wealth = 1.0
+        if begun < len(target):
+            tolerated = upper + self.tolerance / most
+            wealth = float(bettors.course(after, tolerated).max()) if tolerated < 1 else 0.0
         lower = bettors.lower_bound(after, self.delta / 2)
-        harmed = wealth >= 2 / self.delta
+        recent = target[-RECENT:]
         return DriftResult(
             test="Harm",
             outcome="drifted" if harmed else "quiet",
             reason=(
-                f"Over {len(target)} blocks the mean {self.metric} is {target.mean():.4g}, at least"
+                f"Over {len(counted)} blocks the mean {self.metric} is {counted.mean():.4g}, at least"
                 f" {lower * most:.4g}; of the reference it is {source.mean():.4g}, at most"
                 f" {upper * most:.4g}: {'above' if harmed else 'not above'} the tolerated increase"
                 f" of {self.tolerance:.4g} at {1 - self.delta:.4g} confidence at any time."
+                f"{_over(recent) if over else ''}"
             ),
-            window_blocks=len(target),
+            window_blocks=len(counted),
             reference_blocks=len(source),
             p_value=min(1.0, 2 / wealth) if wealth > 0 else 1.0,
             alpha=self.delta,
@@ -131,20 +149,67 @@ class Harm:
                 ColumnShift(
                     column=self.metric,
                     family="loss",
-                    effect=float(target.mean() - source.mean()),
+                    effect=float(counted.mean() - source.mean()),
                     p_value=None,
-                    direction="up" if target.mean() > source.mean() else "down",
+                    direction="up" if counted.mean() > source.mean() else "down",
                 ),
             ),
             figures={
                 "source": float(source.mean()),
                 "source_at_most": upper * most,
-                "target": float(target.mean()),
+                "target": float(counted.mean()),
                 "target_at_least": lower * most,
+                "recent": float(recent.mean()),
                 "tolerance": self.tolerance,
                 "capital": wealth,
+                "over": float(over),
             },
         )
+
+    def stands_after(self, source: "Floats", target: "Floats") -> "Flags":
+        """Tell for each of the target's blocks whether harm stands when it is the newest.
+
+        Both hold the mean losses of blocks, in the loss's unit and oldest first, all of them finite;
+        ``source`` has two at least. It is what ``judge`` says, block by block.
+        """
+        most = LOSS_OF_A_COIN[self.metric] if self.most is None else self.most
+        return self._course(source, target, most)[1]
+
+    def _course(
+        self, source: "Floats", target: "Floats", most: float
+    ) -> "tuple[float, Flags, int]":
+        """Return the source's upper bound, where harm stands, and the block the bettors bet from.
+
+        The bound is on the scale of [0, 1]; the block is the target's number of them when harm was
+        over with the newest one.
+        """
+        import numpy as np
+
+        upper = upper_bound(np.minimum(source / most, 1.0), self.delta / 2)
+        stands, begun = np.zeros(len(target), dtype=bool), 0
+        tolerated = upper + self.tolerance / most
+        if tolerated >= 1:
+            return upper, stands, begun
+        bettors, after = self._bettors(source / most), np.minimum(target / most, 1.0)
+        back = _means_of_recent(target) <= source.mean() + self.tolerance
+        while begun < len(target):
+            reached = bettors.course(after[begun:], tolerated) >= 2 / self.delta
+            if not reached.any():
+                break
+            first = begun + int(reached.argmax())
+            if not back[first:].any():
+                stands[first:] = True
+                break
+            end = first + int(back[first:].argmax())
+            stands[first:end] = True
+            begun = end + 1
+        return upper, stands, begun
+
+    def _bettors(self, source: "Floats") -> "Bettors":
+        import numpy as np
+
+        spread = float(np.minimum(source, 1.0).std(ddof=1))
+        return Bettors(spread=spread, horizon=self.horizon)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,16 +222,14 @@ class Bettors:
     spread: float
     horizon: int
 
-    def capital(self, values: "Floats", mean: float) -> float:
-        """Return the greatest capital that was reached on the way, from 1.
+    def course(self, values: "Floats", mean: float) -> "Floats":
+        """Return the capital after each value, from 1.
 
         Half of the money bets from the first block, the other half begins in equal parts at every
         seventh block of the horizon; what has not begun is kept. Nobody begins after it.
         """
         import numpy as np
 
-        if not len(values):
-            return 1.0
         steps = np.log1p(self._stakes(mean)[:, None] * (values - mean))
         grown = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
         later = range(START_EVERY, self.horizon, START_EVERY)
@@ -178,7 +241,11 @@ class Bettors:
                 won = np.minimum(grown[:, start:] - grown[:, [start]], LARGEST_LOG)
                 of_start[start:] = np.exp(won).mean(axis=0)
             total += of_start * (0.5 / len(later) if start else first)
-        return float(total[1:].max())
+        return total[1:]
+
+    def capital(self, values: "Floats", mean: float) -> float:
+        """Return the greatest capital that was reached on the way, from 1."""
+        return float(self.course(values, mean).max()) if len(values) else 1.0
 
     def lower_bound(self, values: "Floats", alpha: float) -> float:
         """Return the greatest mean in [0, 1] that the bettors have ruled out at level ``alpha``.
@@ -227,6 +294,25 @@ def upper_bound(values: "Floats", alpha: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if ruled_out(middle) else (middle, high)
     return high
+
+
+def _means_of_recent(values: "Floats") -> "Floats":
+    """Return for each value the mean of the RECENT newest ones up to it, or of all there are."""
+    import numpy as np
+
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    number = np.arange(1, len(values) + 1)
+    means: Floats = (sums[number] - sums[np.maximum(number - RECENT, 0)]) / np.minimum(
+        number, RECENT
+    )
+    return means
+
+
+def _over(recent: "Floats") -> str:
+    return (
+        f" Harm that stood before is over: the mean of the newest {len(recent)} is"
+        f" {recent.mean():.4g}."
+    )
 
 
 def _without(window: int, reference: int, outcome: str, reason: str) -> DriftResult:
