@@ -10,7 +10,7 @@ from pipelines.domain.drift.estimates import with_interval
 from pipelines.domain.feature_report import FeatureReport, Sides, feature_reports
 from pipelines.domain.incidents import Incident
 from pipelines.domain.model_reference import ModelReference
-from pipelines.domain.monitored import HARD_RULES, HARM, BlockEstimate, Judged, Profiled
+from pipelines.domain.monitored import HARM, BlockEstimate, Judged, Profiled
 from pipelines.domain.monitoring import Monitoring
 from pipelines.domain.performance import BlockPerformance
 from pipelines.domain.watch import WEEK, compared
@@ -107,7 +107,10 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringReport:
-    """The whole page. ``features`` is empty while nothing was profiled. Losses are in ``unit``."""
+    """The whole page. ``features`` is empty while nothing was profiled. Losses are in ``unit``.
+
+    ``left_out`` says of blocks that the model never published why they are nobody's reference.
+    """
 
     use_case: str
     owner: str
@@ -120,6 +123,7 @@ class MonitoringReport:
     segments: tuple[SegmentReport, ...]
     incidents: tuple[Incident, ...]
     provenance: Provenance | None
+    left_out: tuple[str, ...] = ()
     loss: str = "log loss"
     unit: str = "nats"
 
@@ -277,7 +281,7 @@ def inputs_of(
 
     The blocks are those of the test of a week; while it has none, all before the newest ones.
     """
-    broken = {one.block for one in judged if one.name == HARD_RULES and one.fires}
+    broken = {one.block for one in judged if one.breaks}
     kept = [
         one
         for one in profiled

@@ -1,6 +1,5 @@
 """Monitor: settle labels, measure performance on final ones, watch inputs, losses, feeds and volume."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,18 +18,16 @@ from pipelines.adapters.models import (
 )
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
-from pipelines.domain.drift.block_statistics import statistics_of
 from pipelines.domain.expected_value import VALUE
 from pipelines.domain.features import KnownTables
 from pipelines.domain.feeds import FeedFinding
-from pipelines.domain.model_reference import ModelReference
-from pipelines.domain.monitored import HARD_RULES, Judged, Profiled, answers_after
+from pipelines.domain.monitored import answers_after
 from pipelines.domain.monitoring_report import watched_of
+from pipelines.domain.new_blocks import judge_new
 from pipelines.domain.outputs import ranked_list
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.sql_text import delta_moment
-from pipelines.domain.watch import judge_inputs
 from pipelines.domain.watch_losses import judge_losses, losses_from
 from pipelines.domain.watched import Watched, no_champion
 from pipelines.errors import ChampionUnresolved
@@ -160,7 +157,7 @@ def _watch(
     known = monitoring_ledger.by_model(settings, name)
     before = known.get(version, [])
     fresh = [
-        *_judge_new(use_case, profiled, reference, known),
+        *judge_new(profiled, reference, monitoring, known),
         *judge_losses(losses, times[first:], reference, monitoring),
     ]
     if (realised := realised_loss(losses, reference)) is not None:
@@ -171,50 +168,6 @@ def _watch(
     return watched_of(
         judged, every, profiled, blocks=blocks, model=reference, monitoring=monitoring
     )
-
-
-def _judge_new(
-    use_case: UseCase,
-    profiled: list[Profiled],
-    reference: ModelReference,
-    judged_by_model: Mapping[str, list[Judged]],
-) -> list[Judged]:
-    """Judge the published blocks that are new or were scored again, oldest first.
-
-    What hard rules told of a block while another model was the champion keeps it out of this one's
-    reference, too: a source that is still broken would have its own break to be held against. What
-    broke within the training window is what this model knows.
-    """
-    version, trained_until = reference.model_version, reference.training_window[1]
-    of_rules = {
-        model: [one for one in judged if one.name == HARD_RULES]
-        for model, judged in judged_by_model.items()
-    }
-    known = {one.block: one for one in of_rules.pop(version, [])}
-    new = [
-        place
-        for place, one in enumerate(profiled)
-        if one.published and (one.block not in known or known[one.block].source != one.source)
-    ]
-    if not new:
-        return []
-    statistics = statistics_of([one.profile for one in profiled], reference.edges)
-    again = {profiled[place].block for place in new}
-    broken = {one.block for one in known.values() if one.fires and one.block not in again}
-    broken |= {
-        one.block
-        for judged in of_rules.values()
-        for one in judged
-        if one.fires and one.block > trained_until
-    }
-    found: list[Judged] = []
-    for place in new:
-        judged = judge_inputs(
-            profiled, statistics, reference, use_case.monitoring, upto=place, broken=broken
-        )
-        broken |= {one.block for one in judged if one.name == HARD_RULES and one.fires}
-        found += judged
-    return found
 
 
 def _predictions(settings: Settings, parts: TrainedUseCase, as_of: datetime) -> "pa.Table | None":

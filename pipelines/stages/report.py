@@ -28,6 +28,7 @@ from pipelines.domain.monitoring_report import (
     usual_of,
     watched_of,
 )
+from pipelines.domain.new_blocks import left_out_of
 from pipelines.domain.performance import BlockPerformance
 from pipelines.domain.watched import Watched, no_champion
 from pipelines.use_case import TrainedUseCase, UseCase
@@ -113,6 +114,7 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
     features: tuple[FeatureReport, ...] = ()
     segments: tuple[SegmentReport, ...] = ()
     compared_with = ""
+    left_out: tuple[str, ...] = ()
     if model is None or not profiled:
         why_not = _why_not(promoted, model, as_of)
         watched = Watched.without(why_not, alarms_per_quarter=monitoring.alarms_per_quarter)
@@ -127,6 +129,7 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
             judged, every, profiled, blocks=blocks, model=model, monitoring=monitoring
         )
         features, segments, compared_with = inputs_of(watched, judged, profiled, model, monitoring)
+        left_out = left_out_of(judged)
     return MonitoringReport(
         use_case=name,
         owner=use_case.owner,
@@ -139,6 +142,7 @@ def values(use_case: UseCase, settings: Settings, *, as_of: datetime) -> Monitor
         segments=segments,
         incidents=_open_incidents(settings, name),
         provenance=made,
+        left_out=left_out,
         loss=METRICS[kind.loss].words,
         unit=parts.label.unit or METRICS[kind.loss].unit,
     )

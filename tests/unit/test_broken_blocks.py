@@ -10,13 +10,12 @@ from scipy.stats import binom
 
 from pipelines.domain.broken_blocks import known_breaks
 from pipelines.domain.drift.block_profile import scan
-from pipelines.domain.drift.block_statistics import statistics_of
 from pipelines.domain.drift.column_edges import edges_of
 from pipelines.domain.drift.losses import losses_of
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import HARD_RULES, Profiled, episodes
 from pipelines.domain.monitoring import Monitoring
-from pipelines.domain.watch import judge_inputs
+from pipelines.domain.new_blocks import judge_new
 
 FIRST = date(2026, 1, 1)
 ROWS = 100
@@ -82,7 +81,10 @@ def test_breaks_of_weekly_blocks_are_counted_in_weeks(
 
 
 def watched(tables: Sequence[pa.Table], *, before: int) -> list[int]:
-    """Return the numbers of the blocks that hard rules told, judged one by one as monitor does."""
+    """Return the numbers of the blocks that hard rules told, judged as monitor does.
+
+    Those ``before`` the model's service are looked at, too.
+    """
     columns = tables[0].column_names
     edges = edges_of(pa.concat_tables(tables[:before]), columns=columns)
     model = ModelReference(
@@ -106,14 +108,8 @@ def watched(tables: Sequence[pa.Table], *, before: int) -> list[int]:
         )
         for number, table in enumerate(tables)
     ]
-    statistics = statistics_of([one.profile for one in profiled], edges)
-    broken: set[str] = set()
-    answers = []
-    for upto in range(before, len(tables)):
-        judged = judge_inputs(profiled, statistics, model, MONITORING, upto=upto, broken=broken)
-        hard = next(one for one in judged if one.name == HARD_RULES)
-        answers.append(hard)
-        broken |= {hard.block} if hard.fires else set()
+    answers = [one for one in judge_new(profiled, model, MONITORING, {}) if one.name == HARD_RULES]
+    assert [one.block for one in answers] == [day(number) for number in range(len(tables))]
     return [(alarm.first.day - FIRST).days for alarm in episodes(answers, "day")]
 
 
