@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.domain.drift.block_profile import NUMBER, SQUARES, SUM, BlockProfile, merged
+from pipelines.domain.drift.block_profile import BlockProfile, merged
 from pipelines.domain.drift.column_edges import CategoryEdges, Edges, NumericEdges
 from pipelines.domain.drift.drift_result import ColumnShift
-from pipelines.domain.drift.unit_changes import UNITS
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitored import Judged, Profiled
 from pipelines.domain.profile import shown
@@ -55,7 +54,7 @@ class FeatureReport:
     ``unseen`` and ``outside`` are shares in [0, 1] of the rows: (reference, current). ``new`` and
     ``vanished`` hold levels with their share on the side that has them; values that training
     never saw have no name, and are counted by ``unseen``. ``unit`` says which conversion explains
-    the newest block, where a hard rule found one.
+    the newest block, where a hard rule told one.
     """
 
     column: str
@@ -101,8 +100,8 @@ def feature_reports(
     week = [one.result for one in newest if one.name == "BlockPermutation 7"]
     shifts = [shift for result in week for shift in result.per_column]
     levels = _levels(told)
-    converted = {
-        shift.column
+    units = {
+        shift.column: shift.unit
         for one in told
         if one.alarm is not None
         for shift in one.alarm.shifts
@@ -117,7 +116,7 @@ def feature_reports(
             model,
             level=levels.get(edges.column, "none"),
             effects=tuple(shift for shift in shifts if shift.column == edges.column),
-            converted=edges.column in converted,
+            unit=units.get(edges.column, ""),
         )
         for edges in model.edges.columns
     ]
@@ -148,13 +147,12 @@ def _report(
     *,
     level: Literal["PAGE", "WARN", "INFO", "none"],
     effects: tuple[ColumnShift, ...],
-    converted: bool,
+    unit: str,
 ) -> FeatureReport:
     place = model.edges.places[edges.column]
     number = model.edges.columns.index(edges)
     was, is_now = _shares(before.counts[place]), _shares(now.counts[place])
     category = isinstance(edges, CategoryEdges)
-    newest = sides.current[-1].profile.moments[number]
     return FeatureReport(
         column=edges.column,
         kind="category" if category else "number",
@@ -179,7 +177,7 @@ def _report(
         new=_only(edges, now, before, place),
         vanished=_only(edges, before, now, place),
         effects=effects,
-        unit=_unit(edges, before.moments[number], newest) if converted else "",
+        unit=unit,
     )
 
 
@@ -259,33 +257,3 @@ def _only(
         for number, level in enumerate(edges.levels)
         if not has_not[number] and shares[number] * absent.rows >= EXPECTED_ROWS
     )
-
-
-def _unit(edges: Edges, before: Any, newest: Any) -> str:  # noqa: ANN401 - arrays of moments
-    """Return the conversion of UNITS that brings the reference's mean and spread nearest to the newest.
-
-    Distances are in standard deviations of what is there now, and logarithms of the spread.
-    """
-    import numpy as np
-
-    if not isinstance(edges, NumericEdges) or before[NUMBER] < 2 or newest[NUMBER] < 2:
-        return ""
-    (mean, spread), (mean_now, spread_now) = (
-        _mean_and_spread(edges, moments) for moments in (before, newest)
-    )
-    away = {
-        name: float(
-            np.hypot(
-                (factor * mean + offset - mean_now) / spread_now,
-                np.log(factor * spread / spread_now),
-            )
-        )
-        for name, (factor, offset) in UNITS.items()
-    }
-    return min(away, key=lambda name: away[name])
-
-
-def _mean_and_spread(edges: NumericEdges, moments: Any) -> tuple[float, float]:  # noqa: ANN401
-    score = moments[SUM] / moments[NUMBER]
-    variance = max(moments[SQUARES] / moments[NUMBER] - score**2, 1e-12)
-    return float(edges.centre + edges.scale * score), float(edges.scale * variance**0.5)

@@ -1,5 +1,6 @@
 """The monitoring page: its values follow from what was watched, and it says them and nothing else."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -233,6 +234,22 @@ def test_another_unit_is_named() -> None:
         "distance": "miles to kilometres"
     }
     assert "looks converted: miles to kilometres" in text_of(monitoring_page.render(found))
+    (alarm,) = (one.last for one in found.watched.standing if one.last.breaks)
+    assert alarm.alarm is not None
+    # It is the hard rule that knows; the page says what it said, also once it was kept.
+    kept = DriftResult.from_plain(json.loads(json.dumps(alarm.result.to_plain())))
+    assert [shift.unit for shift in kept.per_column] == ["miles to kilometres"]
+    assert kept == alarm.result
+
+
+def test_what_was_kept_before_units_were_told_reads_back() -> None:
+    shift = {"column": "a", "family": "bins", "effect": 0.3, "p_value": None, "direction": "up"}
+    plain = {
+        **{"test": "HardRules", "outcome": "drifted", "reason": "", "figures": {}},
+        **{"window_blocks": 1, "reference_blocks": 2, "p_value": None, "alpha": None},
+        "per_column": [shift],
+    }
+    assert DriftResult.from_plain(plain).to_plain() == plain
 
 
 def test_a_level_that_left_and_one_that_came_are_told() -> None:
@@ -312,3 +329,16 @@ def test_an_estimate_has_the_interval_of_the_last_ninety_labelled_blocks() -> No
     assert [one.block for one in found] == ["2013-04-21"]
     estimated = found[0].estimated
     assert (estimated.low, estimated.high) == pytest.approx((0.49, 0.51))
+
+
+def test_blocks_that_broke_before_the_service_are_told_where_they_are_left_out(
+    quiet: MonitoringReport,
+) -> None:
+    told = [f"block 2013-02-0{day}: in it 100 % of wind are missing" for day in range(7, 0, -1)]
+    assert "nobody's reference" not in text_of(monitoring_page.render(quiet)).replace("&#39;", "'")
+    for number, more in ((2, ""), (7, "; and 2 more")):
+        page = monitoring_page.render(replace(quiet, left_out=tuple(told[:number])))
+        said = f"since hard rules tell of them: {'; '.join(told[: min(number, 5)])}{more}."
+        assert said in text_of(page)
+    hostile = monitoring_page.render(replace(quiet, left_out=(HOSTILE,)))
+    assert HOSTILE not in hostile

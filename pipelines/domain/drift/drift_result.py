@@ -27,7 +27,8 @@ class ColumnShift:
     """How far one column moved in one family of statistics.
 
     ``effect`` has the unit its test names; ``p_value`` is that of the column alone, for ranking,
-    and None where the test has none. ``direction`` is "up", "down" or "changed".
+    and None where the test has none. ``direction`` is "up", "down" or "changed". ``unit`` says of a
+    column that looks converted from which unit to which, as in "miles to kilometres".
     """
 
     column: str
@@ -35,6 +36,7 @@ class ColumnShift:
     effect: float
     p_value: float | None
     direction: Literal["up", "down", "changed"]
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,11 @@ class DriftResult:
 
     def to_plain(self) -> dict[str, Any]:
         """Values that JSON knows; ``from_plain`` gives an equal result back."""
-        return {**asdict(self), "figures": dict(self.figures)}
+        shifts = [
+            {name: value for name, value in asdict(shift).items() if name != "unit" or value}
+            for shift in self.per_column
+        ]
+        return {**asdict(self), "figures": dict(self.figures), "per_column": shifts}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "DriftResult":

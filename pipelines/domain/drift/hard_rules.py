@@ -112,7 +112,7 @@ class HardRules:
         if not shifts:
             told = "No rule is broken by the newest block."
         else:
-            told = "; ".join(_told(shift, measured.unit_of) for shift in shifts[:3])
+            told = "; ".join(map(_told, shifts[:3]))
             told = f"In the newest block {told}{', and more' if len(shifts) > 3 else ''}."
         if shifts and not record:
             told += " The reference holds a block that is as bad, so this is not new."
@@ -228,23 +228,25 @@ def _where_never(shares: "Floats", hardly: float) -> "Floats":
 
 
 def _shift(edges: ReferenceEdges, measured: _Measured, column: int, family: int) -> ColumnShift:
+    name = edges.columns[column].column
     return ColumnShift(
-        column=edges.columns[column].column,
+        column=name,
         family=FAMILIES[family],
         effect=float(measured.found[-1, column, family]),
         p_value=None,
         direction="changed" if FAMILIES[family] == "units" else "up",
+        unit=measured.unit_of.get(name, "") if FAMILIES[family] == "units" else "",
     )
 
 
-def _told(shift: ColumnShift, unit_of: Mapping[str, str]) -> str:
+def _told(shift: ColumnShift) -> str:
     share = f"{100 * shift.effect:.3g} %"
     return {
         "unseen": f"{share} of {shift.column} are values never seen before",
         "missing": f"{share} more of {shift.column} are missing than usual",
         "gaps": f"{share} of {shift.column} are missing, and hardly any ever were",
         "outside": f"{share} of {shift.column} are outside the reference's range",
-        "units": f"{shift.column} looks converted: {unit_of.get(shift.column)}",
+        "units": f"{shift.column} looks converted: {shift.unit}",
     }[shift.family]
 
 
