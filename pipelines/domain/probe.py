@@ -48,14 +48,11 @@ def probe_rows(
     """
     import pyarrow as pa
 
-    whole = pa.concat_tables([table.select(columns.all) for table in rows]).combine_chunks()
+    whole = pa.concat_tables([table.select(columns.all) for table in rows])
     step = max(1, -(-whole.num_rows // PROBE_ROWS))
     taken = whole.take(pa.array(range(0, whole.num_rows, step), pa.int64()))
     odd = _odd_rows(taken.schema, columns)
-    accepted = [
-        row for n in range(odd.num_rows) if _accepts(model, row := odd.slice(n, 1), columns, answer)
-    ]
-    return pa.concat_tables([taken, *accepted]).combine_chunks()
+    return pa.concat_tables([taken, _accepted(model, odd, columns, answer)]).combine_chunks()
 
 
 def prove(
@@ -86,9 +83,9 @@ def usual_values(rows: "pa.Table", columns: FeatureColumns) -> dict[str, float |
 
     found: dict[str, float | str | None] = {}
     for name in columns.numeric:
-        numbers = rows[name].cast(pa.float64()).drop_null().to_numpy()
+        numbers = rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)  # missing is NaN
         numbers = numbers[np.isfinite(numbers)]
-        found[name] = float(np.median(numbers)) if len(numbers) else None
+        found[name] = float(np.median(numbers, overwrite_input=True)) if len(numbers) else None
     for name in columns.categorical:
         counted = pc.value_counts(rows[name].drop_null()).to_pylist()
         ranked = sorted((-int(item["counts"]), str(item["values"])) for item in counted)
@@ -127,15 +124,20 @@ class Scorer:
         return answers(self.model, rows, self.columns, self.answer)
 
 
-def _accepts(model: Any, row: "pa.Table", columns: FeatureColumns, answer: Answer) -> bool:  # noqa: ANN401 - any estimator
-    """Tell whether a model has an answer for a row; scikit-learn refuses one with a ValueError."""
+def _accepted(model: Any, odd: "pa.Table", columns: FeatureColumns, answer: Answer) -> "pa.Table":  # noqa: ANN401 - any estimator
+    """Return the rows that a model has an answer for; scikit-learn refuses one with a ValueError."""
     import numpy as np
+    import pyarrow as pa
 
     try:
         with np.errstate(all="ignore"):
-            return bool(np.isfinite(answers(model, row, columns, answer)).all())
+            return odd.filter(np.isfinite(answers(model, odd, columns, answer)))
     except ValueError:
-        return False
+        if odd.num_rows < 2:
+            return odd.slice(0, 0)
+    # Which of them it refuses is seen one by one.
+    each = (odd.slice(number, 1) for number in range(odd.num_rows))
+    return pa.concat_tables([_accepted(model, row, columns, answer) for row in each])
 
 
 def _odd_rows(schema: "pa.Schema", columns: FeatureColumns) -> "pa.Table":

@@ -23,6 +23,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import rows_digest
+from pipelines.domain.row_marks import column_digests
 from pipelines.domain.search import FoldRows, Searched, SearchPlan, baseline_loss
 from pipelines.domain.search_space import Parameters
 from pipelines.domain.training import AS_DECLARED, Asked, Candidate
@@ -217,13 +218,13 @@ class _Work:
 
     def train_key(self, candidate: Candidate, parameters: Parameters) -> str:
         """Return what identifies a model: where parameters were found, they are part of it."""
-        declaration, code, as_of, held_out = self._facts
         found = [dict(parameters)] if self.plan is not None else []
-        return digest_of([self._rows, declaration, code, candidate.name, as_of, held_out, *found])
+        return digest_of([[*self.digests.items()], candidate.name, *self._facts, *found])
 
     @cached_property
-    def _rows(self) -> str:
-        return rows_digest(self.chosen.rows)
+    def digests(self) -> dict[str, str]:
+        """What identifies the rows to train on: the digest of each column."""
+        return column_digests(self.chosen.rows)
 
     @cached_property
     def folds(self) -> tuple[FoldRows, ...]:
@@ -297,6 +298,7 @@ def _finish(
                     label=work.parts.label,
                     choice=challengers.Choice(candidate, parameters, searched),
                     times=work.parts.scoring.times,
+                    digests=work.digests,
                     train_key=train_key,
                     tags=_tags(work, run, requester),
                 )

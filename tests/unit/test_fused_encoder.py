@@ -358,3 +358,14 @@ def test_a_model_tells_numbers_or_probabilities_and_is_fused_for_what_it_tells()
     assert fused is not None
     sound = rows.set_column(0, "load", rows["load"].fill_null(0.0))
     assert fused.answers(sound).tobytes() == line.predict(frame).tobytes()
+
+
+def test_the_probe_set_leaves_out_what_a_model_refuses_or_has_no_number_for() -> None:
+    columns = FeatureColumns(numeric=("load",), categorical=())
+    loads = pa.table({"load": pa.array(np.linspace(-1.0, 1.0, 50))})
+    model = LogisticRegression().fit(feature_frame(loads, columns), np.arange(50) > 20)
+    probe = probe_rows(model, [loads, loads], columns)
+    assert probe["load"].to_pylist()[100:] == [0.0, -1.0, 1e-300, 1e300, -1e300]  # none is missing
+    line = LinearRegression().fit(feature_frame(loads, columns), 1e9 * np.arange(50))
+    probe = probe_rows(line, [loads], columns, "number")
+    assert probe["load"].to_pylist()[50:] == [0.0, -1.0, 1e-300]  # those beyond are infinite

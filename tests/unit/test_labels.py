@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.domain.contract import Column, Files, Table, silver_schema
 from pipelines.domain.features import KnownTables
-from pipelines.domain.labels import Label, labelled
+from pipelines.domain.labels import Label, labelled, labelled_once
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 FINAL_AFTER = 48
@@ -171,6 +172,32 @@ def test_features_see_exactly_the_final_labels(
         if state == "final"
     ]
     assert seen == finals
+
+
+@given(
+    scheduled=versions(st.integers(0, 48)),
+    billed=versions(st.one_of(st.none(), st.sampled_from([5, 11]))),
+    as_of=st.integers(0, 200),
+    asked=st.lists(names, unique=True),
+)
+@settings(deadline=None, max_examples=60)
+def test_one_join_tells_the_same_labels_where_no_version_was_replaced(
+    scheduled: list[Row], billed: list[Row], as_of: int, asked: list[str]
+) -> None:
+    rows = pa.table({"visit": pa.array(asked, pa.string()), "place": pa.array(range(len(asked)))})
+    found = labelled_once(
+        rows,
+        table_of(visits, scheduled),
+        table_of(bills, billed),
+        label=PAID,
+        entity=visits,
+        as_of=hour(as_of),
+    )
+    of = [(Counter(row.visit for row in rows)) for rows in (scheduled, billed)]
+    assert (found is None) == any(of[0][visit] * of[1][visit] > 1 for visit in asked)
+    if found is not None:
+        known = known_of(scheduled, billed).label_states(visits, hour(as_of))
+        assert found.equals(labelled(rows, known, ("visit",)))
 
 
 VISIT = [Row("a", 0, "01", 10)]

@@ -194,10 +194,7 @@ def answers(table: Folder) -> Iterator[None]:
     except (OSError, DeltaError, ValueError) as error:  # Arrow's errors are ValueErrors
         text = str(error)
         if GONE.search(text):
-            wanted = "the data files of the version that is read"
-            fix = "What was replaced a week ago, and no model needs, is removed: read a newer version. "
-            fix += "Where it is the newest, restore the folder from a backup."
-            raise VersionGone(problem(table, wanted, "one that is there no more", fix)) from None
+            raise gone(table) from None
         if isinstance(table, StoreUrl) and _is_outage(error, text):
             raise outage(table.root, text) from None
         if isinstance(table, Path) and any(words in text for words in FULL_DISK):
@@ -206,6 +203,14 @@ def answers(table: Folder) -> Iterator[None]:
                 problem(table, "room on the disk for its files", "a full disk", fix)
             ) from error
         raise
+
+
+def gone(table: Folder) -> VersionGone:
+    """Return the error of a version whose data files were removed."""
+    wanted = "the data files of the version that is read"
+    fix = "What was replaced a week ago, and no model needs, is removed: read a newer version. "
+    fix += "Where it is the newest, restore the folder from a backup."
+    return VersionGone(problem(table, wanted, "one that is there no more", fix))
 
 
 def address(table: Folder) -> str:

@@ -46,12 +46,20 @@ def pinned(
 
 
 def of_handle(
-    table: Folder, handle: "DeltaTable", *, at: tuple[str, datetime] | None = None
+    table: Folder,
+    handle: "DeltaTable",
+    *,
+    at: tuple[str, datetime] | None = None,
+    between: tuple[str, datetime, datetime] | None = None,
 ) -> list[PinnedFile]:
-    """Return what ``pinned`` returns, of the version that ``handle`` is on."""
+    """Return what ``pinned`` returns, of the version that ``handle`` is on.
+
+    ``between`` names a column, a first and a last moment: files with no moment of it are left out.
+    """
     import pyarrow as pa
 
     _refuse_indirect(table, handle)
+    asked = (at[0], at[1], at[1]) if at is not None else between
     with delta_handles.answers(table):
         actions = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
     return [
@@ -66,7 +74,7 @@ def of_handle(
             },
         )
         for action in sorted(actions, key=lambda found: str(found["path"]))
-        if at is None or _may_hold(action, *at)
+        if asked is None or _may_hold(action, *asked)
     ]
 
 
@@ -76,7 +84,8 @@ def opened(
 ) -> Iterator["pq.ParquetFile"]:
     """Lend one file for reading; the columns of ``dictionaries`` come as dictionary codes.
 
-    From a store only what is read is fetched. Raises LakeError when it is gone or broken.
+    From a store only what is read is fetched. Raises VersionGone when it is gone, LakeError when it
+    is broken.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -88,11 +97,12 @@ def opened(
                 source, read_dictionary=list(dictionaries), pre_buffer=True
             ) as found:
                 yield found
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
-            told = "none" if isinstance(error, FileNotFoundError) else "one that cannot be read"
+        except FileNotFoundError as error:
+            raise delta_handles.gone(table) from error
+        except pa.ArrowInvalid as error:
             fix = "Restore the file from a backup, or make the table's rows anew."
             wanted = f"its data file {path.rpartition('/')[2]}"
-            raise _broken(table, wanted, told, fix) from error
+            raise _broken(table, wanted, "one that cannot be read", fix) from error
 
 
 def _remote(table: Folder, path: str) -> Any:  # noqa: ANN401 - untyped library
@@ -104,9 +114,9 @@ def _remote(table: Folder, path: str) -> Any:  # noqa: ANN401 - untyped library
     return PyFileSystem(handler).open_input_file(path)
 
 
-def _may_hold(action: Mapping[str, Any], column: str, moment: datetime) -> bool:
+def _may_hold(action: Mapping[str, Any], column: str, first: datetime, last: datetime) -> bool:
     low, high = action.get(f"min.{column}"), action.get(f"max.{column}")
-    return (low is None or low <= moment) and (high is None or high + BOUND > moment)
+    return (low is None or low <= last) and (high is None or high + BOUND > first)
 
 
 def _refuse_indirect(table: Folder, handle: "DeltaTable") -> None:

@@ -47,11 +47,13 @@ def register(
     label: Label,
     choice: Choice,
     times: ScoringTimes,
+    digests: Mapping[str, str],
     train_key: str,
     tags: Mapping[str, str],
 ) -> "ModelVersion":
     """Fit, and log the model with all that rebuilds and judges it, once per ``train_key``.
 
+    ``digests`` are those of the columns of the rows (``row_marks.column_digests``).
     Raises PromotionRefused when the model holds types that are not trusted, CodeChanged when the
     code is no more the one that ``tags`` name.
     """
@@ -72,7 +74,7 @@ def register(
         archive = folder / "code.tar.gz"
         files = code_archive.archive(settings, use_case, archive)
         _refuse_other_code(use_case, files, tags["headframe.code"])
-        recipe = recipes.made(chosen.rows, files=files, seed=training.seed)
+        recipe = recipes.made(chosen.rows.num_rows, digests, files=files, seed=training.seed)
         proof = probe.write(model, probed, columns, folder, label.kind.answer)
         probe.write_reference(chosen.rows, columns, folder)
         return mlflow_registry.log_candidate(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.delta import pinned_files
+from pipelines.adapters.delta import moment_groups, pinned_files
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.features import AS_OF
 from pipelines.domain.scoring import Unit
@@ -52,7 +52,7 @@ def _group_units(
     import pyarrow.compute as pc
 
     group = opened.metadata.row_group(number)
-    bounds = _bounds(opened, number)
+    bounds = moment_groups.bounds(opened, number, AS_OF)
     if bounds is not None and not bounds[0] <= as_of <= bounds[1]:
         return
     if bounds == (as_of, as_of):
@@ -61,15 +61,6 @@ def _group_units(
     moments = opened.read_row_group(number, columns=[AS_OF]).column(0)
     if rows := int(pc.sum(pc.equal(moments, as_of)).as_py() or 0):
         yield Unit(file=file, row_group=number, rows=rows, whole=False)
-
-
-def _bounds(opened: "pq.ParquetFile", number: int) -> tuple[datetime, datetime] | None:
-    """Return the least and greatest as_of of a row group, None where it does not say."""
-    place = opened.schema_arrow.names.index(AS_OF)
-    told = opened.metadata.row_group(number).column(place).statistics
-    if told is None or not told.has_min_max or told.null_count:
-        return None
-    return told.min, told.max
 
 
 def _unit_batches(

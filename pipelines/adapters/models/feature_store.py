@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.delta import delta_tables, partitions, unseen_files
+from pipelines.adapters.delta import delta_tables, moment_groups, partitions, unseen_files
 from pipelines.adapters.delta.partitions import Layout
 from pipelines.adapters.silver import made_marks
 from pipelines.adapters.stores.object_store import Folder
@@ -17,6 +17,7 @@ from pipelines.domain.features import (
     compute_features,
     rows_digest,
 )
+from pipelines.domain.row_order import in_order
 from pipelines.domain.sql_text import delta_moment
 from pipelines.errors import CommitLost, NotEnoughData, Problem
 
@@ -58,6 +59,13 @@ def versioned_rows_at(
 ) -> "tuple[int, pa.Table | None]":
     """Return what ``rows_at`` does, and the version of the table that holds these rows."""
     describe(table, view, known, blocks)
+    return described_rows_at(table, view, blocks)
+
+
+def described_rows_at(
+    table: Folder, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
+) -> "tuple[int, pa.Table | None]":
+    """Return what ``versioned_rows_at`` does of blocks of which ``is_described`` says that they are."""
     version = delta_tables.version(table)
     return version, _read(table, view, blocks, at_version=version)
 
@@ -196,24 +204,19 @@ def _read(
     *,
     at_version: int | None = None,
 ) -> "pa.Table | None":
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not delta_tables.exists(table) or not blocks:
         return None
-    low, high = min(start for start, _ in blocks), max(start for start, _ in blocks)
-    where = f"{AS_OF} >= {delta_moment(low)} and {AS_OF} <= {delta_moment(high)}"
-    rows = delta_tables.read(table, where=where, at_version=at_version)
-    wanted = pa.array([start for start, _ in blocks], pa.timestamp("us", tz="UTC"))
-    asked = pc.is_in(rows[AS_OF], wanted)
+    starts = [start for start, _ in blocks]
+    rows = moment_groups.read(table, AS_OF, starts, at_version=at_version)
+    asked = pc.is_in(rows[AS_OF], pa.array(starts, pa.timestamp("us", tz="UTC")))
     if not pc.all(asked).as_py():  # or each column would be copied to be the same
         rows = rows.filter(asked)
-    order = [(AS_OF, "ascending"), *((name, "ascending") for name in view.entity.key)]
     if not rows.num_rows:
         return None
-    places = pc.sort_indices(rows, sort_keys=order)
-    return rows if pc.all(pc.equal(places, np.arange(len(places)))).as_py() else rows.take(places)
+    return in_order(rows, [AS_OF, *view.entity.key])
 
 
 def _compute(

@@ -11,6 +11,7 @@ from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import stale_marks
+from pipelines.domain import labels
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
 from pipelines.domain.digest import digest_of
@@ -93,6 +94,38 @@ def _read(
     known = KnownTables(versions, view.tables, label, marks=marks)
     lay_out_labels(known, view.entity, label)
     return known
+
+
+def labelled_once(
+    settings: Settings,
+    use_case: str,
+    rows: "pa.Table",
+    *,
+    view: FeatureView,
+    label: Label,
+    at: Mapping[str, int],
+    as_of: datetime,
+) -> "pa.Table | None":
+    """Return feature rows with their final labels at ``as_of``, read and told by one join.
+
+    None where ``for_labels`` is needed: where a version was replaced, the label is the entity's own,
+    its rule fails on a row, or the tables are kept in memory anyhow.
+    """
+    import duckdb
+
+    entity = view.entity
+    if label.table.name == entity.name or _kept.get() is not None:
+        return None
+    few = [column for column in entity.columns if column.name in _identity(entity)]
+    tables = [replace(entity, columns=few), label.table]
+    read = lake.versions(settings, use_case, tables, at=at, stamps=[KNOWN_AT])
+    entities, outcomes = (read[table.name] for table in tables)
+    try:
+        return labels.labelled_once(
+            rows, entities, outcomes, label=label, entity=entity, as_of=as_of
+        )
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError):
+        return None  # ``lay_out_labels`` says what is wrong
 
 
 def for_labels(

@@ -11,7 +11,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.domain.digest import digest_of
 from pipelines.domain.feature_query import AS_OF
 from pipelines.domain.recipe import Recipe
-from pipelines.domain.row_marks import MARK, column_digests, marked
+from pipelines.domain.row_marks import MARK, marked
 from pipelines.errors import ChampionUnresolved, LakeError, Problem
 
 if TYPE_CHECKING:
@@ -23,11 +23,16 @@ MARKS = "rows/marks.parquet"
 DIGEST = "headframe.recipe_digest"
 
 
-def made(rows: "pa.Table", *, files: Mapping[str, str], seed: int, threads: int = 1) -> Recipe:
-    """Return the recipe of a model that this process fits on labelled rows in canonical order."""
+def made(
+    rows: int, columns: Mapping[str, str], *, files: Mapping[str, str], seed: int, threads: int = 1
+) -> Recipe:
+    """Return the recipe of a model that this process fits on so many labelled rows in canonical order.
+
+    ``columns`` are their ``row_marks.column_digests``.
+    """
     return Recipe(
-        rows=rows.num_rows,
-        columns=column_digests(rows),
+        rows=rows,
+        columns=columns,
         files=files,
         seed=seed,
         threads=threads,

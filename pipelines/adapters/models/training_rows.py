@@ -101,17 +101,26 @@ def choose(
     folder = lake.features(settings, use_case, digest)
     blocks = _final_blocks(label, training, times, as_of)
     unread = known.unread(settings, use_case, view, at=versions)
-    described = feature_store.is_described(folder, unread, blocks)
-    load = known.for_labels if described else known.load
-    tables = load(settings, use_case, view, label, at=versions)
-    version, rows = feature_store.versioned_rows_at(folder, view, tables, blocks)
+    tables = None
+    if feature_store.is_described(folder, unread, blocks):
+        version, rows = feature_store.described_rows_at(folder, view, blocks)
+    else:
+        tables = known.load(settings, use_case, view, label, at=versions)
+        version, rows = feature_store.versioned_rows_at(folder, view, tables, blocks)
     if rows is None:
         raise _too_few(use_case, 0, training, times)
     columns = feature_columns(rows, feature_names(rows, view.entity))
     _refuse_other_kind(use_case, label, rows, columns)
     refuse_other_answers(training, columns, label.kind)
-    states = tables.label_states(view.entity, as_of)
-    final = labelled(rows, states, tuple(view.entity.key))
+    final = None
+    if tables is None:
+        final = known.labelled_once(
+            settings, use_case, rows, view=view, label=label, at=versions, as_of=as_of
+        )
+    if final is None:
+        tables = tables or known.for_labels(settings, use_case, view, label, at=versions)
+        states = tables.label_states(view.entity, as_of)
+        final = labelled(rows, states, tuple(view.entity.key))
     _refuse_other_label(use_case, label, final)
     found = [(start, times.after(start)) for start in sorted(pc.unique(final[AS_OF]).to_pylist())]
     split = forward_split(found, training.split, gap=label.final_after)
