@@ -124,24 +124,25 @@ def auc(label: ArrayLike, probability: ArrayLike) -> float:
 def mean_interval(
     values: ArrayLike, blocks: ArrayLike, *, confidence: float = 0.95, rows: ArrayLike | None = None
 ) -> Interval | TooFewBlocks:
-    """Row-weighted mean of ``values`` with a delete-one-block jackknife t-interval.
+    """Row-weighted mean of ``values`` with an interval over blocks that may depend on each other.
 
-    The mean is a ratio (sum over blocks / rows over blocks), since blocks differ in size; its
-    standard error is the jackknife over blocks (Tukey, 1958; MacKinnon, Nielsen and Webb, 2023),
-    with t quantiles at Kish's effective number of blocks less one (Kish, 1965), so that a few huge
-    blocks widen it. ``rows`` says how many rows each value stands for (1 when left out).
+    The mean is a ratio (sum over blocks / rows over blocks), since blocks differ in size. Its bounds
+    are those that gates judge by (``block_estimate.jackknifed``): the delete-one-block jackknife's
+    error, widened by the measured autocorrelation of neighbouring blocks. So ``blocks`` must sort in
+    time order, as ISO dates do. ``rows`` says how many rows each value stands for (1 when left out).
     Nothing is drawn at random, and the order of rows does not matter.
 
-    In simulation (20 to 60 independent blocks, sizes equal to lognormal with sigma 1) a 90 %
-    interval missed 4.7 to 5.4 % a side when block effects were normal or heavy-tailed. Skewed
-    effects cost coverage on their long side: 5.9 to 9.5 % when exponential, 7 to 11 % when rare
-    blocks are extreme (lognormal). Autocorrelation too: 9 % a side at 0.2, 15 % at 0.4.
+    In simulation (20 to 60 equal blocks, normal or exponential) a 95 % interval missed 3.2 to 4.0 %
+    of independent blocks, 4.2 to 5.8 % at an autocorrelation of 0.2, 4.0 to 7.1 % at 0.5 and 5.2 to
+    8.5 % at 0.7; taking them for independent missed 5 to 9, 10 to 14, 26 to 28 and 41 to 45 %.
 
     >>> interval = mean_interval([0.0, 1.0] * 10, list(range(20)))
     >>> f"{interval.low:.3f} {interval.estimate:.3f} {interval.high:.3f}"
     '0.260 0.500 0.740'
     """
     import numpy as np
+
+    from pipelines.domain.block_estimate import jackknifed  # which asks this module for blocks
 
     _check_confidence(confidence)
     value = np.asarray(values, dtype=np.float64)
@@ -158,11 +159,11 @@ def mean_interval(
         return TooFewBlocks(estimate=estimate, blocks=len(names))
     # What the mean moves by when a block is left out.
     shifts = (sums - estimate * weights) / (row_count - weights)
-    reach = _reach(shifts, _effective(weights), confidence)
+    found = jackknifed(estimate, estimate - shifts, weights)
     return Interval(
         estimate=estimate,
-        low=estimate - reach,
-        high=estimate + reach,
+        low=found.at_least(_one_sided(confidence)),
+        high=found.at_most(_one_sided(confidence)),
         confidence=confidence,
         blocks=len(names),
     )
@@ -171,15 +172,18 @@ def mean_interval(
 def auc_interval(
     label: ArrayLike, probability: ArrayLike, blocks: ArrayLike, *, confidence: float = 0.95
 ) -> Interval | TooFewBlocks:
-    """AUC over all rows with a delete-one-block jackknife t-interval on the logit scale.
+    """AUC over all rows with an interval over blocks on the logit scale; see ``mean_interval``.
 
     Leaving a block out subtracts its concordant pairs, which come from ranks at O(n log n), exact
-    and with ties counted half (DeLong, 1988; by cluster Obuchowski, 1997). ``blocks`` of the
-    result counts those of the rarer class: days without a positive say nothing about positives.
+    and with ties counted half (DeLong, 1988; by cluster Obuchowski, 1997). ``blocks`` sort in time
+    order; in the result they are those of the rarer class: days without a positive say nothing
+    about positives.
     In simulation (20 to 60 independent blocks, sizes equal to lognormal with sigma 1) a 95 %
     interval missed 4.0 to 5.7 %; a percentile block bootstrap missed 6.2 to 10.2 %.
     """
     import numpy as np
+
+    from pipelines.domain.block_estimate import jackknifed  # which asks this module for blocks
 
     _check_confidence(confidence)
     happened, score = _checked(label, probability)
@@ -202,13 +206,15 @@ def auc_interval(
         return TooFewBlocks(estimate=estimate, blocks=int(speaking))
     kept = concordant - _sums(wins, starts, order) + np.asarray(inside)
     kept_pairs = (positives.sum() - positives) * (negatives.sum() - negatives)
-    centre = _logit(np.asarray([concordant]), np.asarray([pairs]))[0]
-    effective = min(_effective(positives), _effective(negatives))
-    reach = _reach(_logit(kept, kept_pairs) - centre, effective, confidence)
+    centre = float(_logit(np.asarray([concordant]), np.asarray([pairs]), pairs)[0])
+    rarer = min(positives, negatives, key=_effective)
+    found = jackknifed(centre, _logit(kept, kept_pairs, pairs), rarer)
+    reached = [found.at_least(_one_sided(confidence)), found.at_most(_one_sided(confidence))]
+    low, high = (1.0 / (1.0 + math.exp(-bound)) for bound in reached)
     return Interval(
         estimate=estimate,
-        low=min(estimate, 1.0 / (1.0 + math.exp(reach - centre))),
-        high=max(estimate, 1.0 / (1.0 + math.exp(-reach - centre))),
+        low=min(estimate, low),
+        high=max(estimate, high),
         confidence=confidence,
         blocks=int(speaking),
     )
@@ -291,19 +297,18 @@ def _effective(weights: Floats) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def _reach(shifts: Floats, effective: float, confidence: float) -> float:
-    from scipy.special import stdtrit
-
-    spread = math.sqrt((len(shifts) - 1) / len(shifts) * math.fsum((shifts**2).tolist()))
-    # One degree of freedom is the floor: below it a t quantile is no longer a finite number.
-    return float(stdtrit(max(effective - 1.0, 1.0), (1.0 + confidence) / 2.0)) * spread
+def _one_sided(confidence: float) -> float:
+    """Return the confidence of each bound of a two-sided interval."""
+    return (1.0 + confidence) / 2.0
 
 
-def _logit(concordant: Floats, pairs: Floats) -> Floats:
+def _logit(concordant: Floats, pairs: Floats, whole: float) -> Floats:
     import numpy as np
 
-    # Half a pair on either side keeps a perfect ranking finite (Haldane, 1956).
-    return np.log((concordant + 0.5) / (pairs - concordant + 0.5))
+    # Half a pair of the whole on either side keeps a perfect ranking finite (Haldane, 1956); of a
+    # part of the pairs as much less, or leaving out any block would seem to change the ranking.
+    half = 0.5 * pairs / whole
+    return np.log((concordant + half) / (pairs - concordant + half))
 
 
 def _refuse_rows(where: str, expected: str, broken: NDArray[np.bool_]) -> None:
