@@ -112,11 +112,14 @@ def test_every_block_that_the_champion_scored_is_judged_once_by_each_test(home: 
     watch(home)
     found = monitoring_ledger.read(home[1], "parcels", model_version="1")
     names = [one.name for one in found if one.subject == "inputs"]
-    days = TODAY + 1 - TRAINED
-    # Below 150 reference blocks the budget cannot pay for single blocks: the day test is left out.
+    days, before = TODAY + 1 - TRAINED, 24
+    # Below 150 reference blocks the budget cannot pay for single blocks: the day test is left out. What
+    # the model neither learned from nor published is looked at by hard rules alone.
     assert {name: names.count(name) for name in set(names)} == {
-        "HardRules": days, "BlockPermutation 7": days,
+        "HardRules": days + before, "BlockPermutation 7": days,
     }  # fmt: skip
+    assert min(one.block for one in found) == "2026-01-25", "the day after the training window"
+    assert {one.level for one in found if one.name == "HardRules"} == {"none"}
     assert sorted(one.name for one in found if one.subject == "model") == [
         "Harm",
         "RealisedLoss",
@@ -266,9 +269,10 @@ def test_what_broke_under_another_champion_is_no_reference(
 
 
 def reference_sizes(home: Home) -> list[int]:
-    """Return the blocks of the reference of hard rules, by block judged."""
+    """Return the blocks of the reference of hard rules, by block that the champion published."""
     judged = monitoring_ledger.read(home[1], "parcels", model_version="1")
-    rules = sorted((one for one in judged if one.name == "HardRules"), key=lambda one: one.block)
+    served = f"{at(TRAINED):%Y-%m-%d}"
+    rules = [one for one in judged if one.name == "HardRules" and one.block >= served]
     return [one.result.reference_blocks for one in rules]
 
 
