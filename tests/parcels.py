@@ -1,4 +1,4 @@
-"""Parcels: a made-up use case watched in every way, and a world that delivers it day by day."""
+"""Parcels: a made-up use case watched in every way, another team's beside it, and a world that delivers them."""
 
 import json
 import math
@@ -101,8 +101,29 @@ parcels = UseCase(
 build_dags(parcels)
 '''
 
+RETURNS, OWNER_OF_RETURNS = "returns", "customer care"
+
+DAG_OF_RETURNS = '''"""Returns: which parcels are to come back today? Taken in and checked, for another team."""
+
+from datetime import time, timedelta
+
+from pipelines.dag_factory import build_dags
+from pipelines.use_case import Column, Files, Table, UseCase
+
+plan = Table(
+    name="plan", source=Files(pattern="plan/*.csv"), key=("day", "parcel"), event_time="leaves_at",
+    arrives_by=time(20), grace=timedelta(hours=2),
+    columns=[
+        Column("day", "date"), Column("parcel", "string"), Column("depot", "string"),
+        Column("miles", "double", nullable=True), Column("minutes", "double", nullable=True),
+        Column("leaves_at", "timestamp[UTC]"),
+    ],
+)
+returns = UseCase(name="returns", owner="customer care", tables=[plan])
+build_dags(returns)
+'''
+
 SUITE = {
-    "name": "parcels.plan",
     "expectations": [
         {
             "type": "expect_column_values_to_be_between",
@@ -122,11 +143,11 @@ class Variant:
     highest: float = 1.0
 
 
-def expect(settings: Settings) -> None:
-    """Write the suite of table plan."""
-    suite = settings.expectations / NAME / "plan.json"
+def expect(settings: Settings, use_case: str = NAME) -> None:
+    """Write the suite of a use case's table plan."""
+    suite = settings.expectations / use_case / "plan.json"
     suite.parent.mkdir(parents=True, exist_ok=True)
-    suite.write_text(json.dumps(SUITE), "utf-8")
+    suite.write_text(json.dumps({"name": f"{use_case}.plan", **SUITE}), "utf-8")
 
 
 Row = dict[str, Any]
@@ -146,7 +167,16 @@ def declare(settings: Settings, variant: Variant | None = None) -> UseCase:
     text = DAG
     for name in Variant.__slots__:
         text = text.replace("{" + name + "}", str(getattr(variant or Variant(), name)))
-    path = settings.dags / f"{NAME}.py"
+    return _load(settings, NAME, text)
+
+
+def declare_returns(settings: Settings) -> UseCase:
+    """Write the DAG file of the other team, and load it."""
+    return _load(settings, RETURNS, DAG_OF_RETURNS)
+
+
+def _load(settings: Settings, name: str, text: str) -> UseCase:
+    path = settings.dags / f"{name}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     return load(path)
@@ -192,11 +222,18 @@ def unchanged(rows: list[Row]) -> list[Row]:
 
 
 def land_plan(
-    settings: Settings, day: int, change: Change = unchanged, *, hour: int = 20, name: str = ""
+    settings: Settings,
+    day: int,
+    change: Change = unchanged,
+    *,
+    hour: int = 20,
+    name: str = "",
+    use_case: str = NAME,
 ) -> Path:
     """Deliver the plan of a day, the evening before."""
     file, moment = f"plan/{name or FIRST + timedelta(days=day)}.csv", at(day - 1, hour)
-    return land(settings, file, change(plan_of(day)), moment, list(plan_of(day)[0]))
+    rows, header = change(plan_of(day)), list(plan_of(day)[0])
+    return land(settings, file, rows, moment, header, use_case=use_case)
 
 
 def land_outcome(settings: Settings, day: int, change: Change = unchanged, hour: int = 6) -> Path:
@@ -206,10 +243,16 @@ def land_outcome(settings: Settings, day: int, change: Change = unchanged, hour:
 
 
 def land(
-    settings: Settings, name: str, rows: Sequence[Row], moment: datetime, header: Sequence[str]
+    settings: Settings,
+    name: str,
+    rows: Sequence[Row],
+    moment: datetime,
+    header: Sequence[str],
+    *,
+    use_case: str = NAME,
 ) -> Path:
     """Deliver one CSV file with its sidecar."""
-    path = local(settings.landing) / NAME / name
+    path = local(settings.landing) / use_case / name
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [",".join("" if row[n] is None else str(row[n]) for n in header) for row in rows]
     told = json.dumps({"delivered_at": moment.isoformat()})

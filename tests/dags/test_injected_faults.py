@@ -27,7 +27,10 @@ Script = Callable[["World"], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A prepared home on the evening before TODAY: a champion in service, all labels as they come."""
+    """A prepared home on the evening before TODAY: a champion in service, all labels as they come.
+
+    ``use_case`` is the one that a script is about: parcels, or what another team takes in beside it.
+    """
 
     use_case: UseCase
     settings: Settings
@@ -52,6 +55,9 @@ class World:
         if watched:
             assert self.run("monitor", at(day, 8)) == "success"
 
+    def land_plan(self, day: int, change: Change = parcels.unchanged, **how: Any) -> Path:  # noqa: ANN401 - as land_plan
+        return parcels.land_plan(self.settings, day, change, use_case=self.use_case.name, **how)
+
     def declare(self, variant: Variant) -> "World":
         return replace(self, use_case=parcels.declare(self.settings, variant))
 
@@ -65,6 +71,15 @@ class Expected:
     began: datetime
     detected: datetime
     recovered: datetime | None = None
+    use_case: str = parcels.NAME
+
+    @property
+    def owner(self) -> str:
+        return OWNERS[self.use_case]
+
+
+OWNERS = {"parcels": "dispatch", "returns": "customer care"}
+"""As declared: teams that answer for nothing in common."""
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +87,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, dags_folder: Path) -> Pat
     """Return a home to copy: trained on day 50, scored, judged and quiet until the day before TODAY."""
     folder = tmp_path_factory.mktemp("parcels")
     settings = parcels.settings_in(folder)
-    use_case = parcels.declare(settings)
+    use_case, returns = parcels.declare(settings), parcels.declare_returns(settings)
     for day in range(TODAY):
         parcels.land_plan(settings, day)
+        parcels.land_plan(settings, day, use_case=parcels.RETURNS)
     for day in range(TODAY - 1):
         parcels.land_outcome(settings, day)
     place_mlflow(settings.root / "mlflow" / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         use(settings, patch)
-        assert simulated_runs.run(use_case, "ingest", at(TODAY - 1, 7)) == "success"
+        for each_of in (use_case, returns):
+            assert simulated_runs.run(each_of, "ingest", at(TODAY - 1, 7)) == "success"
         assert simulated_runs.run(use_case, "train", at(TRAINED)) == "success"
         params = {"as_of": at(TRAINED).isoformat(), "until": at(TODAY).isoformat()}
         assert simulated_runs.run(use_case, "score", at(TRAINED), params=params) == "success"
@@ -140,12 +157,12 @@ def row_count_jump(world: World) -> None:
     def doubled(rows: list[Row]) -> list[Row]:
         return rows + each(rows, parcel=lambda row: f"q{row['parcel']}")
 
-    parcels.land_plan(world.settings, TODAY, doubled)
+    world.land_plan(TODAY, doubled)
     world.run("ingest", at(TODAY - 1, 21))
 
 
 def wrong_schema(world: World) -> None:
-    path = parcels.land_plan(world.settings, TODAY)
+    path = world.land_plan(TODAY)
     good = path.read_text("utf-8")
     path.write_text(good.replace("miles", "kilometres", 1), "utf-8")
     assert world.run("ingest", at(TODAY - 1, 21)) == "ingest"
@@ -153,7 +170,7 @@ def wrong_schema(world: World) -> None:
 
 
 def refused_file(world: World) -> None:
-    path = parcels.land_plan(world.settings, TODAY)
+    path = world.land_plan(TODAY)
     good = path.read_text("utf-8")
     path.write_bytes(b"day,parcel\x00\xff\xfe")
     assert world.run("ingest", at(TODAY - 1, 21)) == "ingest"
@@ -161,10 +178,8 @@ def refused_file(world: World) -> None:
 
 
 def poisoned_rows(world: World) -> None:
-    parcels.expect(world.settings)
-    parcels.land_plan(
-        world.settings, TODAY, lambda rows: each(rows, miles=lambda row: -row["miles"])
-    )
+    parcels.expect(world.settings, world.use_case.name)
+    world.land_plan(TODAY, lambda rows: each(rows, miles=lambda row: -row["miles"]))
     assert world.run("ingest", at(TODAY - 1, 21)) == "ingest"
 
 
@@ -172,7 +187,7 @@ def corrected(world: World, path: Path, good: str) -> None:
     """Take the bad file away and deliver a good one under another name an hour later."""
     path.with_name(f"{path.name}.delivered.json").unlink()
     path.unlink()
-    again = parcels.land_plan(world.settings, TODAY, hour=21, name="again")
+    again = world.land_plan(TODAY, hour=21, name="again")
     again.write_text(good, "utf-8")
     assert world.run("ingest", at(TODAY - 1, 22)) == "success"
 
@@ -327,14 +342,15 @@ FAULTS: dict[str, tuple[Script, Expected]] = {
     "a jump of the row count": (
         row_count_jump,
         Expected(
-            severity="WARN", about="table:plan", began=at(TODAY - 1, 20), detected=at(TODAY - 1, 21)
+            severity="WARN", about="table:plan", began=at(TODAY - 1, 20), detected=at(TODAY - 1, 21),
+            use_case=parcels.RETURNS,
         ),
     ),
     "another schema": (
         wrong_schema,
         Expected(
-            severity="PAGE", about="dag:parcels__ingest", began=at(TODAY - 1, 21), detected=at(TODAY - 1, 21),
-            recovered=at(TODAY - 1, 22),
+            severity="PAGE", about="dag:returns__ingest", began=at(TODAY - 1, 21), detected=at(TODAY - 1, 21),
+            recovered=at(TODAY - 1, 22), use_case=parcels.RETURNS,
         ),
     ),
     "a refused file": (
@@ -347,7 +363,8 @@ FAULTS: dict[str, tuple[Script, Expected]] = {
     "poisoned rows": (
         poisoned_rows,
         Expected(
-            severity="PAGE", about="dag:parcels__ingest", began=at(TODAY - 1, 21), detected=at(TODAY - 1, 21)
+            severity="PAGE", about="dag:returns__ingest", began=at(TODAY - 1, 21), detected=at(TODAY - 1, 21),
+            use_case=parcels.RETURNS,
         ),
     ),
     "a stale table, failing closed": (
@@ -466,11 +483,14 @@ def test_an_injected_fault_is_one_incident_with_its_owner_severity_and_times(
     fault: str, world: World
 ) -> None:
     script, expected = FAULTS[fault]
-    script(world)
+    declared = {name: load(world.settings.dags / f"{name}.py") for name in OWNERS}
+    assert {name: use_case.owner for name, use_case in declared.items()} == OWNERS
+    script(replace(world, use_case=declared[expected.use_case]))
     incidents = incident_ledger.incidents(world.settings)
     assert [told(incident) for incident in incidents.values()] == [
         {
-            "owner": parcels.OWNER,
+            "use_case": expected.use_case,
+            "owner": expected.owner,
             "severity": expected.severity,
             "began": expected.began,
             "detected": expected.detected,
@@ -483,6 +503,7 @@ def test_an_injected_fault_is_one_incident_with_its_owner_severity_and_times(
 
 def told(incident: Incident) -> dict[str, object]:
     return {
+        "use_case": incident.use_case,
         "owner": incident.owner,
         "severity": incident.severity,
         "began": incident.began_at,
@@ -522,9 +543,10 @@ def test_the_simulated_tasks_are_those_of_the_dags(world: World) -> None:
             task.task_id for task in dag.topological_sort() if task.task_id not in PAGES
         ]
         for dag_id, dag in bag.dags.items()
+        if dag_id.startswith("parcels__")
     }
     assert found == {
-        purpose: [task_id for task_id, _ in tasks] for purpose, tasks in simulated_runs.DAGS.items()
+        purpose: [task_id for task_id, _ in tasks] for purpose, tasks in simulated_runs.works().items()
     }
 
 
