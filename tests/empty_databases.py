@@ -41,6 +41,7 @@ def _place(package: str, target: Path, make: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             made = Path(folder) / "made.db"
             make(made)
+            assert _tables(made), f"{package} made its tables in another database"
             made.replace(kept)
     _copy(kept, target)
 
@@ -50,3 +51,9 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(source)) as whole, closing(sqlite3.connect(target)) as copy:
         whole.backup(copy)
+
+
+def _tables(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as opened:
+        (found,) = opened.execute("select count(*) from sqlite_master").fetchone()
+    return int(found)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package", autouse=True)
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Point Airflow at fresh folders before anything imports it; return its DAG folder."""
+    assert "airflow.settings" not in sys.modules, (
+        "imported too early: it has the user's own database"
+    )
     root = tmp_path_factory.mktemp("airflow")
     dags = root / "dags"
     dags.mkdir()

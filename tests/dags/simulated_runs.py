@@ -7,35 +7,36 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-from airflow.utils.deprecation_tools import DeprecatedImportWarning
-
-from pipelines.dag_factory import score_tasks, tasks, train_tasks
-from pipelines.dag_factory.failure_message import failure_message, success_message
-from pipelines.dag_factory.stage_task import failing_by_type
 from pipelines.use_case import UseCase
 
 Work = Callable[[UseCase, dict[str, Any]], Any]
 
-DAGS: dict[str, tuple[tuple[str, Work], ...]] = {
-    "ingest": (("ingest", tasks.ingest),),
-    "train": (
-        ("train", train_tasks.train),
-        ("evaluate", tasks.evaluate),
-        ("promote", tasks.promote),
-        ("reference", tasks.reference),
-    ),
-    "score": (
-        ("champion", score_tasks.champion),
-        ("score", score_tasks.score),
-        (
-            "deliver",
-            lambda use_case, context: score_tasks.deliver(use_case, context, after="score"),
+
+def works() -> dict[str, tuple[tuple[str, Work], ...]]:
+    """Return what each DAG's tasks do, in their order (``test_the_simulated_tasks_are_those_of_the_dags``).
+
+    Airflow reads its settings as it is imported: not before the tests' are set.
+    """
+    from pipelines.dag_factory import score_tasks, tasks, train_tasks
+
+    return {
+        "ingest": (("ingest", tasks.ingest),),
+        "train": (
+            ("train", train_tasks.train),
+            ("evaluate", tasks.evaluate),
+            ("promote", tasks.promote),
+            ("reference", tasks.reference),
         ),
-    ),
-    "monitor": (("monitor", tasks.monitor),),
-}
-"""What each DAG's tasks do, in their order (``test_the_simulated_tasks_are_those_of_the_dags``)."""
+        "score": (
+            ("champion", score_tasks.champion),
+            ("score", score_tasks.score),
+            (
+                "deliver",
+                lambda use_case, context: score_tasks.deliver(use_case, context, after="score"),
+            ),
+        ),
+        "monitor": (("monitor", tasks.monitor),),
+    }
 
 
 class Messages:
@@ -79,6 +80,12 @@ def run(
     ``before`` happens before a task; a ``killed`` one leaves neither result nor reason. The task
     ``lost`` does its work, of which Airflow never hears. ``state`` is what tasks keep for later tries.
     """
+    from airflow.sdk.exceptions import AirflowSkipException
+    from airflow.utils.deprecation_tools import DeprecatedImportWarning
+
+    from pipelines.dag_factory.failure_message import failure_message, success_message
+    from pipelines.dag_factory.stage_task import failing_by_type
+
     dag_id = f"{use_case.name}__{purpose}"
     messages = Messages(dag_id)
     state = {} if state is None else state
@@ -98,7 +105,7 @@ def run(
         "inlet_events": Events(),
         "task_state_store": SimpleNamespace(get=state.get, set=state.__setitem__),
     }
-    for task_id, work in DAGS[purpose]:
+    for task_id, work in works()[purpose]:
         messages.task_id = task_id
         (before or {}).get(task_id, lambda: None)()
         if task_id in killed:
