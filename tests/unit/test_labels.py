@@ -1,6 +1,7 @@
 """Label states against an oracle with hindsight, under delays, corrections and repeats."""
 
 import dataclasses
+import itertools
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ def oracle(scheduled: list[Row], billed: list[Row], as_of: int) -> dict[str, tup
 names = st.sampled_from(["a", "b", "c"])
 hours = st.integers(0, 120)
 shas = st.sampled_from(["01", "02", "03"])
+PAYMENTS = st.none() | st.sampled_from([5, 11])
 
 
 def versions(value: st.SearchStrategy[int | None]) -> st.SearchStrategy[list[Row]]:
@@ -176,11 +178,11 @@ def test_features_see_exactly_the_final_labels(
 
 @given(
     scheduled=versions(st.integers(0, 48)),
-    billed=versions(st.one_of(st.none(), st.sampled_from([5, 11]))),
-    as_of=st.integers(0, 200),
+    billed=versions(PAYMENTS),
+    as_of=st.integers(40, 130),
     asked=st.lists(names, unique=True),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_one_join_tells_the_same_labels_where_no_version_was_replaced(
     scheduled: list[Row], billed: list[Row], as_of: int, asked: list[str]
 ) -> None:
@@ -198,6 +200,33 @@ def test_one_join_tells_the_same_labels_where_no_version_was_replaced(
     if found is not None:
         known = known_of(scheduled, billed).label_states(visits, hour(as_of))
         assert found.equals(labelled(rows, known, ("visit",)))
+
+
+@pytest.mark.parametrize("as_of", [47, 48, 77, 78, 100])
+def test_one_join_tells_each_label_from_the_hour_on_at_which_it_is_final(as_of: int) -> None:
+    # A visit is scheduled early or late, starts at hour 0 or 30, and its bill comes before, at or
+    # after the hour that makes it final; each visit once.
+    drawn = itertools.product([0, 90], [0, 30], [20, 48, 49, 78, 79, 100], [None, 5, 11])
+    scheduled, billed = [], []
+    for number, (scheduled_at, starts_at, billed_at, amount) in enumerate(drawn):
+        scheduled.append(Row(f"{number:02}", scheduled_at, "01", starts_at))
+        billed.append(Row(f"{number:02}", billed_at, "01", amount))
+    rows = pa.table({"visit": [row.visit for row in reversed(scheduled)]})
+    found = labelled_once(
+        rows,
+        table_of(visits, scheduled),
+        table_of(bills, billed),
+        label=PAID,
+        entity=visits,
+        as_of=hour(as_of),
+    )
+    assert found is not None
+    expected = [
+        (visit, value)
+        for visit, (state, value, _) in reversed(oracle(scheduled, billed, as_of).items())
+        if state == "final"
+    ]
+    assert list(zip(*found.to_pydict().values(), strict=True)) == expected
 
 
 VISIT = [Row("a", 0, "01", 10)]
