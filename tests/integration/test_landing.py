@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.landing import seen_files
+from pipelines.adapters.landing.landed_folders import matching
 from pipelines.adapters.landing.landing import Landed, deliveries, known, local_file
 from pipelines.domain.contract import Files
 from pipelines.domain.delivery import Delivery, LocalFile
@@ -343,13 +344,19 @@ def test_a_sidecar_that_tells_no_moment_makes_its_file_wait(orders: Path, text: 
 )
 def test_a_pattern_is_a_glob_of_paths(orders: Path, pattern: str, expected: list[str]) -> None:
     shop = orders.parent
-    for name in ("orders/a.csv", "orders/2026/05/b.csv", "returns/c.csv", "top.csv"):
+    there = (
+        "orders/a.csv",
+        "orders/2026/05/b.csv",
+        "orders/.hidden/d.csv",
+        "returns/c.csv",
+        "top.csv",
+    )
+    for name in there:
         (shop / name).parent.mkdir(parents=True, exist_ok=True)
         (shop / name).write_bytes(CSV)
-    (orders / ".hidden").mkdir()
-    (orders / ".hidden" / "d.csv").write_bytes(CSV)
     (orders / "elsewhere").symlink_to(shop / "returns")
     assert names(orders, Files(pattern=pattern)) == expected
+    assert sorted(matching(there, pattern)) == expected
 
 
 @pytest.mark.parametrize("pattern", ["../*", "/*", "orders/../../*"])

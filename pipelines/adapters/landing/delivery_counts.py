@@ -28,6 +28,9 @@ def arrived(settings: Settings, use_case: str, table: Table) -> list[Arrived]:
     Rows are None where silver has not taken the file in: it came all the same. One whose bytes are
     those of another has the rows of that one.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     seen = lake.ledger(settings, "landed_files")
     if not delta_tables.exists(seen):
         return []
@@ -37,7 +40,7 @@ def arrived(settings: Settings, use_case: str, table: Table) -> list[Arrived]:
         where=f"use_case = {delta_tables.quoted(use_case)}",
     )
     names = landed_folders.matching(rows["name"].to_pylist(), table.files.pattern)
-    files = [row for row in rows.to_pylist() if row["name"] in names]
+    files = rows.filter(pc.is_in(rows["name"], pa.array(names, pa.string()))).to_pylist()
     if not files:
         return []
     landed = {row["sha256"]: row["landed"] for row in counts(settings, use_case, table.name)}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeAlias
@@ -32,6 +33,9 @@ NO_FILE = "a link, a folder or a device"
 _NEVER = (*UNFINISHED, SIDECAR)
 
 _Parts: TypeAlias = tuple[str, ...]
+
+GLOB = frozenset("*?[")
+"""Characters of a name that may match several."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -75,8 +79,10 @@ def listing(folder: Folder, pattern: str) -> Listing:
 
 def matching(names: Iterable[str], pattern: str) -> set[str]:
     """Return those paths of landed files, below the folder, that match a glob as in ``listing``."""
-    patterns = _parts(pattern)
-    return {name for name in names if _matches(name.split("/"), patterns)}
+    patterns, start = _parts(pattern), _literal(pattern)
+    return {
+        name for name in names if name.startswith(start) and _matches(name.split("/"), patterns)
+    }
 
 
 def state(path: Path) -> State:
@@ -153,6 +159,13 @@ def _matches(names: Sequence[str], patterns: frozenset[_Parts]) -> bool:
 def _parts(pattern: str) -> frozenset[_Parts]:
     parts = PurePosixPath(pattern).parts
     return frozenset([(*parts, "*") if parts[-1:] == ("**",) else parts])
+
+
+def _literal(pattern: str) -> str:
+    """Return the folders that every path begins with, before the first name that is a glob."""
+    folders = PurePosixPath(pattern).parts[:-1]
+    named = takewhile(lambda folder: not GLOB & {*folder}, folders)
+    return "".join(f"{folder}/" for folder in named)
 
 
 def _reached(patterns: frozenset[_Parts]) -> frozenset[_Parts]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEQUENCE = "monitoring"
+
+KEPT = 2048
+"""Answers that a process keeps as they were read: a year of two models, some 30 MB of eleven features."""
 
 
 def read(settings: Settings, use_case: str, *, model_version: str | None = None) -> list[Judged]:
@@ -123,8 +127,7 @@ def _row(judged: Judged) -> dict[str, Any]:
 
 
 def _judged(row: dict[str, Any]) -> Judged:
-    plain = json.loads(row["result"])
-    result = DriftResult.from_plain(plain["result"])
+    result, blamed, about = _result(row["result"])
     shifts: dict[tuple[str, str], ColumnShift] = {
         (shift.column, shift.family): shift for shift in result.per_column
     }
@@ -134,7 +137,7 @@ def _judged(row: dict[str, Any]) -> Judged:
             level=row["level"],
             test=result.test,
             reason=result.reason,
-            shifts=tuple(shifts[column, family] for column, family in plain["blamed"]),
+            shifts=tuple(shifts[column, family] for column, family in blamed),
         )
     return Judged(
         name=row["test"],
@@ -142,9 +145,17 @@ def _judged(row: dict[str, Any]) -> Judged:
         result=result,
         alarm=alarm,
         since=row["since"] and row["since"].astimezone(UTC),
-        about=tuple(plain["about"]),
+        about=about,
         source=row["source"],
     )
+
+
+@lru_cache(KEPT)
+def _result(text: str) -> tuple[DriftResult, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return what a test said, the columns and families it blamed, and what else it is about."""
+    plain = json.loads(text)
+    blamed = tuple((column, family) for column, family in plain["blamed"])
+    return DriftResult.from_plain(plain["result"]), blamed, tuple(plain["about"])
 
 
 def _schema() -> "pa.Schema":
