@@ -178,8 +178,9 @@ def auc_interval(
     and with ties counted half (DeLong, 1988; by cluster Obuchowski, 1997). ``blocks`` sort in time
     order; in the result they are those of the rarer class: days without a positive say nothing
     about positives.
-    In simulation (20 to 60 independent blocks, sizes equal to lognormal with sigma 1) a 95 %
-    interval missed 4.0 to 5.7 %; a percentile block bootstrap missed 6.2 to 10.2 %.
+    In simulation (20 to 60 blocks, sizes equal to lognormal with sigma 1) a 95 % interval missed 2.5
+    to 5.8 % of independent blocks and 4.6 to 7.3 % at an autocorrelation of 0.5; a percentile block
+    bootstrap missed 6.2 to 10.2 % of independent ones.
     """
     import numpy as np
 
