@@ -546,7 +546,8 @@ def test_the_simulated_tasks_are_those_of_the_dags(world: World) -> None:
         if dag_id.startswith("parcels__")
     }
     assert found == {
-        purpose: [task_id for task_id, _ in tasks] for purpose, tasks in simulated_runs.works().items()
+        purpose: [task_id for task_id, _ in tasks]
+        for purpose, tasks in simulated_runs.works().items()
     }
 
 
