@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pipelines.domain.digest import DIGESTED_IF_SET
 from pipelines.domain.expected_value import Value
 from pipelines.domain.prediction_kinds import BINARY, RANKING, REGRESSION, Kind
-from pipelines.domain.row_order import in_order
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -165,58 +164,3 @@ def labelled(rows: "pa.Table", states: "pa.Table", key: tuple[str, ...]) -> "pa.
     found = found.sort_by("_order").combine_chunks()
     kept = rows if found.num_rows == rows.num_rows else rows.take(found["_order"])
     return kept.append_column(LABEL, found[LABEL]).combine_chunks()
-
-
-def labelled_once(
-    rows: "pa.Table",
-    entities: "pa.Table",
-    outcomes: "pa.Table",
-    *,
-    label: Label,
-    entity: "Table",
-    as_of: "datetime",
-) -> "pa.Table | None":
-    """Return what ``labelled`` returns at ``as_of``, told by one join; None where that cannot tell.
-
-    That is where a version of an entity or of its outcome was replaced: a row finds more than one.
-    ``entities`` hold the key, the event time and when each became known, ``outcomes`` all columns of
-    the label's table and when each became known, both every version.
-    """
-    import duckdb
-    import numpy as np
-    import pyarrow as pa
-
-    key = ", ".join(f'"{column}"' for column in entity.key)
-    joined = ", ".join(f'"{column}"' for column in joined_by(label, entity))
-    asked = rows.select(list(entity.key)).append_column(
-        "_place", pa.array(np.arange(rows.num_rows))
-    )
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        for name, table in {"asked": asked, "entities": entities, "outcomes": outcomes}.items():
-            connection.register(name, table)
-        found = connection.sql(
-            f"""
-            with known_entities as (
-                select {key}, known_at as entity_known_at,
-                       "{entity.event_time}" + to_seconds({label.final_after.total_seconds()})
-                           as final_at
-                from entities
-            ), told as materialized (  -- the rule is tried on every row, as ever
-                select {joined}, {label.expression} as value, known_at as value_known_at
-                from outcomes
-            )
-            select _place, value, coalesce(
-                final_at <= $as_of and entity_known_at <= $as_of
-                and value is not null and value_known_at <= final_at, false) as is_final
-            from asked join known_entities using ({key}) join told using ({joined})
-            """,  # noqa: S608 - names and rule come from the declaration, never from data
-            params={"as_of": as_of},
-        ).to_arrow_table()
-    found = in_order(found, ["_place"])
-    places = found["_place"].to_numpy()
-    if (places[1:] == places[:-1]).any():
-        return None
-    found = found.filter(found["is_final"])
-    kept = rows if found.num_rows == rows.num_rows else rows.take(found["_place"])
-    return kept.append_column(LABEL, found["value"]).combine_chunks()

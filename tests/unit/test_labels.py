@@ -1,6 +1,7 @@
 """Label states against an oracle with hindsight, under delays, corrections and repeats."""
 
 import dataclasses
+import hashlib
 import itertools
 import random
 from collections import Counter
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines.domain.contract import Column, Files, Table, silver_schema
 from pipelines.domain.features import KnownTables
-from pipelines.domain.labels import Label, labelled, labelled_once
+from pipelines.domain.label_join import labelled_once
+from pipelines.domain.labels import Label, labelled
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 FINAL_AFTER = 48
@@ -202,31 +204,53 @@ def test_one_join_tells_the_same_labels_where_no_version_was_replaced(
         assert found.equals(labelled(rows, known, ("visit",)))
 
 
+def numbered(rows: pa.Table) -> pa.Table:
+    """Return rows whose visits are numbers, not texts."""
+    return rows.set_column(0, "visit", rows["visit"].cast(pa.int64()))
+
+
 @pytest.mark.parametrize("as_of", [47, 48, 77, 78, 100])
-def test_one_join_tells_each_label_from_the_hour_on_at_which_it_is_final(as_of: int) -> None:
+@pytest.mark.parametrize("arrived", ["in order", "anyhow"])
+@pytest.mark.parametrize("keys", ["texts", "numbers"])
+def test_labels_told_at_once_are_those_of_hindsight_around_the_hour_that_makes_them_final(
+    as_of: int, arrived: str, keys: str
+) -> None:
     # A visit is scheduled early or late, starts at hour 0 or 30, and its bill comes before, at or
-    # after the hour that makes it final; each visit once.
+    # after the hour that makes it final; each visit once, and some have no bill.
     drawn = itertools.product([0, 90], [0, 30], [20, 48, 49, 78, 79, 100], [None, 5, 11])
     scheduled, billed = [], []
     for number, (scheduled_at, starts_at, billed_at, amount) in enumerate(drawn):
         scheduled.append(Row(f"{number:02}", scheduled_at, "01", starts_at))
-        billed.append(Row(f"{number:02}", billed_at, "01", amount))
-    rows = pa.table({"visit": [row.visit for row in reversed(scheduled)]})
-    found = labelled_once(
-        rows,
-        table_of(visits, scheduled),
-        table_of(bills, billed),
-        label=PAID,
-        entity=visits,
-        as_of=hour(as_of),
-    )
-    assert found is not None
+        billed += [Row(f"{number:02}", billed_at, "01", amount)] if number % 7 else []
     expected = [
         (visit, value)
         for visit, (state, value, _) in reversed(oracle(scheduled, billed, as_of).items())
         if state == "final"
     ]
-    assert list(zip(*found.to_pydict().values(), strict=True)) == expected
+    if arrived == "anyhow":
+        scheduled.sort(key=lambda row: hashlib.sha256(row.visit.encode()).digest())
+        billed.sort(key=lambda row: row.visit[::-1])
+    asked = [*sorted((row.visit for row in scheduled), reverse=True), "99"]
+    tables = [pa.table({"visit": asked}), table_of(visits, scheduled), table_of(bills, billed)]
+    if keys == "numbers":
+        tables = [numbered(table) for table in tables]
+    found = labelled_once(*tables, label=PAID, entity=visits, as_of=hour(as_of))
+    assert found is not None
+    told = zip(found["visit"].to_pylist(), found["label"].to_pylist(), strict=True)
+    assert [(f"{visit:>02}", value) for visit, value in told] == expected
+
+
+@pytest.mark.parametrize("twice", [0, 1])
+def test_labels_are_not_told_at_once_where_a_version_must_be_chosen(twice: int) -> None:
+    once, again = [Row("1", 0, "01", 1), Row("2", 0, "01", 1)], [Row("2", 5, "02", 1)]
+    rows = [once + again * (twice == side) for side in (0, 1)]
+    for change in (numbered, lambda table: table):
+        asked, scheduled, billed = map(
+            change,
+            [pa.table({"visit": ["1", "2"]}), table_of(visits, rows[0]), table_of(bills, rows[1])],
+        )
+        found = labelled_once(asked, scheduled, billed, label=PAID, entity=visits, as_of=hour(200))
+        assert found is None
 
 
 VISIT = [Row("a", 0, "01", 10)]

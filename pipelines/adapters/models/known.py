@@ -11,7 +11,7 @@ from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.silver import stale_marks
-from pipelines.domain import labels
+from pipelines.domain import label_join
 from pipelines.domain.business_rules import BusinessRule
 from pipelines.domain.contract import KNOWN_AT, Table, silver_schema
 from pipelines.domain.digest import digest_of
@@ -121,7 +121,7 @@ def labelled_once(
     read = lake.versions(settings, use_case, tables, at=at, stamps=[KNOWN_AT])
     entities, outcomes = (read[table.name] for table in tables)
     try:
-        return labels.labelled_once(
+        return label_join.labelled_once(
             rows, entities, outcomes, label=label, entity=entity, as_of=as_of
         )
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError):
