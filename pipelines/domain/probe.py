@@ -48,9 +48,13 @@ def probe_rows(
     """
     import pyarrow as pa
 
-    whole = pa.concat_tables([table.select(columns.all) for table in rows])
-    step = max(1, -(-whole.num_rows // PROBE_ROWS))
-    taken = whole.take(pa.array(range(0, whole.num_rows, step), pa.int64()))
+    step = max(1, -(-sum(table.num_rows for table in rows) // PROBE_ROWS))
+    parts, before = [], 0
+    for table in rows:  # each by itself: taken of both together, all of them would be copied
+        places = range(-before % step, table.num_rows, step)
+        parts.append(table.select(columns.all).take(pa.array(places, pa.int64())))
+        before += table.num_rows
+    taken = pa.concat_tables(parts)
     odd = _odd_rows(taken.schema, columns)
     return pa.concat_tables([taken, _accepted(model, odd, columns, answer)]).combine_chunks()
 

@@ -369,3 +369,13 @@ def test_the_probe_set_leaves_out_what_a_model_refuses_or_has_no_number_for() ->
     line = LinearRegression().fit(feature_frame(loads, columns), 1e9 * np.arange(50))
     probe = probe_rows(line, [loads], columns, "number")
     assert probe["load"].to_pylist()[50:] == [0.0, -1.0, 1e-300]  # those beyond are infinite
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3_001, 5_000])
+def test_the_probe_set_is_taken_evenly_from_all_rows_wherever_they_are_parted(cut: int) -> None:
+    columns = FeatureColumns(numeric=("load",), categorical=())
+    loads = pa.table({"load": np.arange(5_000.0)})
+    line = LinearRegression().fit(feature_frame(loads, columns), np.arange(5_000.0))
+    probe = probe_rows(line, [loads.slice(0, cut), loads.slice(cut)], columns, "number")
+    assert probe["load"].to_pylist()[:1_667] == list(range(0, 5_000, 3))
+    assert probe.num_rows <= 1_667 + 7
