@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from pipelines.adapters.settings import Settings
     from pipelines.domain.training import FeatureColumns
     from pipelines.domain.windows import ForwardTime, Window
-    from pipelines.use_case import TrainedUseCase
+    from pipelines.use_case import TrainedUseCase, UseCase
 
 Block = tuple[datetime, datetime]
 """A scoring time, and when the next one begins."""
@@ -60,28 +61,40 @@ class Year:
         return [named[moment] for moment in moments]
 
 
-def year_in(home: Path) -> Year:
-    """Deliver, ingest and describe the year in an empty home, and return its rows."""
-    import pyarrow.compute as pc
-
+def delivered_in(home: Path) -> "Settings":
+    """Deliver the year's files in an empty home, and return its settings."""
     from examples import flight_delays
-    from pipelines.adapters import lake
-    from pipelines.adapters.models import feature_store, known
     from pipelines.adapters.stores.object_store import local
-    from pipelines.domain.features import AS_OF, feature_digest, feature_names
-    from pipelines.domain.labels import labelled
-    from pipelines.domain.training import feature_columns
-    from pipelines.stages.ingest import ingest, refusals
-    from pipelines.use_case import TrainedUseCase, load
 
     settings = settings_in(home)
     shutil.rmtree(settings.home, ignore_errors=True)
     flight_delays.deliver(
         local(settings.landing), first_day=flight_delays.FIRST_DAY, until=flight_delays.UNTIL
     )
-    use_case = load(DECLARED)
-    if refused := refusals(ingest(use_case, settings, as_of=ALL_FINAL, run="benchmark")):
+    return settings
+
+
+def ingested(home: Path, use_case: "UseCase") -> None:
+    """Ingest what was delivered; raises for a file that is refused."""
+    from pipelines.stages.ingest import ingest, refusals
+
+    if refused := refusals(ingest(use_case, settings_in(home), as_of=ALL_FINAL, run="benchmark")):
         raise refused
+
+
+def year_in(home: Path) -> Year:
+    """Deliver, ingest and describe the year in an empty home, and return its rows."""
+    import pyarrow.compute as pc
+
+    from pipelines.adapters import lake
+    from pipelines.adapters.models import feature_store, known
+    from pipelines.domain.features import AS_OF, feature_digest, feature_names
+    from pipelines.domain.labels import labelled
+    from pipelines.domain.training import feature_columns
+    from pipelines.use_case import TrainedUseCase, load
+
+    settings, use_case = delivered_in(home), load(DECLARED)
+    ingested(home, use_case)
     parts = TrainedUseCase.of(use_case)
     blocks = parts.scoring.times.blocks(parts.training.start, YEAR_ENDS)
     tables = known.load(settings, parts.name, parts.features, parts.label)
