@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -35,6 +36,9 @@ RETRY_SECONDS = 1.0
 
 ATTEMPTS = 4
 """Tries of a request that may be repeated, when Airflow fails to answer it."""
+
+REPEATED = stamina.retry(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None)
+"""What asks again where Airflow failed to answer: on SQLite it does when another's write lasts too long."""
 
 LONGEST_MESSAGE = 400
 """Characters of Airflow's own message that an error repeats."""
@@ -107,14 +111,19 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG run; Airflow keeps a new one paused."""
-        self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
+
+        @REPEATED
+        def unpause() -> None:
+            self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
+
+        unpause()
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
         """Start a run that has no logical date, once, also when Airflow's answer is lost."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
 
-        @stamina.retry(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None)
+        @REPEATED
         def start() -> Run:
             if run_id in self._run_ids(dag_id):
                 return self.run(dag_id, run_id)
@@ -170,13 +179,21 @@ class AirflowApi:
     def answer(
         self, question: Question, *options: str, form: Mapping[str, Any] | None = None
     ) -> None:
-        """Choose among the options of a question, as this user."""
+        """Choose among the options of a question, as this user; once, also when Airflow's answer is lost."""
         path = (
             f"{_run_path(question.dag_id, question.run_id)}/taskInstances"
             f"/{quote(question.task_id)}/{question.map_index}/hitlDetails"
         )
         filled = {**question.fixed, **(form or {})}
-        self._ask("PATCH", path, json={"chosen_options": list(options), "params_input": filled})
+        body = {"chosen_options": list(options), "params_input": filled}
+        tries = count(1)
+
+        @REPEATED
+        def choose() -> None:
+            if next(tries) == 1 or not self._has_said(question, options):
+                self._ask("PATCH", path, json=body)
+
+        choose()
 
     def people(self, role: str) -> tuple[dict[str, str], ...]:
         """List id, name and mail of FAB's users with a role; for the platform's own user alone.
@@ -185,6 +202,15 @@ class AirflowApi:
         """
         found = self._ask("GET", "/headframe/people", params={"role": role})["people"]
         return tuple({part: str(person[part]) for part in PERSON} for person in found)
+
+    def _has_said(self, question: Question, options: tuple[str, ...]) -> bool:
+        """Tell whether Airflow has this answer of this user already."""
+        said = self.answers(question.dag_id, question.task_id, question.run_id)
+        return any(
+            (one.question.map_index, one.user_name, one.chosen)
+            == (question.map_index, self.user, options)
+            for one in said
+        )
 
     def _run_ids(self, dag_id: str) -> set[str]:
         runs = self._pages(f"/api/v2/dags/{quote(dag_id)}/dagRuns", "dag_runs")
