@@ -39,6 +39,12 @@ class Begun:
     wall_s: float = 0.0
 
 
+def steps_done(settings: Settings) -> int:
+    """Return how many steps the journal of a home has, which another process may be writing."""
+    file = settings.root / FILE
+    return len(json.loads(file.read_text("utf-8"))["steps"]) if file.exists() else 0
+
+
 class ReplayJournal:
     """The journal of one policy, in its home.
 

@@ -41,6 +41,10 @@ Approve = Annotated[
     typer.Option(help="Who approves in a governed use case: the gates say yes to what they pass."),
 ]
 Fixed = Annotated[bool, typer.Option("--fixed", help="No search for parameters in trainings.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Policies replayed at the same time. Default: one for each core."),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what was replayed before.")]
 Page = Annotated[Path | None, typer.Option(help="Write one self-contained HTML page there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -60,6 +64,7 @@ def replay(
     retrain: Retrain = None,
     approve: Approve = "gates",
     fixed: Fixed = False,
+    jobs: Jobs = None,
     fresh: Fresh = False,
     page: Page = None,
     as_json: AsJson = False,
@@ -86,7 +91,8 @@ def replay(
         with lock, _interrupted(), _progress(shown=not as_json) as progress:
             if fresh:
                 home.throw_away()
-            found = replayed(declared, home, policies, progress)
+            at_once = jobs or len(os.sched_getaffinity(0))
+            found = replayed(declared, home, policies, progress, jobs=at_once)
     if as_json:
         sys.stdout.write(json.dumps(found.as_plain()) + "\n")
     else:

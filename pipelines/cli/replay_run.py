@@ -1,37 +1,41 @@
-"""Replay run: every policy of a replay in its own throw-away home, one after the other."""
+"""Replay run: every policy of a replay in its own throw-away home, some of them at the same time."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 from rich.progress import Progress
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_handles
 from pipelines.adapters.models import feature_store, kept_models, known, mlflow_client
 from pipelines.adapters.replay_home import ReplayHome, on_a_full_disk
-from pipelines.adapters.replay_journal import ReplayJournal
 from pipelines.cli import replay_loop
-from pipelines.cli.replay_loop import ReplayLoop
-from pipelines.cli.replay_results import compared, policy_result
+from pipelines.cli.replay_ahead import Ahead, go_ahead
+from pipelines.cli.replay_policy import PolicyReplay
+from pipelines.cli.replay_results import compared
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import feature_digest
 from pipelines.domain.metrics import METRICS
 from pipelines.domain.replay_remarks import remarks
 from pipelines.domain.replay_result import PolicyResult, ReplayResult
-from pipelines.domain.replay_steps import RetrainPolicy, Step, periods, steps
+from pipelines.domain.replay_steps import RetrainPolicy, Step, periods
 from pipelines.errors import NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
-
-Span = tuple[datetime, datetime]
 
 NEVER_ENDS = datetime.max.replace(tzinfo=UTC)
 """Later than any row became known."""
 
 
 def replayed(
-    use_case: UseCase, home: ReplayHome, policies: Sequence[RetrainPolicy], progress: Progress
+    use_case: UseCase,
+    home: ReplayHome,
+    policies: Sequence[RetrainPolicy],
+    progress: Progress,
+    *,
+    jobs: int = 1,
 ) -> ReplayResult:
-    """Replay every policy in its own throw-away home, and return how they fared.
+    """Replay every policy in its own throw-away home, ``jobs`` at the same time; return how they fared.
 
     What was replayed before is not done again. Raises NotEnoughData where nothing is scored in that
     history, silver knows nothing of it, or no first champion comes of the time before; LakeError where
@@ -48,9 +52,8 @@ def replayed(
         newest = _describe(home, parts, features)
         _refuse_unknown(use_case.name, due, newest)
         progress.update(shared, advance=1)
-        results = [
-            _policy(use_case, home, policy, spans, pinned, progress=progress) for policy in policies
-        ]
+        replays = [PolicyReplay.of(use_case, home, one, spans, pinned) for one in policies]
+        results = _results(replays, Ahead(home=home, spans=spans, pinned=pinned), progress, jobs)
     loss = METRICS[parts.label.kind.loss].of(parts.label.unit or "")
     ordered = compared(results)
     return ReplayResult(
@@ -102,42 +105,25 @@ def _describe(home: ReplayHome, parts: TrainedUseCase, features: str) -> datetim
     return max((moment for moment in newest if moment is not None), default=None)
 
 
-def _policy(
-    use_case: UseCase,
-    home: ReplayHome,
-    policy: RetrainPolicy,
-    spans: list[Span],
-    pinned: Mapping[str, int],
-    *,
-    progress: Progress,
-) -> PolicyResult:
-    parts = TrainedUseCase.of(use_case)
-    features = feature_digest(parts.features, parts.label)
-    settings = home.policy(policy, pinned, features)
-    simulated = replay_loop.simulated(use_case, policy)
-    last = parts.scoring.times.between(home.asked.since, home.asked.until)[-1:]
-    ends = parts.scoring.times.after(last[0]) if last else home.asked.until
-    wanted = steps(
-        spans,
-        schedule=simulated.retraining.schedule,
-        settled_at=ends + parts.label.final_after,
-        longest=timedelta(days=max(1, parts.scoring.rescore_days)),
-        late=parts.scoring.on_late != "keep",
-        probation=simulated.probation_rule is not None,
-        triggered=simulated.retraining.is_triggered,
-    )
-    loop = ReplayLoop(
-        use_case=simulated,
-        settings=settings,
-        fixed=home.asked.fixed,
-        journal=ReplayJournal(settings),
-    )
-    task = progress.add_task(policy, total=len(wanted))
+def _results(
+    replays: Sequence[PolicyReplay], ahead: Ahead, progress: Progress, jobs: int
+) -> list[PolicyResult]:
+    """Replay what is left of each policy: at the same time where there are several, then to the end here."""
+    tasks = {one.policy: progress.add_task(one.policy, total=len(one.steps)) for one in replays}
 
-    def told(step: Step) -> None:
-        day = parts.scoring.times.block_name(step.at)
-        progress.update(task, advance=1, description=f"{policy}, {day}")
+    def told(one: PolicyReplay, step: Step) -> None:
+        done, told = one.places[step.name] + 1, f"{one.policy}, {one.day(step)}"
+        progress.update(tasks[one.policy], completed=done, description=told)
 
-    with delta_handles.kept():
-        loop.run(wanted, told, home.refuse_changed_code)
-    return policy_result(simulated, settings, policy, loop.journal.entries, spans)
+    def ended(one: PolicyReplay, status: int) -> None:
+        if status < 0:
+            progress.console.print(
+                f"{one.policy}: its process was ended by {signal.Signals(-status).name}. "
+                "What it had not done is done here.",
+                markup=False,
+            )
+
+    left = [one for one in replays if not one.is_done]
+    if min(jobs, len(left)) > 1:
+        go_ahead(ahead, left, jobs=jobs, told=told, ended=ended)
+    return [one.run(partial(told, one)) for one in replays]

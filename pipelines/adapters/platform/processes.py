@@ -149,17 +149,26 @@ def signal_group(leader: int, number: signal.Signals) -> None:
         os.killpg(leader, number)
 
 
+def tie_to(parent: int) -> None:
+    """Let this process, which ``parent`` started, be killed when that one ends, however."""
+    _tied(ctypes.CDLL(None), parent)
+
+
 def _die_with(parent: int) -> Callable[[], None]:
     """Make a function that ties the new process to the life of ``parent``."""
     libc = ctypes.CDLL(None)
 
     def tie() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+        _tied(libc, parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     return tie
+
+
+def _tied(libc: ctypes.CDLL, parent: int) -> None:
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def marked(environment: Mapping[str, str], root: Path, name: str) -> dict[str, str]:
