@@ -22,16 +22,16 @@ down: .venv/.installed  ## Stop the platform; its state stays under .headframe/
 	@$(RUN)/headframe down
 
 test: .venv/.installed  ## Run the tests that CI runs
-	@$(MAKE) --no-print-directory --jobs 2 test-library test-platform
+	@$(MAKE) --no-print-directory --jobs 3 test-library test-dags test-platform
 
 test-library: .venv/.installed
-	$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not prove and not platform" --ignore tests/dags
+	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove and not platform" --ignore tests/dags
 
 test-dags: .venv/.installed
 	@# What one file registers with Airflow must not be another's.
 	$(RUN)/python -m tests.apart 2 tests/dags/test_*.py
 
-test-platform: test-dags
+test-platform: .venv/.installed
 	$(RUN)/pytest -m "platform and not prove" tests/e2e
 
 prove: .venv/.installed  ## Run the long proofs, or FILES="..." of them, into docs/proof/
