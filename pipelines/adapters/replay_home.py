@@ -114,6 +114,16 @@ class ReplayHome:
                 )
             ) from error
 
+    def refuse_changed(self, declaration: str) -> None:
+        """Raise CodeChanged where declaration (its digest), code or packages are not any more those asked of."""
+        asked = self.asked
+        there = asked_of(
+            self._real, asked.use_case, declaration, since=asked.since, until=asked.until,
+            every=asked.every, fixed=asked.fixed,
+        )  # fmt: skip
+        if there != asked:
+            raise self._changed()
+
     def refuse_changed_code(self) -> None:
         """Raise CodeChanged where the code on disk is not any more what this replay is of."""
         try:
@@ -121,14 +131,17 @@ class ReplayHome:
         except FileNotFoundError:  # one was removed, or is being replaced
             there = ""
         if there != self.asked.code:
-            raise CodeChanged(
-                Problem(
-                    where=f"replay of {self.asked.use_case}",
-                    expected=f"the code it began with ({self.asked.code[:DIGITS]})",
-                    found="other code, changed while it ran",
-                    fix="The same command now replays the new code, from the beginning.",
-                )
+            raise self._changed()
+
+    def _changed(self) -> CodeChanged:
+        return CodeChanged(
+            Problem(
+                where=f"replay of {self.asked.use_case}",
+                expected=f"the code it began with ({self.asked.code[:DIGITS]})",
+                found="other code, changed while it ran",
+                fix="The same command now replays the new code, from the beginning.",
             )
+        )
 
     def settings(self, name: str = SHARED) -> Settings:
         """Return the settings of a policy's home; nothing of the real one's surroundings is in them."""

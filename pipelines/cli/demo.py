@@ -22,7 +22,7 @@ from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores import object_store
 from pipelines.cli import demo_summary, platform
 from pipelines.cli.demo_summary import Kind, StepTime
-from pipelines.cli.terminal import console, fail_on
+from pipelines.cli.terminal import INTERRUPTED, console, fail_on
 from pipelines.domain.windows import local_moment
 from pipelines.errors import HeadframeError, PlatformError, Problem
 from pipelines.use_case import TrainedUseCase, UseCase, load
@@ -338,7 +338,7 @@ def _nothing_left_running(settings: Settings) -> Iterator[None]:
         if not was_running:
             console.print("Interrupted: stopping the platform. Its state stays; run it again.")
             processes.stop(settings.root)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _not_working(where: str, expected: str, found: str) -> PlatformError:

@@ -23,7 +23,7 @@ from pipelines.cli import replay_tables
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.replay_run import replayed
 from pipelines.cli.stage_runs import moment
-from pipelines.cli.terminal import console, errors, fail_on
+from pipelines.cli.terminal import INTERRUPTED, console, errors, fail_on
 from pipelines.domain.replay_steps import POLICIES, Every, RetrainPolicy
 from pipelines.errors import HeadframeError, Problem, SettingsError
 
@@ -106,12 +106,12 @@ def replay(
 
 @contextmanager
 def _interrupted() -> Iterator[None]:
-    """Say that what is done is kept when a person breaks off, and exit with status 130."""
+    """Say that what is done is kept when a person breaks off, and exit with INTERRUPTED."""
     try:
         yield
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from here; --fresh begins anew.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _refuse_page(page: Path) -> None:

@@ -52,11 +52,13 @@ class ReplayLoop:
 
         A step reads only what steps before it wrote, and a stage writes once however often it runs, so
         the result is that of a replay nobody cut off. ``same_code`` raises where the code is not any
-        more what the replay began with: a step during which it changed is not noted.
+        more what the replay began with: nothing is begun with other code, and a step during which it
+        changed is not noted.
         Raises NotEnoughData where there is no first champion to go on with.
         """
         if any(step.name not in self.journal for step in steps):
             warm_up()
+            same_code()
         for step in steps:
             if step.name not in self.journal:
                 costs = StepCosts.of(self.journal, step.name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipelines.adapters.delta import delta_handles
+from pipelines.adapters.models import kept_models, known
 from pipelines.adapters.replay_home import ReplayHome
 from pipelines.adapters.replay_journal import ReplayJournal
 from pipelines.adapters.settings import Settings
@@ -66,30 +67,32 @@ class PolicyReplay:
             steps=wanted,
         )
 
-    @property
-    def places(self) -> dict[str, int]:
-        """Return the place of each step, by its name."""
-        return {step.name: place for place, step in enumerate(self.steps)}
-
     def day(self, step: Step) -> str:
         """Return the name of the block that a step is in."""
         return TrainedUseCase.of(self.use_case).scoring.times.block_name(step.at)
 
-    @property
     def is_done(self) -> bool:
         """Tell whether every step is in the journal. Raises LakeError as ``ReplayJournal``."""
         journal = ReplayJournal(self.settings)
         return all(step.name in journal for step in self.steps)
 
-    def run(self, told: Callable[[Step], object]) -> PolicyResult:
-        """Do what is not done yet, and return how the policy fared; raises as ``ReplayLoop.run``."""
+    def go_on(self, told: Callable[[Step], object]) -> None:
+        """Do what is not done yet; raises as ``ReplayLoop.run``."""
         loop = ReplayLoop(
             use_case=self.use_case,
             settings=self.settings,
             fixed=self.home.asked.fixed,
             journal=ReplayJournal(self.settings),
         )
-        with delta_handles.kept():
+        with known.kept(), kept_models.kept(), delta_handles.kept():
+            if not self.is_done():
+                # Read before the first stage, which is not to be charged with it.
+                parts = TrainedUseCase.of(self.use_case)
+                known.load(self.settings, parts.name, parts.features, parts.label)
             loop.run(list(self.steps), told, self.home.refuse_changed_code)
-        done = loop.journal.entries
-        return policy_result(self.use_case, self.settings, self.policy, done, self.spans)
+
+    def result(self) -> PolicyResult:
+        """Return how the policy fared, all of its steps done."""
+        done = ReplayJournal(self.settings).entries
+        with delta_handles.kept():
+            return policy_result(self.use_case, self.settings, self.policy, done, self.spans)

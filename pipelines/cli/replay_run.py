@@ -1,18 +1,19 @@
 """Replay run: every policy of a replay in its own throw-away home, some of them at the same time."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from rich.progress import Progress
 
 from pipelines.adapters import lake
-from pipelines.adapters.models import feature_store, kept_models, known, mlflow_client
+from pipelines.adapters.models import feature_store, known, mlflow_client
 from pipelines.adapters.replay_home import ReplayHome, on_a_full_disk
+from pipelines.adapters.replay_journal import steps_done
 from pipelines.cli import replay_loop
-from pipelines.cli.replay_ahead import Ahead, go_ahead
 from pipelines.cli.replay_policy import PolicyReplay
+from pipelines.cli.replay_processes import Told, replay_beside
 from pipelines.cli.replay_results import compared
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import feature_digest
@@ -46,14 +47,14 @@ def replayed(
     tables = {table.name: table for table in use_case.tables}
     spans = periods(asked.since, asked.until, asked.every, parts.scoring.timezone)
     due = parts.scoring.times.between(asked.since, asked.until)
-    with on_a_full_disk(use_case.name), known.kept(), kept_models.kept(), mlflow_client.quiet():
+    with on_a_full_disk(use_case.name), mlflow_client.quiet():
         shared = progress.add_task("features, once for all policies", total=1)
         pinned = home.pin(tables, features)
         newest = _describe(home, parts, features)
         _refuse_unknown(use_case.name, due, newest)
         progress.update(shared, advance=1)
         replays = [PolicyReplay.of(use_case, home, one, spans, pinned) for one in policies]
-        results = _results(replays, Ahead(home=home, spans=spans, pinned=pinned), progress, jobs)
+        results = _results(replays, pinned, progress, jobs)
     loss = METRICS[parts.label.kind.loss].of(parts.label.unit or "")
     ordered = compared(results)
     return ReplayResult(
@@ -106,24 +107,38 @@ def _describe(home: ReplayHome, parts: TrainedUseCase, features: str) -> datetim
 
 
 def _results(
-    replays: Sequence[PolicyReplay], ahead: Ahead, progress: Progress, jobs: int
+    replays: Sequence[PolicyReplay], pinned: Mapping[str, int], progress: Progress, jobs: int
 ) -> list[PolicyResult]:
-    """Replay what is left of each policy: at the same time where there are several, then to the end here."""
-    tasks = {one.policy: progress.add_task(one.policy, total=len(one.steps)) for one in replays}
+    """Replay what is left of each policy, several at the same time, and return how all of them fared."""
+    tasks = {
+        one.policy: progress.add_task(
+            one.policy, total=len(one.steps), completed=steps_done(one.settings), start=False
+        )
+        for one in replays
+    }
 
-    def told(one: PolicyReplay, step: Step) -> None:
-        done, told = one.places[step.name] + 1, f"{one.policy}, {one.day(step)}"
-        progress.update(tasks[one.policy], completed=done, description=told)
+    def told(one: PolicyReplay, done: int) -> None:
+        at = f", {one.day(one.steps[done - 1])}" if done else ""
+        progress.start_task(tasks[one.policy])
+        progress.update(tasks[one.policy], completed=done, description=f"{one.policy}{at}")
 
     def ended(one: PolicyReplay, status: int) -> None:
-        if status < 0:
-            progress.console.print(
-                f"{one.policy}: its process was ended by {signal.Signals(-status).name}. "
-                "What it had not done is done here.",
-                markup=False,
-            )
+        how = f"by {signal.strsignal(-status)}" if status < 0 else "by an error"
+        progress.console.print(
+            f"{one.policy}: its process was ended {how}. What it had not done is done here.",
+            markup=False,
+            highlight=False,
+        )
 
-    left = [one for one in replays if not one.is_done]
+    failed = None
+    left = [one for one in replays if not one.is_done()]
     if min(jobs, len(left)) > 1:
-        go_ahead(ahead, left, jobs=jobs, told=told, ended=ended)
-    return [one.run(partial(told, one)) for one in replays]
+        failed = replay_beside(left, pinned, jobs=jobs, told=told, ended=ended)
+    for one in sorted(replays, key=lambda one: one is not failed):
+        one.go_on(partial(_told_by_place, told, one))
+    return [one.result() for one in replays]
+
+
+def _told_by_place(told: Told, one: PolicyReplay, step: Step) -> None:
+    """Tell how many steps of a policy are done when ``step`` is."""
+    told(one, [each.name for each in one.steps].index(step.name) + 1)

@@ -8,6 +8,9 @@ from rich.console import Console
 
 from pipelines.errors import HeadframeError
 
+INTERRUPTED = 130
+"""Exit status of a command that a person broke off, as a shell has it for those ended by Ctrl-C."""
+
 console = Console()
 errors = Console(stderr=True)
 

@@ -16,6 +16,9 @@ from pipelines.adapters.stores.object_store import local
 from tests.dags.airflow_runs import Answer, Ended, events, run, unpause, waiting_dags
 from tests.dags.conftest import REPOSITORY, use_home
 
+pytestmark = pytest.mark.prove
+"""The demo's test in CI runs this loop through the scheduler."""
+
 APRIL = "2013-04-01T04:00:00+00:00"
 A_WEEK_LATER = "2013-04-08T04:00:00+00:00"
 """New York's midnights."""

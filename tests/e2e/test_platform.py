@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import psutil
 import pytest
 
@@ -166,10 +166,10 @@ class Platform:
         assert known is not None
         return known
 
-    def failed_requests(self) -> list[tuple[str, str]]:
-        """Return method and path of each request that Airflow's API server failed to answer."""
+    def failed_requests(self) -> set[str]:
+        """Return the path of each change that Airflow's API server was asked for and failed to make."""
         log = process_logs.log_file(self.settings.root, "api-server").read_text()
-        return re.findall(r"method=(\w+) path=(\S+) .*status_code=500", log)
+        return set(re.findall(r"method=PATCH path=(\S+) .*status_code=500", log))
 
     def add_dag(self, name: str, source: str) -> None:
         (self.settings.dags / f"{name}.py").write_text(source)
@@ -203,18 +203,40 @@ def api(platform: Platform) -> Iterator[AirflowApi]:
 
 
 @contextmanager
-def written_by_another(platform: Platform) -> Iterator[None]:
-    """Hold Airflow's database for a second longer than its API server waits for it."""
+def written_by_another(platform: Platform, *, until_failed: set[str]) -> Iterator[None]:
+    """Hold Airflow's database until its API server failed to answer a request to each of these paths."""
     file = airflow_home.airflow_folder(platform.settings) / "airflow.db"
     held = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
     held.execute("begin immediate")
-    timer = threading.Timer(airflow_home.SERVER_LOCK_SECONDS + 1, held.execute, ["rollback"])
-    timer.start()
-    try:
+
+    def let_go() -> None:
+        try:
+            seconds = 4 * airflow_home.SERVER_LOCK_SECONDS
+            what = "requests that Airflow fails to answer"
+            wait_for(lambda: until_failed <= platform.failed_requests() or None, seconds, what)
+        finally:
+            held.execute("rollback")
+
+    with ThreadPoolExecutor() as pool:
+        released = pool.submit(let_go)
         yield
-    finally:
-        timer.join()
-        held.close()
+        released.result()
+    held.close()
+
+
+@contextmanager
+def answer_lost(api: AirflowApi) -> Iterator[list[str]]:
+    """Lose what Airflow says once of a change that it made; return the methods it was asked by."""
+    lost: list[str] = []
+
+    def lose(response: httpx.Response) -> None:
+        if response.request.method == "PATCH" and response.is_success and not lost:
+            lost.append(response.request.method)
+            raise httpx.ReadError("the connection broke", request=response.request)
+
+    api._client.event_hooks = {"response": [lose]}
+    yield lost
+    api._client.event_hooks = {}
 
 
 def wait_for(found: Callable[[], Found | None], seconds: float, what: str) -> Found:
@@ -288,16 +310,19 @@ def test_only_the_assigned_person_answers_a_question_and_only_once(
     with pytest.raises(PlatformError, match=r"403 .*not a respondent"):
         api.answer(question, "Approve")
     with airflow_api.connect(platform.settings, user="approver") as approver:
-        answered = f"/api/v2/dags/ask/dagRuns/{run.run_id}/taskInstances/approve/-1/hitlDetails"
-        before = len(platform.failed_requests())
-        # What Airflow fails to write, since another's write lasts too long, is asked for again.
-        with ThreadPoolExecutor() as pool, written_by_another(platform):
+        assert approver.questions("ask", run.run_id)
+        paths = {
+            "/api/v2/dags/noop",
+            f"/api/v2/dags/ask/dagRuns/{run.run_id}/taskInstances/approve/-1/hitlDetails",
+        }
+        # Airflow fails to write either, as another's write lasts too long: both are asked for again.
+        # Then what it says of the answer is lost, which is looked for before it is given again.
+        with ThreadPoolExecutor() as pool, written_by_another(platform, until_failed=paths):
             running = pool.submit(api.unpause, "noop")
-            approver.answer(question, "Approve")
+            with answer_lost(approver) as lost:
+                approver.answer(question, "Approve")
         running.result()
-        failed = platform.failed_requests()[before:]
-        assert failed
-        assert {path for _, path in failed} <= {"/api/v2/dags/noop", answered}
+        assert lost == ["PATCH"]
         with pytest.raises(PlatformError, match="409"):
             approver.answer(question, "Reject")
 

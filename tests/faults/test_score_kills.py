@@ -114,6 +114,7 @@ def test_kills_at_named_points_change_nothing_in_the_end(
     assert broken_promises(settings) == []
 
 
+@pytest.mark.prove
 def test_a_part_made_twice_and_a_publication_killed_anywhere_change_nothing_in_the_end(
     replaceable: Path, clean: list[dict[str, Rows]], tmp_path: Path
 ) -> None:
@@ -190,7 +191,7 @@ def commit_file(settings: Settings, table: str, number: int) -> Path:
 @pytest.mark.parametrize(
     ("commit", "call"),
     [
-        (("current", 7), "unlink"),
+        pytest.param(("current", 7), "unlink", marks=pytest.mark.prove),
         pytest.param(("current", 7), "linkat", marks=pytest.mark.prove),
         pytest.param(("current", 9), "linkat", marks=pytest.mark.prove),
         pytest.param(("current", 12), "unlink", marks=pytest.mark.prove),

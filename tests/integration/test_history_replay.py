@@ -95,6 +95,7 @@ def again(replay: Replayed, folder: Path) -> Settings:
     return settings
 
 
+@pytest.mark.prove
 def test_a_replay_killed_after_it_promoted_and_rolled_back_ends_as_one_that_nobody_killed(
     replay: Replayed, stable_code: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import count
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -37,8 +36,8 @@ RETRY_SECONDS = 1.0
 ATTEMPTS = 4
 """Tries of a request that may be repeated, when Airflow fails to answer it."""
 
-REPEATED = stamina.retry(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None)
-"""What asks again where Airflow failed to answer: on SQLite it does when another's write lasts too long."""
+REPEAT_SECONDS = 120.0
+"""How long a request is repeated: on SQLite Airflow fails while another's write lasts."""
 
 LONGEST_MESSAGE = 400
 """Characters of Airflow's own message that an error repeats."""
@@ -111,19 +110,16 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG run; Airflow keeps a new one paused."""
-
-        @REPEATED
-        def unpause() -> None:
-            self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
-
-        unpause()
+        for attempt in self._attempts():
+            with attempt:
+                self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
         """Start a run that has no logical date, once, also when Airflow's answer is lost."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
 
-        @REPEATED
+        @stamina.retry(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=None)
         def start() -> Run:
             if run_id in self._run_ids(dag_id):
                 return self.run(dag_id, run_id)
@@ -186,14 +182,10 @@ class AirflowApi:
         )
         filled = {**question.fixed, **(form or {})}
         body = {"chosen_options": list(options), "params_input": filled}
-        tries = count(1)
-
-        @REPEATED
-        def choose() -> None:
-            if next(tries) == 1 or not self._has_said(question, options):
-                self._ask("PATCH", path, json=body)
-
-        choose()
+        for attempt in self._attempts():
+            with attempt:
+                if attempt.num == 1 or not self._has_said(question, options):
+                    self._ask("PATCH", path, json=body)
 
     def people(self, role: str) -> tuple[dict[str, str], ...]:
         """List id, name and mail of FAB's users with a role; for the platform's own user alone.
@@ -202,6 +194,12 @@ class AirflowApi:
         """
         found = self._ask("GET", "/headframe/people", params={"role": role})["people"]
         return tuple({part: str(person[part]) for part in PERSON} for person in found)
+
+    def _attempts(self) -> Iterator[stamina.Attempt]:
+        """Return tries of a request, the next one where Airflow failed to answer the one before."""
+        return iter(
+            stamina.retry_context(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=REPEAT_SECONDS)
+        )
 
     def _has_said(self, question: Question, options: tuple[str, ...]) -> bool:
         """Tell whether Airflow has this answer of this user already."""
