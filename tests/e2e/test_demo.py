@@ -114,6 +114,7 @@ def test_no_process_had_to_be_restarted(ran: Ran) -> None:
     assert ran.summary["restarts"] == 0
 
 
+@pytest.mark.prove
 def test_a_second_demo_changes_nothing(ran: Ran) -> None:
     before = _versions(ran.settings)
     again = _demo(ran.settings.root)

@@ -20,6 +20,8 @@ from pipelines.cli.terminal import INTERRUPTED
 from tests import machines
 from tests.machines import NAME
 
+pytestmark = pytest.mark.prove
+
 HEADFRAME = Path(sys.executable).parent / "headframe"
 LONGEST_SECONDS = 300
 POLICIES = ("never", "weekly", "monthly")
@@ -91,7 +93,6 @@ def settled(settings: Settings, policy: str) -> bool:
     return any(step.startswith("settle") for step in steps(settings, policy))
 
 
-@pytest.mark.prove
 def test_broken_off_and_with_a_process_killed_it_says_what_it_says_one_after_the_other(
     settings: Settings,
 ) -> None:
@@ -119,7 +120,6 @@ def test_broken_off_and_with_a_process_killed_it_says_what_it_says_one_after_the
     assert [len(one["trainings"]) for one in at_once["policies"]] == [0, 1, 0]
 
 
-@pytest.mark.prove
 def test_its_processes_end_with_a_command_that_is_killed(settings: Settings) -> None:
     process = start(settings, "--jobs", "2")
     begun(settings, process, "never")
