@@ -43,8 +43,11 @@ def start(settings: Settings, *options: str, since: str = "2026-02-20") -> subpr
     }
     policies = [word for policy in POLICIES for word in ("--retrain", policy)]
     history = ["--from", f"{since}T00:00:00Z", "--until", "2026-02-24T00:00:00Z", "--every", "day"]
+    # A shell in the background lets what it starts ignore Ctrl-C; a person's terminal does not.
+    terminal = ["env", "--default-signal=INT"]
+    command = [str(HEADFRAME), "replay", NAME, *history, *policies, "--fixed", "--json", *options]
     return subprocess.Popen(
-        [str(HEADFRAME), "replay", NAME, *history, *policies, "--fixed", "--json", *options],
+        [*terminal, *command],
         env={**os.environ, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
