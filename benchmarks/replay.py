@@ -6,7 +6,6 @@ The whole loop, from landed files on and with a search at each training, has no 
 import argparse
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,13 +133,13 @@ def _searching() -> "UseCase":
 def _from_files(home: Path) -> "tuple[Part, ReplayResult]":
     """Ingest landed files and replay them, with a search at each training; delivering does not count."""
     use_case, part = _searching(), Part(part=f"from landed files, {TRIALS} trials a training")
+    taken_in = Spent()
     delivered_in(home)
     with part.counted():
-        before = time.process_time()
-        ingested(home, use_case)
-        taken_in = time.process_time() - before
+        with taken_in.counted():
+            ingested(home, use_case)
         found = _replayed(home, use_case, fixed=False)
-    part.stages = {"ingest": taken_in, **found.policies[0].cpu_s}
+    part.stages = {"ingest": taken_in.cpu_s, **found.policies[0].cpu_s}
     return part, found
 
 

@@ -77,7 +77,7 @@ def asked_of(
         use_case=use_case,
         declaration=declaration,
         code=code_archive.code_digest(settings, use_case),
-        packages=digest_of(environments.packages()),
+        packages=_packages(),
         since=since,
         until=until,
         every=every,
@@ -115,13 +115,8 @@ class ReplayHome:
             ) from error
 
     def refuse_changed(self, declaration: str) -> None:
-        """Raise CodeChanged where declaration (its digest), code or packages are not any more those asked of."""
-        asked = self.asked
-        there = asked_of(
-            self._real, asked.use_case, declaration, since=asked.since, until=asked.until,
-            every=asked.every, fixed=asked.fixed,
-        )  # fmt: skip
-        if there != asked:
+        """Raise CodeChanged where packages or declaration (its digest) are not any more those asked of."""
+        if (declaration, _packages()) != (self.asked.declaration, self.asked.packages):
             raise self._changed()
 
     def refuse_changed_code(self) -> None:
@@ -243,6 +238,10 @@ def on_a_full_disk(name: str) -> Iterator[None]:
                 fix="Free some space: the same command goes on with the step that was cut off.",
             )
         ) from error
+
+
+def _packages() -> str:
+    return digest_of(environments.packages())
 
 
 def _other_versions(settings: Settings, pinned: Mapping[str, int]) -> list[str]:

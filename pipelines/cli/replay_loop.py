@@ -1,20 +1,21 @@
 """Replay loop: the declared loop over history in this process, with the stages that Airflow runs."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.adapters.failpoints import failpoint
+from pipelines.adapters.models import known
 from pipelines.adapters.replay_journal import Done, ReplayJournal
 from pipelines.adapters.settings import Settings
 from pipelines.cli.replay_costs import StepCosts, warm_up
 from pipelines.cli.replay_stages import StepStages
 from pipelines.domain.examine import FOOTPRINT, REPRODUCTION
 from pipelines.domain.replay_steps import RetrainPolicy, Step, retraining_of
-from pipelines.use_case import UseCase
+from pipelines.use_case import TrainedUseCase, UseCase
 
-Told = Callable[[Step], object]
-"""What is called when a step is done, or was done before."""
+Told = Callable[[int], object]
+"""What is called with how many steps are done, those done before included."""
 
 
 def simulated(use_case: UseCase, policy: RetrainPolicy) -> UseCase:
@@ -47,7 +48,7 @@ class ReplayLoop:
     fixed: bool
     journal: ReplayJournal
 
-    def run(self, steps: list[Step], told: Told, same_code: Callable[[], object]) -> None:
+    def run(self, steps: Sequence[Step], told: Told, same_code: Callable[[], object]) -> None:
         """Do what is not done yet, in order; a step that a kill cut off is done again.
 
         A step reads only what steps before it wrote, and a stage writes once however often it runs, so
@@ -58,8 +59,11 @@ class ReplayLoop:
         """
         if any(step.name not in self.journal for step in steps):
             warm_up()
+            # Read before the first stage, which is not to be charged with it.
+            parts = TrainedUseCase.of(self.use_case)
+            known.load(self.settings, parts.name, parts.features, parts.label)
             same_code()
-        for step in steps:
+        for done, step in enumerate(steps, start=1):
             if step.name not in self.journal:
                 costs = StepCosts.of(self.journal, step.name)
                 found = StepStages(
@@ -74,7 +78,7 @@ class ReplayLoop:
                 self.journal.add(
                     Done(step=step.name, cpu_s=costs.cpu_s, wall_s=costs.wall_s, found=found)
                 )
-            told(step)
+            told(done)
 
 
 def _measures_the_machine(gate: object) -> bool:

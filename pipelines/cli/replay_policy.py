@@ -1,6 +1,6 @@
 """Replay policy: one policy of a replay, its steps, its throw-away home and how far it got."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from pipelines.adapters.replay_home import ReplayHome
 from pipelines.adapters.replay_journal import ReplayJournal
 from pipelines.adapters.settings import Settings
 from pipelines.cli import replay_loop
-from pipelines.cli.replay_loop import ReplayLoop
+from pipelines.cli.replay_loop import ReplayLoop, Told
 from pipelines.cli.replay_results import policy_result
 from pipelines.domain.features import feature_digest
 from pipelines.domain.replay_result import PolicyResult
@@ -76,7 +76,7 @@ class PolicyReplay:
         journal = ReplayJournal(self.settings)
         return all(step.name in journal for step in self.steps)
 
-    def go_on(self, told: Callable[[Step], object]) -> None:
+    def go_on(self, told: Told) -> None:
         """Do what is not done yet; raises as ``ReplayLoop.run``."""
         loop = ReplayLoop(
             use_case=self.use_case,
@@ -85,11 +85,7 @@ class PolicyReplay:
             journal=ReplayJournal(self.settings),
         )
         with known.kept(), kept_models.kept(), delta_handles.kept():
-            if not self.is_done():
-                # Read before the first stage, which is not to be charged with it.
-                parts = TrainedUseCase.of(self.use_case)
-                known.load(self.settings, parts.name, parts.features, parts.label)
-            loop.run(list(self.steps), told, self.home.refuse_changed_code)
+            loop.run(self.steps, told, self.home.refuse_changed_code)
 
     def result(self) -> PolicyResult:
         """Return how the policy fared, all of its steps done."""

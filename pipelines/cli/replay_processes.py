@@ -56,6 +56,7 @@ def replay_beside(
                 with _interrupts_wait():
                     process.start()
                     running[process.sentinel] = process, one
+            for _, one in running.values():
                 told(one, replay_journal.steps_done(one.settings))
             for sentinel in connection.wait(list(running), LOOK_SECONDS):
                 assert isinstance(sentinel, int)  # noqa: S101 - what was waited for
@@ -66,8 +67,6 @@ def replay_beside(
                     ended(one, status)
                     if status > 0:
                         return one
-                told(one, replay_journal.steps_done(one.settings))
-            for _, one in running.values():
                 told(one, replay_journal.steps_done(one.settings))
     finally:
         for process, _ in running.values():

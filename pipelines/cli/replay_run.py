@@ -13,14 +13,14 @@ from pipelines.adapters.replay_home import ReplayHome, on_a_full_disk
 from pipelines.adapters.replay_journal import steps_done
 from pipelines.cli import replay_loop
 from pipelines.cli.replay_policy import PolicyReplay
-from pipelines.cli.replay_processes import Told, replay_beside
+from pipelines.cli.replay_processes import replay_beside
 from pipelines.cli.replay_results import compared
 from pipelines.domain.digest import digest_of
 from pipelines.domain.features import feature_digest
 from pipelines.domain.metrics import METRICS
 from pipelines.domain.replay_remarks import remarks
 from pipelines.domain.replay_result import PolicyResult, ReplayResult
-from pipelines.domain.replay_steps import RetrainPolicy, Step, periods
+from pipelines.domain.replay_steps import RetrainPolicy, periods
 from pipelines.errors import NotEnoughData, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -135,10 +135,5 @@ def _results(
     if min(jobs, len(left)) > 1:
         failed = replay_beside(left, pinned, jobs=jobs, told=told, ended=ended)
     for one in sorted(replays, key=lambda one: one is not failed):
-        one.go_on(partial(_told_by_place, told, one))
+        one.go_on(partial(told, one))
     return [one.result() for one in replays]
-
-
-def _told_by_place(told: Told, one: PolicyReplay, step: Step) -> None:
-    """Tell how many steps of a policy are done when ``step`` is."""
-    told(one, [each.name for each in one.steps].index(step.name) + 1)

@@ -110,7 +110,7 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG run; Airflow keeps a new one paused."""
-        for attempt in self._attempts():
+        for attempt in _attempts():
             with attempt:
                 self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", json={"is_paused": False})
 
@@ -182,7 +182,7 @@ class AirflowApi:
         )
         filled = {**question.fixed, **(form or {})}
         body = {"chosen_options": list(options), "params_input": filled}
-        for attempt in self._attempts():
+        for attempt in _attempts():
             with attempt:
                 if attempt.num == 1 or not self._has_said(question, options):
                     self._ask("PATCH", path, json=body)
@@ -194,12 +194,6 @@ class AirflowApi:
         """
         found = self._ask("GET", "/headframe/people", params={"role": role})["people"]
         return tuple({part: str(person[part]) for part in PERSON} for person in found)
-
-    def _attempts(self) -> Iterator[stamina.Attempt]:
-        """Return tries of a request, the next one where Airflow failed to answer the one before."""
-        return iter(
-            stamina.retry_context(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=REPEAT_SECONDS)
-        )
 
     def _has_said(self, question: Question, options: tuple[str, ...]) -> bool:
         """Tell whether Airflow has this answer of this user already."""
@@ -295,6 +289,13 @@ class AirflowApi:
                 fix="See `headframe status`; start it with `headframe up`.",
             )
         )
+
+
+def _attempts() -> Iterator[stamina.Attempt]:
+    """Return tries of a request, the next one where Airflow failed to answer the one before."""
+    return iter(
+        stamina.retry_context(on=ServiceUnavailable, attempts=ATTEMPTS, timeout=REPEAT_SECONDS)
+    )
 
 
 def connect(settings: Settings, *, user: str = "operator") -> AirflowApi:
