@@ -1,6 +1,6 @@
 """Examine: look at a challenger from every side that gates and approvers ask about."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,19 +42,25 @@ SEEDS, LEAKAGE, FOOTPRINT, REPRODUCTION = "seeds", "leakage", "footprint", "repr
 class Subject:
     """A challenger to look at: what it was taught, what it is judged on, and how it is taught.
 
-    ``predictions`` is role -> prediction of every held-out row. ``teach`` fits the candidate as
-    training did; ``seed`` is the one it was trained with. ``champion_columns`` is None without one.
+    ``predictions`` is role -> prediction of every held-out row. ``taught`` returns what it was taught,
+    which is read for refits alone. ``teach`` fits the candidate as training did; ``seed`` is the one it
+    was trained with. ``champion_columns`` is None without one.
     """
 
     model: Predicts
     columns: FeatureColumns
     champion_columns: FeatureColumns | None
-    training: Lesson
+    taught: Callable[[], Lesson]
     held_out: Lesson
     predictions: "Mapping[str, np.ndarray]"
     teach: "Teach"
     seed: int
     kind: Kind = BINARY
+
+    @property
+    def training(self) -> Lesson:
+        """The labelled rows that it was taught."""
+        return self.taught()
 
     @property
     def rival(self) -> str:
@@ -87,7 +93,7 @@ def examine(
     ``described`` are held-out rows that were described again and those that came out otherwise.
     ``probed`` is the probe set and what the model said of it when it was registered.
     """
-    training, held_out, columns = subject.training, subject.held_out, subject.columns
+    held_out, columns = subject.held_out, subject.columns
     said, seed, kind = subject.predictions["challenger"], subject.seed, subject.kind
     reproduction = None
     if REPRODUCTION in needs and probed is not None:
@@ -116,11 +122,17 @@ def examine(
             ()
             if spare
             else learning_curve(
-                subject.teach, training, held_out, columns, seed=seed, said=said, kind=kind
+                subject.teach,
+                subject.training,
+                held_out,
+                columns,
+                seed=seed,
+                said=said,
+                kind=kind,
             )
         ),
         seeds=(
-            seed_losses(subject.teach, training, held_out, columns, seed=seed, kind=kind)
+            seed_losses(subject.teach, subject.training, held_out, columns, seed=seed, kind=kind)
             if SEEDS in needs
             else ()
         ),

@@ -59,7 +59,7 @@ class BlockPerformance:
 
 
 def measure(
-    predictions: "pa.Table | None",
+    predictions: "pa.Table",
     states: "pa.Table",
     *,
     key: tuple[str, ...],
@@ -77,8 +77,6 @@ def measure(
     import numpy as np
     import pyarrow as pa
 
-    if predictions is None:
-        return []
     valued = kind.name == "ranking" and listed is not None and {*listed.per} <= {*key}
     more = [VALUE] if valued else []
     chosen = predictions.select([*key, "prediction", "model_version", *more])

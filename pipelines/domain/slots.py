@@ -14,6 +14,15 @@ def window_name(slot: str, scored_for: datetime) -> str:
     return f"{slot}/{scored_for.isoformat()}"
 
 
+def scored_for(window: str) -> datetime:
+    """Return the scoring time of a window's name.
+
+    >>> scored_for(window_name(SLOT, datetime(2026, 3, 1)))
+    datetime.datetime(2026, 3, 1, 0, 0)
+    """
+    return datetime.fromisoformat(window.partition("/")[2])
+
+
 def slot_of(window: str) -> str:
     """Return the slot of a window's name.
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.models import (
@@ -92,7 +93,7 @@ def evaluate(
     return Evaluated(version=version, evidence=evidence, promotable=promotable(evidence.verdicts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Judged:
     """A challenger, its rival, and what each says of the held-out rows."""
 
@@ -116,7 +117,9 @@ class _Judged:
             "baseline": answer_tags.baseline(challenger).predict(len(held_out.label)),
         }
         if standing is not None:
-            seen = rows.held_out(standing.model)
+            seen = held_out.rows
+            if _view(standing.model) != _view(challenger):
+                seen = rows.held_out(standing.model)
             _refuse_other_rows(parts, held_out.rows, seen)
             before = mlflow_registry.load(settings, use_case.name, standing.model)
             predictions["champion"] = _predict(before, standing.model, seen)
@@ -196,7 +199,7 @@ class _Judged:
             ),
             columns=columns,
             champion_columns=probe.feature_columns(self.champion) if self.champion else None,
-            training=rows.lesson(rows.training()),
+            taught=lambda: self.taught,
             held_out=self.held_out,
             predictions=self.predictions,
             teach=self._teach,
@@ -217,6 +220,11 @@ class _Judged:
             spare=spare,
         )
 
+    @cached_property
+    def taught(self) -> Lesson:
+        """What the challenger was taught, read once and only if something asks for it."""
+        return self.rows.lesson(self.rows.training())
+
     def _teach(self, rows: "pa.Table", label: "np.ndarray", seed: int) -> Any:  # noqa: ANN401 - any estimator
         """Fit the candidate as training did, on these rows and labels."""
         training, challenger = self.parts.training, self.rows.challenger
@@ -232,6 +240,11 @@ class _Judged:
             parameters=parameters,
             weights=training.weights,
         )
+
+
+def _view(version: ModelVersion) -> str:
+    """Return the digest of the feature view that a model was trained with."""
+    return version.tags["headframe.features"]
 
 
 def _needs(gates: Iterable[object]) -> Set[str]:

@@ -5,8 +5,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.landing.feed_watch import watch
 from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import (
@@ -15,11 +13,13 @@ from pipelines.adapters.models import (
     label_ledger,
     monitoring_ledger,
     performance_store,
+    prediction_store,
 )
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
+from pipelines.domain.digest import digest_of
 from pipelines.domain.expected_value import VALUE
-from pipelines.domain.features import KnownTables
+from pipelines.domain.features import KnownTables, feature_digest
 from pipelines.domain.feeds import FeedFinding
 from pipelines.domain.monitored import answers_after
 from pipelines.domain.monitoring_report import watched_of
@@ -27,7 +27,6 @@ from pipelines.domain.new_blocks import judge_new
 from pipelines.domain.outputs import ranked_list
 from pipelines.domain.performance import BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
-from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.watch_losses import judge_losses, losses_from
 from pipelines.domain.watched import Watched, no_champion
 from pipelines.errors import ChampionUnresolved
@@ -35,6 +34,16 @@ from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipelines.adapters.models.prediction_store import Standing
+
+SCORED_FOR = "scored_for"
+
+MEASURE = 1
+"""Raised when ``measure`` says something else of the same rows: what is closed is measured again then."""
+
+DIGITS = 16
+"""Hex digits that tell apart what a block was measured of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +95,7 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
     entity = parts.features.entity
     states = tables.label_states(entity, as_of)
     settled = label_ledger.settle(settings, use_case.name, states, as_of=as_of, run=run)
-    predictions, times = _predictions(settings, parts, as_of), parts.scoring.times
-    blocks = measure(
-        predictions,
-        states,
-        key=tuple(entity.key),
-        blocks=[] if predictions is None else times.block_names(predictions["scored_for"]),
-        minimum_labels=use_case.monitoring.minimum_labels,
-        kind=parts.label.kind,
-        listed=ranked_list(parts.scoring.outputs),
-    )
-    performance_store.keep(
-        settings, use_case.name, blocks, as_of=as_of, run=run, kind=parts.label.kind
-    )
+    blocks = _measured(use_case, settings, tables, states, as_of=as_of, run=run)
     watched = _watch(use_case, settings, tables, states, blocks, as_of=as_of, run=run)
     feed = _feed(use_case, settings, as_of)
     return Monitored(
@@ -170,18 +167,60 @@ def _watch(
     )
 
 
-def _predictions(settings: Settings, parts: TrainedUseCase, as_of: datetime) -> "pa.Table | None":
-    """Return what ``measure`` needs of the champion's current predictions, in no order."""
-    path = lake.predictions(settings, parts.name)
-    if not delta_tables.exists(path):
-        return None
-    worth = [] if parts.label.value is None else [VALUE]
-    rows = delta_tables.read(
-        path,
-        columns=[*parts.features.entity.key, "scored_for", "prediction", "model_version", *worth],
-        where=f"slot = 'champion' and scored_for <= {delta_moment(as_of)}",
+def _measured(
+    use_case: UseCase,
+    settings: Settings,
+    tables: KnownTables,
+    states: "pa.Table",
+    *,
+    as_of: datetime,
+    run: str,
+) -> list[BlockPerformance]:
+    """Measure the blocks that were not measured for good, and keep how all did, sorted by block."""
+    parts, minimum = TrainedUseCase.of(use_case), use_case.monitoring.minimum_labels
+    times, kind = parts.scoring.times, parts.label.kind
+    listed, key = ranked_list(parts.scoring.outputs), tuple(parts.features.entity.key)
+    windows: dict[str, list[Standing]] = {}
+    for window in prediction_store.standing(settings, parts.name):
+        if window.scored_for <= as_of:
+            windows.setdefault(times.block_name(window.scored_for), []).append(window)
+    rule = [MEASURE, feature_digest(parts.features, parts.label), minimum, listed]
+    sources = {
+        block: digest_of([rule, [[one.window, one.run_key, one.generation] for one in own]])[
+            :DIGITS
+        ]
+        for block, own in windows.items()
+    }
+    done = performance_store.closed(
+        settings, parts.name, sources, as_of=as_of, edition=tables.edition
     )
-    return rows if rows.num_rows else None
+    left = [one for block, own in windows.items() if block not in done for one in own]
+    fresh: list[BlockPerformance] = []
+    if left:
+        worth = [] if parts.label.value is None else [VALUE]
+        columns = [*key, SCORED_FOR, "prediction", "model_version", *worth]
+        rows = prediction_store.rows(settings, parts.name, left, columns)
+        fresh = measure(
+            rows,
+            states,
+            key=key,
+            blocks=times.block_names(rows[SCORED_FOR]),
+            minimum_labels=minimum,
+            kind=kind,
+            listed=listed,
+        )
+    blocks = sorted([*done.values(), *fresh], key=lambda one: one.block)
+    performance_store.keep(
+        settings,
+        parts.name,
+        blocks,
+        as_of=as_of,
+        run=run,
+        sources={one.block: sources[one.block] for one in fresh},
+        edition=tables.edition(as_of),
+        kind=kind,
+    )
+    return blocks
 
 
 def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:

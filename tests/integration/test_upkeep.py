@@ -345,7 +345,7 @@ def test_delta_rs_deletes_old_log_entries_of_older_tables_until_they_are_maintai
 
 @pytest.fixture(scope="module")
 def old_orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a table with 70 commits, checkpoints at 20, 40 and 60, to be copied."""
+    """Return a table with 70 commits, to be copied: checkpoints at 20, 40, 60, its own at 25 and 50."""
     table = orders(lakes.settings_in(tmp_path_factory.mktemp("old")))
     for number in range(70):
         append(table, number)
@@ -356,7 +356,7 @@ def old_orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def old_log(home: Settings, old_orders: Path) -> Path:
-    """Return the home's table with 70 commits and three checkpoints, all long ago."""
+    """Return the home's table with 70 commits and five checkpoints, all long ago."""
     table = orders(home)
     shutil.copytree(old_orders, table)
     age(*(table / "_delta_log").iterdir())
@@ -371,8 +371,8 @@ def test_a_pinned_version_stays_openable_when_old_log_entries_are_removed(
     lakes.register_model(home, {"silver.shop.orders": 33})
     (done,) = run(home, Retention(files_hours=0, log_days=30)).tables
     assert done.problems == ()
-    # Removed: entries 0 to 19 and 34 to 59, the checkpoint at 40 and the writers' own.
-    assert done.log.files == 20 + 26 + 2
+    # Removed: entries 0 to 24 and 34 to 59, checkpoints at 20 and 40 and the writers' own at 50.
+    assert done.log.files == 25 + 26 + 3
     assert rows(table, 33) == list(range(33))
     assert rows(table) == list(range(70))
     assert append(table, 70) > 70
@@ -391,7 +391,7 @@ def test_log_entries_stay_without_a_limit_and_only_superseded_checkpoints_go(
     (done,) = run(home).tables
     checkpoints = sorted(path.name[:20] for path in table.glob("_delta_log/*.checkpoint.parquet"))
     assert checkpoints == [f"{60:020}"]
-    assert done.log.files == 3
+    assert done.log.files == 4
     assert all((table / "_delta_log" / f"{number:020}.json").exists() for number in range(71))
     assert DeltaTable(str(table), version=5).version() == 5
 

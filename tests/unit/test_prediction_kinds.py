@@ -166,7 +166,7 @@ def test_who_learned_the_median_of_shuffled_numbers_shows_no_leakage() -> None:
         model=Scorer(model=model, columns=COLUMNS, fused=None, answer="number"),
         columns=COLUMNS,
         champion_columns=None,
-        training=taught,
+        taught=lambda: taught,
         held_out=held_out,
         predictions={
             "challenger": answers(model, held_out.rows, COLUMNS, "number"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,14 +37,21 @@ if TYPE_CHECKING:
 
 Commit: TypeAlias = delta_commits.Commit
 
+REMEMBERED_BYTES = 4_194_304
+"""What is read of a kept table is remembered up to this size, until its next version: such as ledgers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Rows to append, or to put in place of exactly the rows of condition ``replace``."""
+    """Rows to append, or to put in place of exactly the rows of condition ``replace``.
+
+    ``transactions`` are what the commit tells beside the one that it is counted by.
+    """
 
     rows: "pa.Table"
     metadata: Mapping[str, object]
     replace: str | None = None
+    transactions: Mapping[str, int] = field(default_factory=dict)
 
 
 def exists(table: Folder) -> bool:
@@ -69,6 +76,20 @@ def read(
 
     Column types are those the table was created with. The order of rows is not defined.
     """
+    make = partial(_read, table, columns, where, at_version)
+    if at_version is not None:
+        return make()
+    what = (read, None if columns is None else tuple(columns), where)
+    return delta_handles.once(table, what, make, keep=_is_small)
+
+
+def _is_small(rows: "pa.Table") -> bool:
+    return bool(rows.nbytes <= REMEMBERED_BYTES)
+
+
+def _read(
+    table: Folder, columns: Sequence[str] | None, where: str | None, at_version: int | None
+) -> "pa.Table":
     reader = read_batches(table, columns=columns, where=where, at_version=at_version)
     with delta_handles.answers(table):
         return reader.read_all()
@@ -126,8 +147,13 @@ def committed(table: Folder, applications: Iterable[str]) -> set[str]:
 
 def applications(table: Folder, prefix: str) -> list[str]:
     """Return the names of all transactions of ``table`` that begin with ``prefix``, sorted."""
+    return list(transactions_of(table, prefix))
+
+
+def transactions_of(table: Folder, prefix: str) -> dict[str, int]:
+    """Return all transactions of ``table`` that begin with ``prefix`` with their versions, by name."""
     handle = opened_if_exists(table)
-    return list(delta_transactions.beginning(table, handle, prefix)) if handle else []
+    return delta_transactions.beginning(table, handle, prefix) if handle else {}
 
 
 def history(table: Folder, limit: int | None = None) -> list[dict[str, Any]]:
@@ -234,14 +260,13 @@ def commit_next(
     """
 
     def attempt(handle: "DeltaTable", mark: str) -> Write | None:
-        number = handle.transaction_version(sequence) or 0
+        number = delta_transactions.version(table, handle, sequence)
         change = make(number)
         if change is None:
             return None
         refuse_other_schema(table, change.rows.schema, table_schema)
-        return partial(
-            _write, change, handle, {sequence: number + 1}, marked(change.metadata, mark)
-        )
+        carried = {sequence: number + 1, **change.transactions}
+        return partial(_write, change, handle, carried, marked(change.metadata, mark))
 
     return compare_and_swap(table, table_schema, attempt)
 

@@ -1,7 +1,7 @@
 """Delta transactions: which ones a table's log holds, found in one pass over it."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -28,11 +28,17 @@ AT_ONCE = 16
 
 def versions(table: Folder, handle: "DeltaTable", names: Collection[str]) -> dict[str, int]:
     """Return the last version of each transaction of ``names`` that ``handle`` holds; absent: none."""
-    every = _every(table, int(handle.version())) if len(names) > FEW else None
+    many = len(names) > FEW or delta_handles.kept_table(table) is not None
+    every = _every(table, int(handle.version())) if many else None
     if every is not None:
         return {name: every[name] for name in names if name in every}
     found = {name: handle.transaction_version(name) for name in names}
     return {name: int(number) for name, number in found.items() if number is not None}
+
+
+def version(table: Folder, handle: "DeltaTable", name: str) -> int:
+    """Return the last version of a transaction that ``handle`` holds, 0 for none."""
+    return versions(table, handle, [name]).get(name, 0)
 
 
 def beginning(table: Folder, handle: "DeltaTable", prefix: str) -> dict[str, int]:
@@ -52,18 +58,41 @@ def beginning(table: Folder, handle: "DeltaTable", prefix: str) -> dict[str, int
     return {name: every[name] for name in sorted(every) if name.startswith(prefix)}
 
 
-def _every(table: Folder, version: int) -> dict[str, int] | None:
-    """Return all transactions up to a version; None where the log is not laid out as delta-rs does."""
+def _every(table: Folder, version: int) -> Mapping[str, int] | None:
+    """Return all transactions up to a version; None where the log is not laid out as delta-rs does.
+
+    Of a table that is kept open only what was committed since the last look is read.
+    """
+    kept = delta_handles.kept_table(table)
+    if kept is None or kept.read_to > version:
+        return _read(table, version, after=-1, known={})
+    found = _read(table, version, after=kept.read_to, known=kept.transactions)
+    if found is not None:
+        kept.transactions, kept.read_to = found, version
+    return found
+
+
+def _read(
+    table: Folder, version: int, *, after: int, known: Mapping[str, int]
+) -> dict[str, int] | None:
+    """Return ``known``, which are those up to version ``after``, with all up to ``version``."""
     log = table / "_delta_log"
     try:
-        start, found = _checkpoint(log, version)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            entries = [log / f"{number:020}.json" for number in range(start + 1, version + 1)]
-            for entry in pool.map(_content, entries):
-                found |= _committed(entry)
+        start, found = (after, dict(known)) if after >= 0 else _checkpoint(log, version)
+        entries = [log / f"{number:020}.json" for number in range(start + 1, version + 1)]
+        for entry in _contents(entries):
+            found |= _committed(entry)
     except (FileNotFoundError, _OtherLayout):
         return None
     return found
+
+
+def _contents(entries: Sequence[Folder]) -> Iterator[bytes]:
+    if all(isinstance(entry, Path) for entry in entries):
+        yield from map(_content, entries)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(_content, entries)
 
 
 def _checkpoint(log: Folder, version: int) -> tuple[int, dict[str, int]]:

@@ -22,9 +22,14 @@ class _Part:
 
 
 def read(
-    table: Folder, column: str, wanted: Sequence[datetime], *, at_version: int | None = None
+    table: Folder,
+    column: str,
+    wanted: Sequence[datetime],
+    *,
+    columns: Sequence[str] | None = None,
+    at_version: int | None = None,
 ) -> "pa.Table":
-    """Return the rows of every row group that may hold one of the moments ``wanted`` in ``column``.
+    """Return ``columns``, or all, of the rows of every row group that may hold one of the moments ``wanted`` in ``column``.
 
     Rows of other moments may be among them. Groups are in the order of their first moments where
     each says what it holds, so that rows which were written in order, one moment to a group, come in
@@ -35,6 +40,8 @@ def read(
 
     handle = delta_handles.opened(table, at_version)
     schema = delta_handles.arrow_schema(handle)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
     between = min(wanted), max(wanted)
     parts: list[_Part] = []
     for file in pinned_files.of_handle(table, handle, between=(column, *between)):

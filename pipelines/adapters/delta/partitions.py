@@ -77,12 +77,11 @@ class Held:
 
     def transaction(self, name: str) -> int:
         """Return the version of a transaction, 0 for none."""
-        return int(self._handle.transaction_version(name) or 0)
+        return delta_transactions.version(self._table, self._handle, name)
 
     def files(self, column: str, value: str) -> list[PinnedFile]:
         """Return the files of one partition."""
-        found = pinned_files.of_handle(self._table, self._handle)
-        return [file for file in found if file.partition.get(column) == value]
+        return pinned_files.of_handle(self._table, self._handle, partition=(column, value))
 
 
 def held(table: Folder) -> Held | None:

@@ -1,6 +1,7 @@
 """Pinned files: the Parquet files of one version of a table, read directly and in parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from pipelines.adapters.delta import delta_handles
 from pipelines.adapters.stores.object_store import Folder
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from deltalake import DeltaTable
 
@@ -19,6 +21,9 @@ INDIRECT = ("delta.columnMapping.mode", "delta.enableDeletionVectors")
 
 BOUND = timedelta(milliseconds=1)
 """The log may tell a file's last moment cut to whole milliseconds (the Delta protocol's rule)."""
+
+AT_ONCE = 16
+"""Files fetched at the same time from a store."""
 
 PARTITION = "partition."
 """Start of the columns in which delta-rs tells a file's partition values."""
@@ -51,17 +56,29 @@ def of_handle(
     *,
     at: tuple[str, datetime] | None = None,
     between: tuple[str, datetime, datetime] | None = None,
+    partition: tuple[str, str] | None = None,
 ) -> list[PinnedFile]:
     """Return what ``pinned`` returns, of the version that ``handle`` is on.
 
     ``between`` names a column, a first and a last moment: files with no moment of it are left out.
+    ``partition`` names a partition column and the value that files have to have.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     _refuse_indirect(table, handle)
     asked = (at[0], at[1], at[1]) if at is not None else between
     with delta_handles.answers(table):
-        actions = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
+        told = pa.table(handle.get_add_actions(flatten=True))
+    if partition is not None:
+        values = told[PARTITION + partition[0]].cast(pa.string())
+        told = told.filter(pc.equal(values, partition[1]))
+    bounds = [f"min.{asked[0]}", f"max.{asked[0]}"] if asked is not None else []
+    wanted = ("path", "size_bytes", "num_records", *bounds)
+    # Of what a table tells of each file, the bounds of all columns are most.
+    actions = told.select(
+        [name for name in told.column_names if name in wanted or name.startswith(PARTITION)]
+    ).to_pylist()
     return [
         PinnedFile(
             path=str(action["path"]),
@@ -76,6 +93,29 @@ def of_handle(
         for action in sorted(actions, key=lambda found: str(found["path"]))
         if asked is None or _may_hold(action, *asked)
     ]
+
+
+def rows(table: Folder, paths: Sequence[str], columns: Sequence[str]) -> "pa.Table":
+    """Return columns of all rows of files of the newest version, in the order of the files.
+
+    File by file, which costs half of what delta-rs takes where there are many small ones, and for a
+    few of them next to nothing; from a store, AT_ONCE at a time. Types are the table's. Raises as
+    ``opened``.
+    """
+    import pyarrow as pa
+
+    schema = delta_handles.arrow_schema(delta_handles.opened(table))
+    wanted = pa.schema([schema.field(name) for name in columns])
+
+    def read(path: str) -> "pa.Table":
+        with opened(table, path) as held:
+            found = held.read(columns=wanted.names, use_threads=False)
+        return found.select(wanted.names).cast(wanted)
+
+    if isinstance(table, Path):
+        return pa.concat_tables([wanted.empty_table(), *map(read, paths)])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return pa.concat_tables([wanted.empty_table(), *pool.map(read, paths)])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_handles, delta_tables
 from pipelines.adapters.delta.commit_entries import FILED
 from pipelines.adapters.landing import landed_folders
 from pipelines.adapters.settings import Settings
@@ -28,12 +28,18 @@ def arrived(settings: Settings, use_case: str, table: Table) -> list[Arrived]:
     Rows are None where silver has not taken the file in: it came all the same. One whose bytes are
     those of another has the rows of that one.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     seen = lake.ledger(settings, "landed_files")
     if not delta_tables.exists(seen):
         return []
+    taken_in = delta_tables.version(lake.silver(settings, use_case, table.name))
+    what = (arrived, use_case, table.name, table.files.pattern, taken_in)
+    return delta_handles.once(seen, what, lambda: _arrived(settings, use_case, table, seen))
+
+
+def _arrived(settings: Settings, use_case: str, table: Table, seen: "Folder") -> list[Arrived]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     rows = delta_tables.read(
         seen,
         columns=["name", "sha256", "delivered_at"],

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.delta import delta_tables, moment_groups
 from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import feature_store, prediction_store, probe
 from pipelines.adapters.models.champion import Champion
@@ -19,7 +19,6 @@ from pipelines.domain.features import AS_OF, FeatureView, KnownTables
 from pipelines.domain.probe import Scorer
 from pipelines.domain.scoring_times import ScoringTimes
 from pipelines.domain.slots import SLOT, window_name
-from pipelines.domain.sql_text import delta_moment
 from pipelines.domain.training import FeatureColumns
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class ChampionRows:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        rows = self._features(times[0], times[-1], self.columns.all)
+        rows = self._features(times, self.columns.all)
         wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
         rows = rows.filter(pc.is_in(rows[AS_OF], wanted))
         return self._sorted(rows.append_column(SCORED_FOR, rows[AS_OF]))
@@ -124,34 +123,37 @@ class ChampionRows:
         Sorted by ``scored_for`` and key; also has ``stale_tables``. Blocks that another model scored
         are not in it.
         """
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        table = lake.predictions(self.settings, self.use_case)
-        if not times or not delta_tables.exists(table):
+        wanted = set(times)
+        windows = [
+            window
+            for window in prediction_store.standing(self.settings, self.use_case)
+            if window.scored_for in wanted
+        ]
+        if not windows:
             return self._none(columns)
-        said = delta_tables.read(
-            table,
-            columns=[*self.key, AS_OF, SCORED_FOR, STALE, "raw_prediction"],
-            where=f"slot = {delta_tables.quoted(SLOT)} and {_between(SCORED_FOR, times)} "
-            f"and model_version = {delta_tables.quoted(self.version)}",
+        said = prediction_store.rows(
+            self.settings,
+            self.use_case,
+            windows,
+            [*self.key, AS_OF, SCORED_FOR, STALE, "raw_prediction", "model_version"],
         )
-        wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
-        said = said.filter(pc.is_in(said[SCORED_FOR], wanted))
+        said = said.filter(pc.equal(said["model_version"], self.version))
+        said = said.drop_columns(["model_version"])
         said = said.rename_columns(
             [self.prediction if name == "raw_prediction" else name for name in said.column_names]
         )
         if columns:
-            until = self.times.after(times[-1])
-            features = self._features(times[0], until, columns)
+            # A late rescore's rows are those of its own time.
+            features = self._features(said[AS_OF].unique().to_pylist(), columns)
             said = said.join(features, [*self.key, AS_OF], join_type="inner")
         return self._sorted(said)
 
-    def _features(self, first: datetime, last: datetime, columns: Sequence[str]) -> "pa.Table":
-        return delta_tables.read(
-            self.folder,
-            columns=list(dict.fromkeys([*self.key, AS_OF, *columns])),
-            where=_between(AS_OF, [first, last]),
+    def _features(self, times: Sequence[datetime], columns: Sequence[str]) -> "pa.Table":
+        """Return these features of all rows described at some times; others may be among them."""
+        return moment_groups.read(
+            self.folder, AS_OF, times, columns=list(dict.fromkeys([*self.key, AS_OF, *columns]))
         )
 
     def _sorted(self, rows: "pa.Table") -> "pa.Table":
@@ -185,7 +187,3 @@ def by_block(rows: "pa.Table") -> Mapping[datetime, "pa.Table"]:
         rows[SCORED_FOR][start].as_py(): rows.slice(start, end - start)
         for start, end in pairwise(starts)
     }
-
-
-def _between(column: str, times: Sequence[datetime]) -> str:
-    return f"{column} >= {delta_moment(min(times))} and {column} <= {delta_moment(max(times))}"

@@ -71,6 +71,8 @@ def _with(rows: "pa.Table", column: str, value: str | int) -> "pa.Table":
 
 
 def _absent(wanted: "pa.Table", known: "pa.Table", columns: list[str]) -> "pa.Table":
+    if not wanted.num_rows or not known.num_rows:
+        return wanted
     return wanted.join(known.select(columns), columns, join_type="left anti").select(
         wanted.column_names
     )

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 
+EMBEDDED = "sqlite:///"
+"""Start of the address of a database in a file, which answers where it did before."""
+
+_ANSWERED: set[str] = set()
+"""Such addresses that answered in this process; a server is asked each time."""
+
+
 def client(settings: Settings) -> "MlflowClient":
     """Return a client whose server answered; raises ServiceUnavailable when it does not."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -30,14 +37,18 @@ def client(settings: Settings) -> "MlflowClient":
     # MLflow prints advice on conda and pip versions that no reader of a task log needs.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = settings.mlflow_uri
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if uri.startswith(EMBEDDED):
+        Path(uri.removeprefix(EMBEDDED)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     found = MlflowClient(uri)
+    if uri in _ANSWERED:
+        return found
     try:
         found.search_experiments(max_results=1)
     except MlflowException as error:
         raise unavailable(error) from error
+    if uri.startswith(EMBEDDED):
+        _ANSWERED.add(uri)
     return found
 
 

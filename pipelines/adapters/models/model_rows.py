@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class ModelRows:
     """Where a challenger's blocks are, and the lake as it is to describe them from.
 
-    Labels are those that were final at the challenger's ``as_of``.
+    Labels are those that were final at the challenger's ``as_of``: ``states`` tells them.
     """
 
     settings: Settings
@@ -44,6 +44,7 @@ class ModelRows:
     times: ScoringTimes
     challenger: ModelVersion
     tables: KnownTables
+    states: "pa.Table"
 
     @classmethod
     def of(
@@ -56,7 +57,9 @@ class ModelRows:
         label: Label,
         times: ScoringTimes,
     ) -> "ModelRows":
-        """Read the tables of the view, once."""
+        """Read the tables of the view and tell the labels, once."""
+        tables = known.load(settings, use_case, view, label)
+        as_of = datetime.fromisoformat(challenger.tags["headframe.as_of"])
         return cls(
             settings=settings,
             use_case=use_case,
@@ -64,7 +67,8 @@ class ModelRows:
             label=label,
             times=times,
             challenger=challenger,
-            tables=known.load(settings, use_case, view, label),
+            tables=tables,
+            states=tables.label_states(view.entity, as_of),
         )
 
     @property
@@ -143,9 +147,7 @@ class ModelRows:
                     fix="Put the feature table back, or train again.",
                 )
             )
-        as_of = datetime.fromisoformat(self.challenger.tags["headframe.as_of"])
-        states = self.tables.label_states(self.view.entity, as_of)
-        return labelled(rows, states, tuple(self.view.entity.key))
+        return labelled(rows, self.states, tuple(self.view.entity.key))
 
 
 def ranked(rows: "pa.Table", value: Value, listed: RankedList) -> Ranked:

@@ -1,6 +1,6 @@
 """The prediction store: current predictions per window, the generations before, and refused rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from pipelines.adapters.models.prediction_layouts import (
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.domain.scoring import PartFile, WindowPlan
-from pipelines.domain.slots import SLOT, slot_of, window_name
+from pipelines.domain.slots import SLOT, scored_for, slot_of, window_name
 from pipelines.errors import PlanOvertaken, Problem
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class Standing:
     rows: int
     files: tuple[str, ...]
 
+    @property
+    def scored_for(self) -> datetime:
+        """Return the scoring time of the window."""
+        return scored_for(self.window)
+
 
 def standing(settings: Settings, use_case: str) -> list[Standing]:
     """Return the current generation of every window that has predictions, sorted by window.
@@ -63,6 +68,18 @@ def standing(settings: Settings, use_case: str) -> list[Standing]:
     for file in pinned_files.pinned(table):
         found.setdefault(file.partition[WINDOW], []).append(file)
     return [_standing(window, files) for window, files in sorted(found.items())]
+
+
+def rows(
+    settings: Settings, use_case: str, windows: Iterable[Standing], columns: Sequence[str]
+) -> "pa.Table":
+    """Return columns of the champion's predictions of ``standing`` windows, in their order.
+
+    Only the files of these windows are opened. Raises VersionGone for what was replaced so long ago
+    that it is there no more.
+    """
+    paths = [path for window in windows for path in window.files]
+    return pinned_files.rows(lake.predictions(settings, use_case), paths, columns)
 
 
 def current(settings: Settings, use_case: str, window: str) -> Standing | None:

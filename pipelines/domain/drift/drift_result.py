@@ -1,7 +1,7 @@
 """Drift results: what a drift test looks at, and what it says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from pipelines.errors import HeadframeError, Problem
@@ -71,16 +71,21 @@ class DriftResult:
     def to_plain(self) -> dict[str, Any]:
         """Values that JSON knows; ``from_plain`` gives an equal result back."""
         shifts = [
-            {name: value for name, value in asdict(shift).items() if name != "unit" or value}
+            {name: value for name, value in _plain(shift).items() if name != "unit" or value}
             for shift in self.per_column
         ]
-        return {**asdict(self), "figures": dict(self.figures), "per_column": shifts}
+        return {**_plain(self), "figures": dict(self.figures), "per_column": shifts}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "DriftResult":
         """Read what ``to_plain`` wrote; KeyError or TypeError when it is something else."""
         shifts = tuple(ColumnShift(**shift) for shift in plain["per_column"])
         return cls(**{**plain, "per_column": shifts})
+
+
+def _plain(record: "ColumnShift | DriftResult") -> dict[str, Any]:
+    """Return the fields as they are: asdict would copy each, which is most of a monitoring's writing."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
