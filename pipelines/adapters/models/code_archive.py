@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,13 @@ COMPRESSION = 3
 """Of zlib's nine levels: a tenth more bytes than the highest for a quarter of its time."""
 
 
+TICK_NS = 2_000_000_000
+"""How old a change has to be for the next one to have another time, on any file system."""
+
+_READ: dict[Path, tuple[tuple[int, int, int, int], str]] = {}
+"""What files were like when they were read, and their SHA-256."""
+
+
 def code_files(settings: Settings, use_case: str) -> dict[str, Path]:
     """Return archive name -> file of the DAG file, its suites and the library, sorted by name.
 
@@ -44,9 +52,12 @@ def code_files(settings: Settings, use_case: str) -> dict[str, Path]:
 
 
 def code_digest(settings: Settings, use_case: str) -> str:
-    """Return the SHA-256 over names and bytes of every code file."""
+    """Return the SHA-256 over names and bytes of every code file.
+
+    A file that this process has read before is read again if its times, its size or its inode changed.
+    """
     return digest_of_files(
-        {name: _sha256(path.read_bytes()) for name, path in code_files(settings, use_case).items()}
+        {name: _sha256_of(path) for name, path in code_files(settings, use_case).items()}
     )
 
 
@@ -114,6 +125,19 @@ def _members(archived: bytes) -> Iterator[tuple[str, bytes]]:
             if content is None or inside.is_absolute() or ".." in inside.parts:
                 raise _not_ours(f"a member that leads elsewhere, {inside.name!r}")
             yield member.name, content.read()
+
+
+def _sha256_of(path: Path) -> str:
+    found = path.stat()
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    state = (changed, found.st_mtime_ns, found.st_size, found.st_ino)
+    known = _READ.get(path)
+    if known is not None and known[0] == state:
+        return known[1]
+    sha256 = _sha256(path.read_bytes())
+    if time.time_ns() - changed > TICK_NS:  # or the next change might leave the same times
+        _READ[path] = state, sha256
+    return sha256
 
 
 def _code_of(files: Mapping[str, str]) -> dict[str, str]:

@@ -85,15 +85,15 @@ def log_candidate(
 
     A run that was killed before it registered is marked failed and made again. ``files`` are
     logged beside the model under the given folder names. Raises PromotionRefused when the model
-    holds types outside TRUSTED_TYPES (classes defined in a DAG file, for one).
+    holds types outside TRUSTED_TYPES (classes defined in a DAG file, for one); its run has failed then.
     """
     import mlflow
+    from mlflow.exceptions import MlflowException
     from mlflow.models import infer_signature
 
     client = mlflow_client.client(settings)
     if (done := find_candidate(settings, use_case, train_key)) is not None:
         return done
-    refuse_untrusted(model, use_case)
     experiment = _experiment(client, settings, use_case)
     for stale in client.search_runs([experiment], f"tags.`{TRAIN_KEY}` = '{train_key}'"):
         client.set_terminated(stale.info.run_id, status="KILLED")
@@ -103,14 +103,19 @@ def log_candidate(
         mlflow.log_metrics(dict(metrics))
         for folder, file in files.items():
             mlflow.log_artifact(str(file), folder)
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            serialization_format="skops",
-            skops_trusted_types=list(TRUSTED_TYPES),
-            pip_requirements=requirements(model),
-            signature=infer_signature(example, frame_answers(model, example, answer)),
-        )
+        try:
+            # Reads what it wrote, and takes trusted types alone.
+            logged = mlflow.sklearn.log_model(
+                model,
+                name="model",
+                serialization_format="skops",
+                skops_trusted_types=list(TRUSTED_TYPES),
+                pip_requirements=requirements(model),
+                signature=infer_signature(example, frame_answers(model, example, answer)),
+            )
+        except MlflowException:
+            refuse_untrusted(model, use_case)
+            raise
     failpoint("train.between_log_and_register")
     with tempfile.TemporaryDirectory() as folder:
         sha256 = _tree_digest(_download(settings, logged.model_uri, folder))

@@ -50,13 +50,11 @@ def requirements(model: Any) -> list[str]:  # noqa: ANN401 - any library's estim
     long as all the rest of logging a model.
     """
     more = {module.split(".")[0] for module in _modules(model)} - sys.stdlib_module_names
-    named = [_package(module) for module in sorted(more - {"sklearn", "numpy", "pandas"})]
+    others = sorted(more - {"sklearn", "numpy", "pandas"})
+    found = packages_distributions() if others else {}  # takes a seventh of a second
+    # A module of no package is a DAG file, whose classes no model may be made of.
+    named = [found[module][0] for module in others if module in found]
     return [f"{name}=={version(name)}" for name in dict.fromkeys((*ALWAYS, *named))]
-
-
-def _package(module: str) -> str:
-    """Return the package that a module comes from."""
-    return packages_distributions()[module][0]
 
 
 def _modules(model: Any) -> set[str]:  # noqa: ANN401 - any library's estimator
