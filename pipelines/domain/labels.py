@@ -160,7 +160,9 @@ def labelled(rows: "pa.Table", states: "pa.Table", key: tuple[str, ...]) -> "pa.
     # Keys alone are joined: what is described of an entity need not be moved about for it.
     order = pa.array(np.arange(rows.num_rows))
     asked = rows.select(list(key)).append_column("_order", order)
-    found = asked.join(final, list(key), join_type="inner").select(["_order", LABEL])
+    # A join lays out its right side, which takes twice as long of all labels as of a few rows.
+    few, many = sorted((asked, final), key=lambda table: table.num_rows)
+    found = many.join(few, list(key), join_type="inner").select(["_order", LABEL])
     found = found.sort_by("_order").combine_chunks()
     kept = rows if found.num_rows == rows.num_rows else rows.take(found["_order"])
     return kept.append_column(LABEL, found[LABEL]).combine_chunks()

@@ -82,7 +82,7 @@ def measure(
     chosen = predictions.select([*key, "prediction", "model_version", *more])
     chosen = chosen.append_column("block", pa.array(blocks, pa.string()))
     labels = states.select([*key, "state", "value"]).rename_columns([*key, "state", "known"])
-    joined = chosen.join(labels, list(key), join_type="left outer")
+    joined = labels.join(chosen, list(key), join_type="right outer")  # the right side is laid out
     # A join has no order of its own, and a sum's last bits depend on it.
     joined = joined.sort_by([(name, "ascending") for name in ("block", *key)])
     block = np.asarray(joined["block"].to_pylist())

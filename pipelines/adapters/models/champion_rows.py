@@ -131,7 +131,7 @@ class ChampionRows:
             for window in prediction_store.standing(self.settings, self.use_case)
             if window.scored_for in wanted
         ]
-        if not windows:
+        if not windows:  # nor is there a table, before the first
             return self._none(columns)
         said = prediction_store.rows(
             self.settings,
@@ -140,6 +140,8 @@ class ChampionRows:
             [*self.key, AS_OF, SCORED_FOR, STALE, "raw_prediction", "model_version"],
         )
         said = said.filter(pc.equal(said["model_version"], self.version))
+        if not said.num_rows:
+            return self._none(columns)
         said = said.drop_columns(["model_version"])
         said = said.rename_columns(
             [self.prediction if name == "raw_prediction" else name for name in said.column_names]
