@@ -591,6 +591,47 @@ def test_a_kept_table_is_opened_once_and_shows_each_commit_at_the_next_look(
     assert delta_handles.opened(table) is not handle
 
 
+def test_what_was_read_of_a_kept_table_is_remembered_until_its_next_version(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "first")
+    assert delta_tables.read(table) is not delta_tables.read(table)
+    with delta_handles.kept():
+        found = delta_tables.read(table)
+        assert delta_tables.read(table) is found
+        assert delta_tables.read(table, columns=["name"]).column_names == ["name"]
+        assert delta_tables.read(table, where="count > 1").num_rows == 0
+        assert delta_tables.read(table, at_version=0).num_rows == 0
+        write_deltalake(str(table), table_of([("b", 2)]), mode="append")  # by somebody else
+        assert delta_tables.read(table, where="count > 1").num_rows == 1
+        assert delta_tables.read(table) is not found
+        assert content(table) == [("a", 1), ("b", 2)]
+
+
+def test_large_tables_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "first")
+    monkeypatch.setattr(delta_tables, "REMEMBERED_BYTES", 8)
+    with delta_handles.kept():
+        assert delta_tables.read(table) is not delta_tables.read(table)
+
+
+def test_a_kept_table_goes_on_past_its_checkpoints(tmp_path: Path) -> None:
+    table, commits = tmp_path / "t", 2 * delta_commits.CHECKPOINT_EVERY + 3
+    with delta_handles.kept():
+        for number in range(1, commits + 1):
+            told = {"sequence": number, f"file:{number}": 1}
+            for written in (True, False):
+                done = delta_tables.commit_rows(
+                    table, table_of([("a", number)]), transactions=told, metadata={}
+                )
+                assert done.written is written
+            assert delta_tables.transaction(table, "sequence") == number
+            assert len(delta_tables.applications(table, "file:")) == number
+        assert len(content(table)) == commits
+    assert DeltaTable(str(table)).version() == commits
+    assert delta_tables.transaction(table, "sequence") == commits
+
+
 @pytest.mark.parametrize("commits", [3, 60])
 def test_all_transactions_at_once_are_those_that_delta_rs_finds_one_by_one(
     tmp_path: Path, commits: int

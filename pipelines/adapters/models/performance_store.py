@@ -35,7 +35,8 @@ def keep(
     """Replace the performance table by these blocks unless it says the same already.
 
     ``sources`` names what those were measured of that were measured now, ``edition`` is that of what
-    was known at ``as_of``: ``closed`` goes by them.
+    was known at ``as_of``: ``closed`` goes by them, so that what is measured for good is written down
+    even where the numbers are as they were.
     """
     if not blocks:
         return
@@ -53,7 +54,7 @@ def keep(
     def make(number: int) -> delta_tables.Change | None:
         current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []
         ordered = sorted(current, key=lambda row: row["block"])
-        if ordered == rows.to_pylist():
+        if ordered == rows.to_pylist() and not closing:
             return None
         return delta_tables.Change(
             rows=rows,
