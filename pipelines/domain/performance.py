@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 VOLUME_BLOCKS = 7
 """Blocks that the newest one's volume is held against: a week of days, with its quiet ones."""
 
+MEASURE = 1
+"""Raised when ``measure`` says something else of the same rows: blocks that were measured for good are
+measured again then."""
 
 OF_KIND: Mapping[str, tuple[str, ...]] = {
     "binary": (),

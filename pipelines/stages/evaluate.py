@@ -93,7 +93,7 @@ def evaluate(
     return Evaluated(version=version, evidence=evidence, promotable=promotable(evidence.verdicts))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is read once is kept beside them
 class _Judged:
     """A challenger, its rival, and what each says of the held-out rows."""
 

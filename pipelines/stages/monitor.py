@@ -25,7 +25,7 @@ from pipelines.domain.monitored import answers_after
 from pipelines.domain.monitoring_report import watched_of
 from pipelines.domain.new_blocks import judge_new
 from pipelines.domain.outputs import ranked_list
-from pipelines.domain.performance import BlockPerformance, measure, volume_drop
+from pipelines.domain.performance import MEASURE, BlockPerformance, measure, volume_drop
 from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.watch_losses import judge_losses, losses_from
 from pipelines.domain.watched import Watched, no_champion
@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from pipelines.adapters.models.prediction_store import Standing
 
 SCORED_FOR = "scored_for"
-
-MEASURE = 1
-"""Raised when ``measure`` says something else of the same rows: what is closed is measured again then."""
-
-DIGITS = 16
-"""Hex digits that tell apart what a block was measured of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +180,7 @@ def _measured(
             windows.setdefault(times.block_name(window.scored_for), []).append(window)
     rule = [MEASURE, feature_digest(parts.features, parts.label), minimum, listed]
     sources = {
-        block: digest_of([rule, [[one.window, one.run_key, one.generation] for one in own]])[
-            :DIGITS
-        ]
+        block: digest_of([rule, [[one.window, one.run_key, one.generation] for one in own]])
         for block, own in windows.items()
     }
     done = performance_store.closed(
@@ -209,15 +201,16 @@ def _measured(
             kind=kind,
             listed=listed,
         )
-    blocks = sorted([*done.values(), *fresh], key=lambda one: one.block)
+    blocks = sorted([*(one.block for one in done.values()), *fresh], key=lambda one: one.block)
     performance_store.keep(
         settings,
         parts.name,
         blocks,
         as_of=as_of,
         run=run,
-        sources={one.block: sources[one.block] for one in fresh},
-        edition=tables.edition(as_of),
+        sources=sources,
+        done=done,
+        edition=tables.edition,
         kind=kind,
     )
     return blocks

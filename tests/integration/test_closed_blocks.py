@@ -1,17 +1,17 @@
 """Closed blocks: one whose labels are all settled is measured once, and again where what it says changed."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_handles, delta_tables, partitions
-from pipelines.adapters.models import prediction_store
+from pipelines.adapters.delta import delta_tables
+from pipelines.adapters.models import performance_store, prediction_store
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.errors import LakeError
@@ -53,6 +53,16 @@ def measured_anew(home: Home, as_of: datetime) -> Rows:
     return measured(home, as_of)
 
 
+def land_outcome(home: Home, minutes: int, *, known: datetime, name: str = "again") -> None:
+    """Take in another outcome of day 43 for every machine."""
+    use_case, settings = home
+    day = machines.FIRST + timedelta(days=43)
+    rows = [f"{day},{'AB'[n % 2]}{n:02},{minutes}" for n in range(machines.MACHINES)]
+    header = "day,machine,stop_minutes"
+    machines.land(settings, f"outcome/{day}_{name}.csv", header, rows, known)
+    ingest(use_case, settings, as_of=at(60), run="test")
+
+
 def watched_by_another_model(home: Home) -> Home:
     """Promote one that has not scored: nothing then reads predictions for the losses of the champion."""
     promote(home[0], home[1], version="2", as_of=at(50))
@@ -83,12 +93,7 @@ def test_a_closed_block_is_not_read_again(closed: Home) -> None:
 
 def corrected(home: Home) -> Home:
     """Take in, late, what was known of a closed day before its labels became final."""
-    use_case, settings = home
-    day = machines.FIRST + timedelta(days=43)
-    rows = [f"{day},{'AB'[n % 2]}{n:02},30" for n in range(machines.MACHINES)]
-    header = "day,machine,stop_minutes"
-    machines.land(settings, f"outcome/{day}_again.csv", header, rows, at(44, 9))
-    ingest(use_case, settings, as_of=at(60), run="test")
+    land_outcome(home, 30, known=at(44, 9))
     return home
 
 
@@ -126,13 +131,8 @@ def test_a_closed_block_is_measured_again_where_what_it_was_measured_of_changed(
 
 
 def test_a_correction_after_labels_were_final_changes_nothing(closed: Home) -> None:
-    use_case, settings = closed
     before = measured(closed, at(50))
-    day = machines.FIRST + timedelta(days=43)
-    rows = [f"{day},{'AB'[n % 2]}{n:02},30" for n in range(machines.MACHINES)]
-    header = "day,machine,stop_minutes"
-    machines.land(settings, f"outcome/{day}_again.csv", header, rows, at(49, 9))
-    ingest(use_case, settings, as_of=at(60), run="test")
+    land_outcome(closed, 30, known=at(49, 9))
     after = measured(closed, at(50))
     assert after == before == measured_anew(closed, at(50))
 
@@ -170,13 +170,60 @@ def test_what_was_known_before_and_came_after_is_looked_at_once(closed: Home) ->
     assert measured(closed, at(50)) == before
 
 
-def test_what_closes_a_block_is_in_the_commit_that_measured_it(closed: Home) -> None:
+def test_what_is_declared_as_before_is_measured_as_before(closed: Home) -> None:
+    """The row that stands is of the declaration in between, whatever was measured earlier."""
+    before = measured(closed, at(60))
+    for change in (declared_otherwise, with_another_label):
+        assert measured(change(closed), at(60)) != before
+        machines.declare(closed[1])
+        assert measured(closed, at(60)) == before
+
+
+def test_what_an_overtaken_monitoring_wrote_last_is_not_taken_for_what_stands(closed: Home) -> None:
+    use_case, settings = closed
+    old = monitor(use_case, settings, as_of=at(60), run="test").blocks
+    rescored(closed)
+    new = measured(closed, at(60))
+    performance_store.keep(
+        settings,
+        machines.NAME,
+        old,
+        as_of=at(60),
+        run="overtaken",
+        sources={block.block: "of the first generation" for block in old},
+        done={},
+        edition=lambda _: 1,
+    )
+    assert measured(closed, at(60)) == new == measured_anew(closed, at(60))
+
+
+def test_marks_of_a_table_that_was_written_without_them_do_not_count(closed: Home) -> None:
+    """As by a release that knows nothing of them."""
+    before = measured(closed, at(60))
     table = lake.performance(closed[1], machines.NAME)
-    told = delta_tables.transactions_of(table, "closed:")
-    assert sorted(name.split("|")[0] for name in told) == [
-        f"closed:{machines.FIRST + timedelta(days=day)}" for day in range(43, 48)
-    ]
-    assert [len(delta_tables.history(table)), delta_tables.version(table)] == [2, 1]
-    assert json.dumps(partitions.transactions(table, "closed:")) == json.dumps(told)
-    with delta_handles.kept():
-        assert delta_tables.transactions_of(table, "closed:") == told
+
+    def without(number: int) -> delta_tables.Change:
+        rows = delta_tables.read(table)
+        place = rows.column_names.index("final")
+        rows = rows.set_column(place, "final", pa.array([0] * rows.num_rows))
+        return delta_tables.Change(rows=rows, metadata={}, replace="true")
+
+    delta_tables.commit_next(table, delta_tables.schema(table), performance_store.SEQUENCE, without)
+    assert measured(closed, at(60)) == before
+
+
+def test_a_block_has_two_marks_however_often_it_is_measured(closed: Home) -> None:
+    table = lake.performance(closed[1], machines.NAME)
+    for strikes in (30, 31, 32):
+        land_outcome(closed, strikes, known=at(44, 9), name=f"again_{strikes}")
+        assert measured(closed, at(50))[0]["positives"] == machines.MACHINES
+    marks = delta_tables.transactions_of(table, "")
+    days = [str(machines.FIRST + timedelta(days=day)) for day in SCORED]
+    assert sorted(marks) == sorted(
+        [
+            "closed",
+            "performance",
+            *(f"{mark}:{day}" for mark in ("closed", "stands") for day in days[:5]),
+        ]
+    )
+    assert marks["closed"] == marks["performance"]

@@ -19,6 +19,7 @@ from pipelines.adapters.delta import (
     delta_handles,
     delta_tables,
     delta_transactions,
+    remembered,
     typed_batches,
 )
 from pipelines.adapters.delta.delta_tables import Change, Commit
@@ -610,7 +611,7 @@ def test_what_was_read_of_a_kept_table_is_remembered_until_its_next_version(tmp_
 def test_large_tables_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "t"
     commit(table, [("a", 1)], "first")
-    monkeypatch.setattr(delta_tables, "REMEMBERED_BYTES", 8)
+    monkeypatch.setattr(remembered, "MOST_BYTES", 8)
     with delta_handles.kept():
         assert delta_tables.read(table) is not delta_tables.read(table)
 
@@ -626,7 +627,7 @@ def test_a_kept_table_goes_on_past_its_checkpoints(tmp_path: Path) -> None:
                 )
                 assert done.written is written
             assert delta_tables.transaction(table, "sequence") == number
-            assert len(delta_tables.applications(table, "file:")) == number
+            assert len(delta_tables.transactions_of(table, "file:")) == number
         assert len(content(table)) == commits
     assert DeltaTable(str(table)).version() == commits
     assert delta_tables.transaction(table, "sequence") == commits

@@ -36,7 +36,7 @@ def made_by_the_release_before(settings: Settings) -> Held:
         rows = delta_tables.read(folder)
         held[name] = sorted(rows.to_pylist(), key=order)
         numbers = delta_tables.transaction_versions(
-            folder, delta_tables.applications(folder, "score:")
+            folder, delta_tables.transactions_of(folder, "score:")
         )
         local(folder).rename(settings.root / f"new_{folder.name}")
         old = rows.drop_columns(list(NEW))

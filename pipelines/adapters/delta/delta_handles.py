@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.delta import durable
 from pipelines.adapters.delta.schema_gate import plain
@@ -19,8 +19,6 @@ from pipelines.errors import LakeError, Problem, VersionGone
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
-
-T = TypeVar("T")
 
 FORMAT = "1"
 """Value of the table property ``headframe.format`` of tables whose files hold every column."""
@@ -89,7 +87,7 @@ def kept() -> Iterator[None]:
     """Open each table once for all that is done inside, and read what was committed since at each look.
 
     For one thread that is the only writer of its tables, as a replay is: what it holds of a table
-    moves on with the next look at it.
+    moves on with the next look at it. Nobody may maintain or remove these tables meanwhile.
     """
     token = _kept.set({})
     try:
@@ -103,6 +101,11 @@ def kept_table(table: Folder) -> KeptTable | None:
     return (_kept.get() or {}).get(table)
 
 
+def are_kept() -> bool:
+    """Tell whether tables stay open."""
+    return _kept.get() is not None
+
+
 def open_anew(table: Folder) -> None:
     """Open a kept table again, since it has a new checkpoint.
 
@@ -112,39 +115,11 @@ def open_anew(table: Folder) -> None:
         known.handle = _opened(table, None) or known.handle
 
 
-def once(
-    table: Folder,
-    what: Hashable,
-    make: Callable[[], T],
-    *,
-    keep: Callable[[T], bool] = lambda _: True,
-) -> T:
-    """Return what ``make`` does of a table, which is remembered until the next version of one that is kept.
-
-    ``what`` says all else that it depends on; ``keep`` says what is worth it. Nobody may change it.
-    """
-    if kept_table(table) is None:
-        opened_if_exists(table)
-    if (known := kept_table(table)) is None:
-        return make()
-    move_on(table, known.handle)
-    newest = int(known.handle.version())
-    if known.memory_of != newest:
-        known.memory, known.memory_of = {}, newest
-    if what in known.memory:
-        found: T = known.memory[what]
-        return found
-    found = make()
-    if keep(found):
-        known.memory[what] = found
-    return found
-
-
 def move_on(table: Folder, handle: "DeltaTable") -> None:
     """Bring a handle to the newest version.
 
     delta-rs lists the log for it, 4 ms after some hundred commits; on a disk the name of the next
-    entry tells whether there is one, since entries are never deleted.
+    entry tells whether there is one: maintenance alone removes entries, and those of long ago.
     """
     ahead = f"{int(handle.version()) + 1:020}.json"
     if isinstance(table, Path) and not (table / "_delta_log" / ahead).exists():

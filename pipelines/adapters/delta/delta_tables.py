@@ -14,6 +14,7 @@ from pipelines.adapters.delta import (
     delta_transactions,
     durable,
     live_files,
+    remembered,
 )
 from pipelines.adapters.delta.delta_commits import (
     Write,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 
 Commit: TypeAlias = delta_commits.Commit
-
-REMEMBERED_BYTES = 4_194_304
-"""What is read of a kept table is remembered up to this size, until its next version: such as ledgers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +74,16 @@ def read(
 
     Column types are those the table was created with. The order of rows is not defined.
     """
-    make = partial(_read, table, columns, where, at_version)
+
+    def make() -> "pa.Table":
+        reader = read_batches(table, columns=columns, where=where, at_version=at_version)
+        with delta_handles.answers(table):
+            return reader.read_all()
+
     if at_version is not None:
         return make()
     what = (read, None if columns is None else tuple(columns), where)
-    return delta_handles.once(table, what, make, keep=_is_small)
-
-
-def _is_small(rows: "pa.Table") -> bool:
-    return bool(rows.nbytes <= REMEMBERED_BYTES)
-
-
-def _read(
-    table: Folder, columns: Sequence[str] | None, where: str | None, at_version: int | None
-) -> "pa.Table":
-    reader = read_batches(table, columns=columns, where=where, at_version=at_version)
-    with delta_handles.answers(table):
-        return reader.read_all()
+    return remembered.once(table, what, make, keep=remembered.is_small)
 
 
 def read_batches(
@@ -145,13 +136,8 @@ def committed(table: Folder, applications: Iterable[str]) -> set[str]:
     return set(transaction_versions(table, applications))
 
 
-def applications(table: Folder, prefix: str) -> list[str]:
-    """Return the names of all transactions of ``table`` that begin with ``prefix``, sorted."""
-    return list(transactions_of(table, prefix))
-
-
 def transactions_of(table: Folder, prefix: str) -> dict[str, int]:
-    """Return all transactions of ``table`` that begin with ``prefix`` with their versions, by name."""
+    """Return the versions of all transactions of ``table`` that begin with ``prefix``, by name, sorted."""
     handle = opened_if_exists(table)
     return delta_transactions.beginning(table, handle, prefix) if handle else {}
 

@@ -66,7 +66,11 @@ def _every(table: Folder, version: int) -> Mapping[str, int] | None:
     kept = delta_handles.kept_table(table)
     if kept is None or kept.read_to > version:
         return _read(table, version, after=-1, known={})
+    if kept.read_to == version:
+        return kept.transactions
     found = _read(table, version, after=kept.read_to, known=kept.transactions)
+    if found is None:  # entries that a checkpoint holds were removed
+        found = _read(table, version, after=-1, known={})
     if found is not None:
         kept.transactions, kept.read_to = found, version
     return found

@@ -95,12 +95,6 @@ def are_in(table: Folder) -> bool:
     return bool(delta_handles.opened(table).metadata().partition_columns)
 
 
-def transactions(table: Folder, prefix: str) -> dict[str, int]:
-    """Return the transactions of ``table`` that begin with ``prefix`` with their versions, by name."""
-    handle = delta_handles.opened_if_exists(table)
-    return delta_transactions.beginning(table, handle, prefix) if handle else {}
-
-
 def swap(table: Folder, layout: Layout, decide: Callable[[Held], Swap | None]) -> Commit:
     """Commit what ``decide`` says of what the table holds; None commits nothing.
 

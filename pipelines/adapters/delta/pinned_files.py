@@ -98,9 +98,9 @@ def of_handle(
 def rows(table: Folder, paths: Sequence[str], columns: Sequence[str]) -> "pa.Table":
     """Return columns of all rows of files of the newest version, in the order of the files.
 
-    File by file, which costs half of what delta-rs takes where there are many small ones, and for a
-    few of them next to nothing; from a store, AT_ONCE at a time. Types are the table's. Raises as
-    ``opened``.
+    File by file, which on a disk costs half of what delta-rs takes where there are many small ones, and
+    for a few of them next to nothing; from a store, AT_ONCE at a time. Types are the table's. Raises
+    as ``opened``.
     """
     import pyarrow as pa
 

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
-from pipelines.adapters.delta import delta_handles, delta_tables
+from pipelines.adapters.delta import delta_tables, remembered
 from pipelines.adapters.delta.commit_entries import FILED
 from pipelines.adapters.landing import landed_folders
 from pipelines.adapters.settings import Settings
@@ -22,7 +22,7 @@ COMMITS_PER_FILE = 32
 COUNTS = ("landed", "accepted", "repeated", "quarantined", "unparsed")
 
 
-def arrived(settings: Settings, use_case: str, table: Table) -> list[Arrived]:
+def arrived(settings: Settings, use_case: str, table: Table) -> tuple[Arrived, ...]:
     """Return every delivery that landing ever saw of a table, with the rows it landed.
 
     Rows are None where silver has not taken the file in: it came all the same. One whose bytes are
@@ -30,13 +30,15 @@ def arrived(settings: Settings, use_case: str, table: Table) -> list[Arrived]:
     """
     seen = lake.ledger(settings, "landed_files")
     if not delta_tables.exists(seen):
-        return []
+        return ()
     taken_in = delta_tables.version(lake.silver(settings, use_case, table.name))
     what = (arrived, use_case, table.name, table.files.pattern, taken_in)
-    return delta_handles.once(seen, what, lambda: _arrived(settings, use_case, table, seen))
+    return remembered.once(seen, what, lambda: _arrived(settings, use_case, table, seen))
 
 
-def _arrived(settings: Settings, use_case: str, table: Table, seen: "Folder") -> list[Arrived]:
+def _arrived(
+    settings: Settings, use_case: str, table: Table, seen: "Folder"
+) -> tuple[Arrived, ...]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -48,9 +50,9 @@ def _arrived(settings: Settings, use_case: str, table: Table, seen: "Folder") ->
     names = landed_folders.matching(rows["name"].to_pylist(), table.files.pattern)
     files = rows.filter(pc.is_in(rows["name"], pa.array(names, pa.string()))).to_pylist()
     if not files:
-        return []
+        return ()
     landed = {row["sha256"]: row["landed"] for row in counts(settings, use_case, table.name)}
-    return [Arrived(row["delivered_at"], landed.get(row["sha256"])) for row in files]
+    return tuple(Arrived(row["delivered_at"], landed.get(row["sha256"])) for row in files)
 
 
 def counts(settings: Settings, use_case: str, table: str) -> list[dict[str, Any]]:

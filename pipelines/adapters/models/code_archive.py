@@ -130,7 +130,7 @@ def _members(archived: bytes) -> Iterator[tuple[str, bytes]]:
 def _sha256_of(path: Path) -> str:
     found = path.stat()
     changed = max(found.st_mtime_ns, found.st_ctime_ns)
-    state = (changed, found.st_mtime_ns, found.st_size, found.st_ino)
+    state = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
     known = _READ.get(path)
     if known is not None and known[0] == state:
         return known[1]

@@ -1,24 +1,49 @@
 """The performance store: how current predictions did, one row per block."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters import lake
 from pipelines.adapters.delta import delta_tables
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import Folder
+from pipelines.domain.digest import digest_of
 from pipelines.domain.performance import OF_KIND, BlockPerformance
 from pipelines.domain.prediction_kinds import BINARY, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CLOSED = "closed:"
-"""Start of the transactions ``closed:<block>|<source>|<as_of>``, whose version is the edition."""
+SEQUENCE = "performance"
+
+CLOSED, STANDS = "closed:", "stands:"
+"""Starts of the transactions of a block: as of when (microseconds) it was measured for good, 0 where it
+was not, and what of (``_stands``)."""
+
+MARKED = "closed"
+"""The transaction that says which commit the marks are of: a release without them may have written since."""
+
+BITS = 15
+"""Hex digits of a digest that a transaction's version holds: 60 bits."""
+
+MOST_RACES = 5
+"""Looks at a table that another run is writing."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 MEASURED = "headframe.as_of"
 """Metadata of a commit: the time that it measured as of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A block that need not be measured again, and as of when it was measured for good."""
+
+    block: BlockPerformance
+    measured: datetime
 
 
 def keep(
@@ -29,14 +54,14 @@ def keep(
     as_of: datetime,
     run: str,
     sources: Mapping[str, str],
-    edition: int,
+    done: Mapping[str, Closed],
+    edition: Callable[[datetime], int],
     kind: Kind = BINARY,
 ) -> None:
     """Replace the performance table by these blocks unless it says the same already.
 
-    ``sources`` names what those were measured of that were measured now, ``edition`` is that of what
-    was known at ``as_of``: ``closed`` goes by them, so that what is measured for good is written down
-    even where the numbers are as they were.
+    ``sources`` names what each block is measured of; those of ``done`` were ``closed`` before. A commit
+    tells for each of its rows whether it is closed, so that no mark is of another row.
     """
     if not blocks:
         return
@@ -45,25 +70,28 @@ def keep(
     table = lake.performance(settings, use_case)
     schema = _schema(kind)
     rows = pa.Table.from_pylist([block.as_row(kind) for block in blocks], schema=schema)
-    closing = {
-        f"{CLOSED}{one.block}|{sources[one.block]}|{as_of.isoformat()}": edition
-        for one in blocks
-        if one.block in sources and not one.pending
-    }
+    marks: dict[str, int] = {}
+    for one in blocks:
+        measured = done[one.block].measured if one.block in done else as_of
+        source = sources[one.block]
+        marks[CLOSED + one.block] = 0 if one.pending else _number(measured)
+        marks[STANDS + one.block] = 0 if one.pending else _stands(source, measured, edition)
 
     def make(number: int) -> delta_tables.Change | None:
         current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []
         ordered = sorted(current, key=lambda row: row["block"])
-        if ordered == rows.to_pylist() and not closing:
+        held = _marks(table)
+        changed = {name: mark for name, mark in marks.items() if held.get(name, 0) != mark}
+        if ordered == rows.to_pylist() and not changed and held.get(MARKED, 0) == number:
             return None
         return delta_tables.Change(
             rows=rows,
             metadata={"stage": "monitor", "run": run, "as_of": as_of.isoformat()},
             replace="true",
-            transactions=closing,
+            transactions={**changed, MARKED: number + 1},
         )
 
-    delta_tables.commit_next(table, schema, "performance", make)
+    delta_tables.commit_next(table, schema, SEQUENCE, make)
 
 
 def closed(
@@ -73,25 +101,34 @@ def closed(
     *,
     as_of: datetime,
     edition: Callable[[datetime], int],
-) -> dict[str, BlockPerformance]:
+) -> dict[str, Closed]:
     """Return what the table says of the blocks that need not be measured again, by block.
 
     They were measured of the same ``sources``, at ``as_of`` or before, with every label final or
     never to come, and nothing that was known then has changed since: its ``edition`` is the same.
+    None while another run writes the table again and again.
     """
     table = lake.performance(settings, use_case)
-    stands = {
-        block
-        for block, source, told, moment in _marks(table)
-        if sources.get(block) == source and moment <= as_of and edition(moment) == told
-    }
-    if not stands:
+    for _ in range(MOST_RACES):
+        version = delta_tables.version(table)
+        if version < 1:
+            return {}
+        marks, rows = _marks(table), delta_tables.read(table).to_pylist()
+        if delta_tables.version(table) == version:
+            break
+    else:
         return {}
-    return {
-        row["block"]: BlockPerformance(**row)
-        for row in delta_tables.read(table).to_pylist()
-        if row["block"] in stands and not row["pending"]
-    }
+    if marks.get(MARKED) != marks.get(SEQUENCE):
+        return {}
+    found = {}
+    for row in rows:
+        block, number = row["block"], marks.get(CLOSED + row["block"], 0)
+        measured = EPOCH + number * MICROSECOND
+        if not number or block not in sources or measured > as_of:
+            continue
+        if marks.get(STANDS + block) == _stands(sources[block], measured, edition):
+            found[block] = Closed(BlockPerformance(**row), measured)
+    return found
 
 
 def last_as_of(settings: Settings, use_case: str) -> datetime | None:
@@ -101,13 +138,17 @@ def last_as_of(settings: Settings, use_case: str) -> datetime | None:
     return max(told, default=None)
 
 
-def _marks(table: Folder) -> list[tuple[str, str, int, datetime]]:
-    """Return the block, the source, the edition and the moment of each block that was closed."""
-    found = []
-    for name, edition in delta_tables.transactions_of(table, CLOSED).items():
-        block, source, moment = name.removeprefix(CLOSED).split("|")
-        found.append((block, source, edition, datetime.fromisoformat(moment)))
-    return found
+def _marks(table: Folder) -> dict[str, int]:
+    return delta_tables.transactions_of(table, "")
+
+
+def _number(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def _stands(source: str, measured: datetime, edition: Callable[[datetime], int]) -> int:
+    """Return what a closed block was measured of, with the edition of what was known at that time."""
+    return int(digest_of([source, _number(measured), edition(measured)])[:BITS], 16)
 
 
 def _schema(kind: Kind) -> "pa.Schema":

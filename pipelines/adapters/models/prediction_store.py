@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT", "Standing", "current", "current_run_key", "layers", "layout", "publish",
-    "refused_layout", "standing", "standing_refused", "window_name",
+    "refused_layout", "rows", "standing", "standing_refused", "window_name",
 ]  # fmt: skip
 
 REASON = "replaced_because"
@@ -166,9 +166,9 @@ def layers(settings: Settings, use_case: str, slot: str = SLOT) -> Layers:
     """Return what the log says of every publication of a slot's windows."""
     table = lake.predictions(settings, use_case, slot)
     return Layers(
-        numbers=partitions.transactions(table, "score:"),
-        scored=partitions.transactions(table, "scored:"),
-        made=partitions.transactions(table, "layer:"),
+        numbers=delta_tables.transactions_of(table, "score:"),
+        scored=delta_tables.transactions_of(table, "scored:"),
+        made=delta_tables.transactions_of(table, "layer:"),
     )
 
 

@@ -107,5 +107,5 @@ def segments(
 
 def _beginning(table: Folder, prefix: str) -> dict[str, int]:
     """Return the transactions of a table by name; none of an absent one."""
-    names = delta_tables.applications(table, prefix)
+    names = delta_tables.transactions_of(table, prefix)
     return delta_tables.transaction_versions(table, names)

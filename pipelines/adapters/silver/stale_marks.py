@@ -42,7 +42,7 @@ def marks(silver: "Folder", *, at_version: int | None = None) -> list[Mark]:
 
     With ``at_version`` those of the publications that this version holds, and no later ones.
     """
-    names = delta_tables.applications(silver, PREFIX)
+    names = delta_tables.transactions_of(silver, PREFIX)
     found = []
     for name in names:
         number, reason, told = name.removeprefix(PREFIX).split(":", 2)

@@ -36,7 +36,7 @@ def _blocks(settings: Settings, use_case: str, marks: Marks) -> Iterator[str]:
     for name, folder in lake.table_paths(settings).items():
         if not name.startswith(start):
             continue
-        blocks = delta_tables.applications(folder, BLOCK)
+        blocks = delta_tables.transactions_of(folder, BLOCK)
         editions = delta_tables.transaction_versions(folder, blocks)
         stale = [
             block
