@@ -14,8 +14,8 @@ from pipelines.domain.drift.losses import BlockLosses
 from pipelines.domain.expected_value import RankedList
 from pipelines.domain.model_reference import ModelReference
 from pipelines.domain.monitoring import Monitoring
-from pipelines.domain.performance import measure
-from pipelines.domain.prediction_kinds import RANKING, REGRESSION
+from pipelines.domain.performance import MEASURE, BlockPerformance, measure
+from pipelines.domain.prediction_kinds import BINARY, RANKING, REGRESSION, Kind
 from pipelines.domain.row_errors import RowErrors
 from pipelines.domain.training import (
     FeatureColumns,
@@ -78,6 +78,53 @@ def test_performance_of_a_ranking_is_what_its_published_list_missed() -> None:
         said, states([True, True, True]), listed=RankedList(count=1, per=("region",)), **asked
     )
     assert without.missed_value is None
+
+
+MEASURED = {
+    1: {
+        "binary": [8, 6, 1, 1, 3, 0.493266, 0.777778, None, None, None],
+        "ranking": [8, 6, 1, 1, 3, 0.493266, 0.777778, None, None, 0.2],
+        "regression": [8, 6, 1, 1, 0, None, None, 2.0, 6.0, None],
+    }
+}
+"""What each number of MEASURE says of the same eight rows."""
+
+
+@pytest.mark.parametrize("kind", [BINARY, RANKING, REGRESSION], ids=lambda kind: kind.name)
+def test_what_is_measured_of_the_same_rows_is_of_one_number(kind: Kind) -> None:
+    """Blocks measured for good are measured again only when MEASURE is raised: raise it, and add what it says."""
+    number = kind.answer == "number"
+    said = pa.table(
+        {
+            "offer": [f"o{n}" for n in range(8)],
+            "prediction": [10.0 * n for n in range(8)]
+            if number
+            else [0.9, 0.6, 0.8, 0.5, 0.4, 0.1, 0.3, 0.7],
+            "value": [5.0, 10.0, 20.0, 10.0, 5.0, 5.0, 10.0, 30.0],
+            "model_version": ["1", "2"] * 4,
+        }
+    )
+    labels: list[object] = [True, False, True, False, True, False]
+    known = states([10.0 * n + (n % 3 - 1) * 3 for n in range(6)] if number else labels)
+    unlabelled = pa.table({"offer": ["o6"], "state": ["unlabelled"], "value": known["value"][:1]})
+    (found,) = measure(
+        said,
+        pa.concat_tables([known, unlabelled]),
+        key=("offer",),
+        blocks=["a"] * 8,
+        minimum_labels=2,
+        kind=kind,
+        listed=RankedList(count=2),
+    )
+    assert (found.outcome, found.model_versions) == ("measured", "1,2")
+    told = [
+        *(found.predictions, found.final, found.unlabelled, found.pending, found.positives),
+        *(found.log_loss, found.auc, found.absolute_error, found.squared_error, found.missed_value),
+    ]
+    rounded = [round(value, 6) if isinstance(value, float) else value for value in told]
+    assert rounded == MEASURED[MEASURE][kind.name]
+    row = found.as_row(kind)
+    assert BlockPerformance(**row) == found
 
 
 def test_the_error_of_numbers_is_learned_from_where_they_were_off() -> None:
