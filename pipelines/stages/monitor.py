@@ -117,7 +117,7 @@ def _watch(
     as_of: datetime,
     run: str,
 ) -> Watched:
-    """Judge every block of the champion that was not judged as it is now, and its losses.
+    """Judge every block of the champion at that time that was not judged as it is now, and its losses.
 
     On one thread: what is computed is small, so that two would wait for each other more than they
     compute, and sums come out the same on every machine.
@@ -125,11 +125,11 @@ def _watch(
     name, monitoring = use_case.name, use_case.monitoring
     without = partial(Watched.without, alarms_per_quarter=monitoring.alarms_per_quarter)
     try:
-        champion = champions.resolve(settings, name)
+        champion = champions.at(settings, name, as_of)
     except ChampionUnresolved as error:
         # Scoring fails closed and is what tells a person; labels are measured all the same.
         return without(str(error).splitlines()[0])
-    if champion is None or champion.promoted.as_of > as_of:
+    if champion is None:
         return without(no_champion(as_of))
     parts = TrainedUseCase.of(use_case)
     watching = champion_profiles.watch(settings, champion, parts, monitoring)

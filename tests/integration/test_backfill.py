@@ -151,6 +151,35 @@ def test_each_time_is_scored_by_the_champion_of_that_time(
     assert "(1 replaced); no version that may be used was champion then" in told
 
 
+def test_each_time_is_monitored_by_the_champion_of_that_time(
+    promoted_template: Path, tmp_path: Path, stable_code: None
+) -> None:
+    def lived_through(folder: Path, *, watched: bool) -> Settings:
+        home = machines.copy_template(promoted_template, folder)
+        use_case = load(home.dags / "machines.py")
+        machines.deliver(home, first=machines.DAYS, until=END)
+        ingest(use_case, home, as_of=at(END - 1, 3), run="all")
+        for day in (BEGIN, BEGIN + 1):
+            if day > BEGIN:
+                promote(use_case, home, version="2", as_of=at(day, 0))
+            score(use_case, home, since=at(day, 0), until=at(day + 1, 0), run=f"score {day}")
+            if watched:
+                monitor(use_case, home, as_of=at(day, 4), run=f"monitor {day}")
+        return home
+
+    lived = lived_through(tmp_path / "lived", watched=True)
+    filled = lived_through(tmp_path / "filled", watched=False)
+    table = TABLES["monitoring"]
+    assert {row["model_version"] for row in delta_tables.read(table(lived)).to_pylist()} == {
+        "1",
+        "2",
+    }
+    range_ = ("--from", at(BEGIN, 0).isoformat(), "--until", at(END, 0).isoformat())
+    headframe_in(filled)("run", "monitor", "machines", *range_)
+    for name in ("labels", "performance", "monitoring"):
+        assert said(TABLES[name](filled)) == said(TABLES[name](lived)), name
+
+
 def test_a_window_that_is_refused_keeps_no_other_of_its_range_from_being_scored(
     promoted_template: Path, tmp_path: Path, stable_code: None
 ) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipelines.adapters.models import champion_alias, decisions, judged_tags, mlflow_registry, probe
 from pipelines.adapters.models.champion_alias import Copy
@@ -10,7 +11,7 @@ from pipelines.adapters.models.mlflow_registry import ModelVersion
 from pipelines.adapters.settings import Settings
 from pipelines.domain.decision import rewritten
 from pipelines.domain.probe import Scorer
-from pipelines.domain.succession import Succession, succession
+from pipelines.domain.succession import Succession, champion_at, succession
 from pipelines.errors import ChampionUnresolved, Problem
 
 PATIENCE = (0.2, 0.8, 1.5, 2.5)
@@ -87,6 +88,15 @@ def _resolved(settings: Settings, use_case: str) -> Champion | None:
     if alias.anchor is None:
         raise ChampionUnresolved(unanchored(use_case))
     return champion
+
+
+def at(settings: Settings, use_case: str, moment: datetime) -> Champion | None:
+    """Return who was champion at a moment (UTC), to look at; None when nobody was. Raises as ``resolve``."""
+    present = resolve(settings, use_case)
+    if present is None or present.promoted.as_of <= moment:
+        return present
+    version = champion_at(decisions.read_all(settings, use_case), moment)
+    return once(settings, use_case, version) if version else None
 
 
 def pinned(settings: Settings, use_case: str, version: str) -> Champion:
