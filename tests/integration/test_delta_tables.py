@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from multiprocessing.synchronize import Barrier
@@ -23,6 +24,7 @@ from pipelines.adapters.delta import (
     typed_batches,
 )
 from pipelines.adapters.delta.delta_tables import Change, Commit
+from pipelines.adapters.stores.object_store import Folder
 from pipelines.errors import CommitLost, LakeError
 from tests.faults.forked import processes
 from tests.goldens import assert_golden
@@ -606,6 +608,54 @@ def test_what_was_read_of_a_kept_table_is_remembered_until_its_next_version(tmp_
         assert delta_tables.read(table, where="count > 1").num_rows == 1
         assert delta_tables.read(table) is not found
         assert content(table) == [("a", 1), ("b", 2)]
+
+
+def test_a_table_that_is_not_kept_is_opened_once_for_a_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "first")
+    opened: list[object] = []
+    really = delta_handles._opened
+
+    def counted(folder: Folder, at_version: int | None) -> DeltaTable | None:
+        opened.append(folder)
+        return really(folder, at_version)
+
+    monkeypatch.setattr(delta_handles, "_opened", counted)
+    assert content(table) == [("a", 1)]
+    assert len(opened) == 1
+    with delta_handles.kept():
+        assert content(table) == content(table) == [("a", 1)]
+    assert len(opened) == 2
+
+
+def test_transactions_of_a_kept_table_are_found_where_entries_were_removed(tmp_path: Path) -> None:
+    """As by maintenance: a checkpoint holds what they said."""
+    table = tmp_path / "t"
+    commit(table, [("a", 1)], "first")
+    with delta_handles.kept():
+        assert delta_tables.committed(table, ["first", "later:4"]) == {"first"}
+        for number in range(5):
+            transactions = {f"later:{number}": 1}
+            rows = table_of([("b", number)])
+            delta_tables.commit_rows(table, rows, transactions=transactions, metadata={})
+        DeltaTable(str(table)).create_checkpoint()
+        for number in range(2, 6):
+            (table / "_delta_log" / f"{number:020}.json").unlink()
+        names = [f"later:{number}" for number in range(5)]
+        assert delta_tables.committed(table, names) == set(names)
+
+
+def test_a_table_that_somebody_else_creates_is_found_by_who_keeps_tables(tmp_path: Path) -> None:
+    table = tmp_path / "t"
+    with delta_handles.kept():
+        assert not delta_tables.exists(table)
+        assert delta_tables.version(table) == -1
+        with ThreadPoolExecutor() as pool:  # which keeps no table
+            pool.submit(commit, table, [("a", 1)], "first").result()
+        assert delta_tables.exists(table)
+        assert content(table) == [("a", 1)]
 
 
 def test_large_tables_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,12 @@ def test_groups_come_in_the_order_of_their_moments(table: Path) -> None:
     assert rows.schema == delta_tables.schema(table)
 
 
+def test_some_columns_come_in_the_order_asked_for(table: Path) -> None:
+    rows = moment_groups.read(table, "as_of", [DAYS[0], DAYS[4]], columns=["text", "as_of"])
+    assert rows.column_names == ["text", "as_of"]
+    assert rows["text"].to_pylist() == ["0-1", "0-2", "0-3", "4-1", "4-2", "4-3"]
+
+
 def test_only_groups_that_may_hold_a_wanted_moment_are_read(table: Path) -> None:
     assert days_of(moment_groups.read(table, "as_of", [DAYS[4], DAYS[1]])) == [1, 4]
     nothing = moment_groups.read(table, "as_of", [DAYS[5]])
