@@ -586,6 +586,8 @@ def test_a_kept_table_is_opened_once_and_shows_each_commit_at_the_next_look(
         assert content(table) == [("a", 1), ("b", 2)]
         assert delta_handles.opened(table) is handle
         assert int(handle.version()) == 2
+        assert delta_handles.opened(table, 2) is handle
+        assert delta_handles.opened(table, 1) is not handle
         assert commit(table, [("c", 3)], "third").written
         assert not commit(table, [("c", 3)], "third").written
         assert content(table) == [("a", 1), ("b", 2), ("c", 3)]

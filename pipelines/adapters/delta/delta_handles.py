@@ -131,13 +131,12 @@ def move_on(table: Folder, handle: "DeltaTable") -> None:
 def opened_if_exists(table: Folder, at_version: int | None = None) -> "DeltaTable | None":
     """Return a handle on ``table``, None if absent. Raises LakeError for one that is not ours."""
     there = _kept.get()
-    if there is None or at_version is not None:
-        return _opened(table, at_version)
-    if (known := there.get(table)) is not None:
+    if there is not None and (known := there.get(table)) is not None:
         move_on(table, known.handle)
-        return known.handle
-    handle = _opened(table, None)
-    if handle is not None:
+        if at_version in (None, int(known.handle.version())):
+            return known.handle
+    handle = _opened(table, at_version)
+    if there is not None and handle is not None and at_version is None:
         there[table] = KeptTable(handle)
     return handle
 
