@@ -134,7 +134,7 @@ def _backfill(
     """Run a stage as of each of its times in [since, until); raises NotEnoughData if one had too few."""
 
     def at(time: datetime) -> str:
-        work = partial(stage_work.RUNS[stage], replace(run, as_of=time))
+        work = partial(stage_work.RUNS[stage], replace(run, as_of=time, filled_in=True))
         return measured_run(run.settings, run.use_case.name, stage, work).text
 
     backfill = stage_backfill.planned(

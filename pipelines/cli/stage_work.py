@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What the options ask for."""
+    """What the options ask for; ``filled_in`` is one of the times of a range."""
 
     use_case: UseCase
     settings: Settings
     as_of: datetime
     version: str
     asked: Asked
+    filled_in: bool = False
 
     @property
     def id(self) -> str:
@@ -174,7 +175,9 @@ def _delivered(run: Run, times: Sequence[datetime], run_id: str) -> Done:
 def _monitor(run: Run) -> Done:
     from pipelines.stages.monitor import monitor
 
-    found = monitor(run.use_case, run.settings, as_of=run.as_of, run=run.id)
+    found = monitor(
+        run.use_case, run.settings, as_of=run.as_of, run=run.id, filled_in=run.filled_in
+    )
     return Done(text=found.describe(), rows=sum(block.predictions for block in found.blocks))
 
 

@@ -15,6 +15,7 @@ from pipelines.adapters.models import (
     performance_store,
     prediction_store,
 )
+from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.digest import digest_of
@@ -29,7 +30,7 @@ from pipelines.domain.performance import MEASURE, BlockPerformance, measure, vol
 from pipelines.domain.realised_loss import realised_loss
 from pipelines.domain.watch_losses import judge_losses, losses_from
 from pipelines.domain.watched import Watched, no_champion
-from pipelines.errors import ChampionUnresolved
+from pipelines.errors import ChampionUnresolved, DeclarationError, VersionGone
 from pipelines.use_case import TrainedUseCase, UseCase
 
 if TYPE_CHECKING:
@@ -78,11 +79,14 @@ class Monitored:
         return "\n".join(lines)
 
 
-def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str) -> Monitored:
+def monitor(
+    use_case: UseCase, settings: Settings, *, as_of: datetime, run: str, filled_in: bool = False
+) -> Monitored:
     """Measure every block of current predictions with what was known at ``as_of``.
 
     Only final labels count; a block with too few is "too few", never a number. Running it again
-    with nothing new changes nothing.
+    with nothing new changes nothing. What goes into the champion is watched; a time that is
+    ``filled_in`` is about the one that it had.
     """
     parts = TrainedUseCase.of(use_case)
     tables = known.load(settings, use_case.name, parts.features, parts.label)
@@ -90,7 +94,9 @@ def monitor(use_case: UseCase, settings: Settings, *, as_of: datetime, run: str)
     states = tables.label_states(entity, as_of)
     settled = label_ledger.settle(settings, use_case.name, states, as_of=as_of, run=run)
     blocks = _measured(use_case, settings, tables, states, as_of=as_of, run=run)
-    watched = _watch(use_case, settings, tables, states, blocks, as_of=as_of, run=run)
+    watched = _watch(
+        use_case, settings, tables, states, blocks, as_of=as_of, run=run, filled_in=filled_in
+    )
     feed = _feed(use_case, settings, as_of)
     return Monitored(
         settled=settled,
@@ -116,8 +122,9 @@ def _watch(
     *,
     as_of: datetime,
     run: str,
+    filled_in: bool,
 ) -> Watched:
-    """Judge every block of the champion at that time that was not judged as it is now, and its losses.
+    """Judge every block of the champion that was not judged as it is now, and its losses.
 
     On one thread: what is computed is small, so that two would wait for each other more than they
     compute, and sums come out the same on every machine.
@@ -125,20 +132,53 @@ def _watch(
     name, monitoring = use_case.name, use_case.monitoring
     without = partial(Watched.without, alarms_per_quarter=monitoring.alarms_per_quarter)
     try:
-        champion = champions.at(settings, name, as_of)
+        present = champions.resolve(settings, name)
+        champion = champions.at(settings, name, as_of) if filled_in else present
     except ChampionUnresolved as error:
         # Scoring fails closed and is what tells a person; labels are measured all the same.
         return without(str(error).splitlines()[0])
-    if champion is None:
+    if champion is None or (champion == present and champion.promoted.as_of > as_of):
         return without(no_champion(as_of))
+    try:
+        return _judged(
+            use_case,
+            settings,
+            champion,
+            tables=tables,
+            states=states,
+            blocks=blocks,
+            as_of=as_of,
+            run=run,
+        )
+    except (ChampionUnresolved, DeclarationError, VersionGone) as error:
+        if champion == present:
+            raise
+        # Of one that was replaced, files may be gone, or what is declared now may not be there.
+        return without(str(error).splitlines()[0])
+
+
+def _judged(
+    use_case: UseCase,
+    settings: Settings,
+    champion: Champion,
+    *,
+    tables: KnownTables,
+    states: "pa.Table",
+    blocks: list[BlockPerformance],
+    as_of: datetime,
+    run: str,
+) -> Watched:
+    """Judge the blocks and the losses of one model, and keep the answers."""
+    name, monitoring = use_case.name, use_case.monitoring
     parts = TrainedUseCase.of(use_case)
     watching = champion_profiles.watch(settings, champion, parts, monitoring)
     reference = champion_profiles.reference_of(watching, tables, run=run)
     profiled = champion_profiles.up_to_date(watching, tables, reference, as_of=as_of, run=run)
     served = [place for place, one in enumerate(profiled) if one.published]
     if not served:
-        return without(
-            f"champion {champion.model.version} has scored no block yet. Its first is judged."
+        return Watched.without(
+            f"champion {champion.model.version} has scored no block yet. Its first is judged.",
+            alarms_per_quarter=monitoring.alarms_per_quarter,
         )
     profiled = profiled[: served[-1] + 1]
     times = [profiled[place].scored_for for place in served]

@@ -151,24 +151,26 @@ def test_each_time_is_scored_by_the_champion_of_that_time(
     assert "(1 replaced); no version that may be used was champion then" in told
 
 
+def lived_through(template: Path, folder: Path, *, watched: bool) -> Settings:
+    """Score two days, each with another champion, and monitor each where it is ``watched``."""
+    home = machines.copy_template(template, folder)
+    use_case = load(home.dags / "machines.py")
+    machines.deliver(home, first=machines.DAYS, until=END)
+    ingest(use_case, home, as_of=at(END - 1, 3), run="all")
+    for day in (BEGIN, BEGIN + 1):
+        if day > BEGIN:
+            promote(use_case, home, version="2", as_of=at(day, 0))
+        score(use_case, home, since=at(day, 0), until=at(day + 1, 0), run=f"score {day}")
+        if watched:
+            monitor(use_case, home, as_of=at(day, 4), run=f"monitor {day}")
+    return home
+
+
 def test_each_time_is_monitored_by_the_champion_of_that_time(
     promoted_template: Path, tmp_path: Path, stable_code: None
 ) -> None:
-    def lived_through(folder: Path, *, watched: bool) -> Settings:
-        home = machines.copy_template(promoted_template, folder)
-        use_case = load(home.dags / "machines.py")
-        machines.deliver(home, first=machines.DAYS, until=END)
-        ingest(use_case, home, as_of=at(END - 1, 3), run="all")
-        for day in (BEGIN, BEGIN + 1):
-            if day > BEGIN:
-                promote(use_case, home, version="2", as_of=at(day, 0))
-            score(use_case, home, since=at(day, 0), until=at(day + 1, 0), run=f"score {day}")
-            if watched:
-                monitor(use_case, home, as_of=at(day, 4), run=f"monitor {day}")
-        return home
-
-    lived = lived_through(tmp_path / "lived", watched=True)
-    filled = lived_through(tmp_path / "filled", watched=False)
+    lived = lived_through(promoted_template, tmp_path / "lived", watched=True)
+    filled = lived_through(promoted_template, tmp_path / "filled", watched=False)
     table = TABLES["monitoring"]
     assert {row["model_version"] for row in delta_tables.read(table(lived)).to_pylist()} == {
         "1",
@@ -178,6 +180,38 @@ def test_each_time_is_monitored_by_the_champion_of_that_time(
     headframe_in(filled)("run", "monitor", "machines", *range_)
     for name in ("labels", "performance", "monitoring"):
         assert said(TABLES[name](filled)) == said(TABLES[name](lived)), name
+
+
+def test_only_a_time_that_is_filled_in_looks_at_a_champion_of_before(
+    promoted_template: Path, tmp_path: Path, stable_code: None
+) -> None:
+    home = lived_through(promoted_template, tmp_path, watched=False)
+    use_case = load(home.dags / "machines.py")
+    early = at(BEGIN, 4)
+    assert monitor(use_case, home, as_of=early, run="live").watched.why_not.startswith(
+        "no champion"
+    )
+    told = monitor(use_case, home, as_of=early, run="filled", filled_in=True).watched
+    assert (told.why_not, told.model_version) == ("", "1")
+
+
+@pytest.mark.parametrize("gone", ["files", "rolled back"])
+def test_a_champion_of_before_that_cannot_be_looked_at_is_said_and_stops_nothing(
+    promoted_template: Path, tmp_path: Path, stable_code: None, gone: str
+) -> None:
+    home = lived_through(promoted_template, tmp_path, watched=False)
+    use_case = load(home.dags / "machines.py")
+    early, expected = at(BEGIN, 4), "models:/machines-candidates/1"
+    if gone == "files":
+        for folder in (home.root / "mlflow" / "artifacts").rglob("model.skops"):
+            folder.unlink()
+    else:
+        home.users_file.write_text('[users]\nolga = ["operator"]\n', "utf-8")
+        rollback(use_case, home, actor="olga", reason="worse", as_of=at(BEGIN + 1, 6))
+        early, expected = at(BEGIN + 1, 4), "no champion"
+    found = monitor(use_case, home, as_of=early, run="filled", filled_in=True)
+    assert found.watched.why_not.startswith(expected)
+    assert found.blocks[0].predictions == machines.MACHINES
 
 
 def test_a_window_that_is_refused_keeps_no_other_of_its_range_from_being_scored(

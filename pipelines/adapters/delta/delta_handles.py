@@ -74,7 +74,10 @@ def exists(table: Folder) -> bool:
 
 
 def opened(table: Folder, at_version: int | None = None) -> "DeltaTable":
-    """Return a handle on ``table`` (at a version). Raises LakeError if absent or not ours."""
+    """Return a handle on ``table`` (at a version). Raises LakeError if absent or not ours.
+
+    That of a table that is ``kept`` moves on with the next commit: it is to be used at once.
+    """
     handle = opened_if_exists(table, at_version)
     if handle is None:
         fix = "Run the stage that writes it first."

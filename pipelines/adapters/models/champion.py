@@ -91,12 +91,18 @@ def _resolved(settings: Settings, use_case: str) -> Champion | None:
 
 
 def at(settings: Settings, use_case: str, moment: datetime) -> Champion | None:
-    """Return who was champion at a moment (UTC), to look at; None when nobody was. Raises as ``resolve``."""
+    """Return who was champion at a moment (UTC), to look at.
+
+    None when nobody was, or a version that was rolled back from or retired since. Raises as ``resolve``.
+    """
     present = resolve(settings, use_case)
-    if present is None or present.promoted.as_of <= moment:
+    if present is not None and present.promoted.as_of <= moment:
         return present
-    version = champion_at(decisions.read_all(settings, use_case), moment)
-    return once(settings, use_case, version) if version else None
+    entries = decisions.read_all(settings, use_case)
+    version = champion_at(entries, moment)
+    if not version or version in succession(entries).withdrawn:
+        return None
+    return once(settings, use_case, version)
 
 
 def pinned(settings: Settings, use_case: str, version: str) -> Champion:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 EMBEDDED = "sqlite:///"
 """Start of the address of a database in a file, which answers where it did before."""
 
-_ANSWERED: dict[str, tuple[int, int]] = {}
-"""Such databases that answered in this process, and their file; a server is asked each time."""
+_ANSWERED: set[str] = set()
+"""Such databases that answered in this process, which keeps them open; a server is asked each time."""
 
 
 def client(settings: Settings) -> "MlflowClient":
-    """Return a client whose server answered; raises ServiceUnavailable when it does not."""
+    """Return a client whose server answered, an embedded database once; raises ServiceUnavailable otherwise."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_DISABLE_SCHEMA_DETAILS"] = "true"
@@ -41,26 +41,15 @@ def client(settings: Settings) -> "MlflowClient":
         Path(uri.removeprefix(EMBEDDED)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     found = MlflowClient(uri)
-    if (file := _file(uri)) is not None and _ANSWERED.get(uri) == file:
+    if uri in _ANSWERED:
         return found
     try:
         found.search_experiments(max_results=1)
     except MlflowException as error:
         raise unavailable(error) from error
-    if (file := _file(uri)) is not None:
-        _ANSWERED[uri] = file
+    if uri.startswith(EMBEDDED):
+        _ANSWERED.add(uri)
     return found
-
-
-def _file(uri: str) -> tuple[int, int] | None:
-    """Return which file an embedded database is; None for a server, and for a file that is not there."""
-    if not uri.startswith(EMBEDDED):
-        return None
-    try:
-        found = Path(uri.removeprefix(EMBEDDED)).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 @contextmanager
