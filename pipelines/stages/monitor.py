@@ -137,7 +137,7 @@ def _watch(
     except ChampionUnresolved as error:
         # Scoring fails closed and is what tells a person; labels are measured all the same.
         return without(str(error).splitlines()[0])
-    if champion is None or (champion == present and champion.promoted.as_of > as_of):
+    if champion is None or (not filled_in and champion.promoted.as_of > as_of):
         return without(no_champion(as_of))
     try:
         return _judged(
