@@ -136,7 +136,7 @@ def test_dependence_is_measured_and_independence_left_alone() -> None:
 
     def of(values: Floats) -> float:
         part = components_of(normal_scores(values), window=WEEK)
-        return float(dependence_of([part], reference=400, window=WEEK).inflation[0])
+        return float(dependence_of(part, reference=400, window=WEEK).inflation[0])
 
     assert of(rng.normal(size=(407, 8))) == 1.0
     # Of an AR(1) at 0.5 the mean of seven has 1 + 2 sum of (1 - k / 7) 0.5^k = 2.44 times the variance.
@@ -145,21 +145,48 @@ def test_dependence_is_measured_and_independence_left_alone() -> None:
 
 def test_dependence_that_is_weak_in_each_family_is_clear_in_all() -> None:
     values = autoregressive(np.random.default_rng(38), 157, 30, 0.15)
-    parts = [components_of(normal_scores(values[:, [at]]), window=WEEK) for at in range(30)]
+    scores = normal_scores(values)
+    parts = [components_of(scores[:, [at]], window=WEEK) for at in range(30)]
     alone = [
-        float(dependence_of([part], reference=150, window=WEEK).inflation[0]) for part in parts
+        float(dependence_of(part, reference=150, window=WEEK).inflation[0]) for part in parts
     ]
-    together = dependence_of(parts, reference=150, window=WEEK).inflation.tolist()
+    every = components_of(scores, window=WEEK, widths=[1] * 30)
+    together = dependence_of(every, reference=150, window=WEEK).inflation.tolist()
     assert alone.count(1.0) >= 15
     assert together.count(1.0) < 10
+
+
+def test_families_have_the_components_that_each_has_alone() -> None:
+    values = autoregressive(np.random.default_rng(45), 157, 12, 0.5)
+    values[:, 5:7] = 1.0
+    scores, widths = normal_scores(values), [3, 1, 1, 2, 3, 2]
+    every = components_of(scores, window=WEEK, widths=widths)
+    of_every = dependence_of(every, reference=150, window=WEEK, varied=np.ones(6, bool))
+    assert every.starts.tolist() == [0, 3, 4, 5, 7, 10]
+    assert every.freedom[3] == every.trace[3] == 0.0
+    assert of_every.inflation[3] == 1.0 < of_every.inflation.max()
+    for place, (first, width) in enumerate(zip(every.starts.tolist(), widths, strict=True)):
+        alone = components_of(scores[:, first : first + width], window=WEEK)
+        own = every.scores[:, first : first + width]
+        assert own == pytest.approx(alone.scores, abs=1e-9)
+        assert every.trace[place] == pytest.approx(alone.trace[0])
+        assert every.freedom[place] == pytest.approx(alone.freedom[0])
+        corrected = dependence_of(alone, reference=150, window=WEEK).inflation[0]
+        if corrected > 1.0:
+            assert of_every.inflation[place] == pytest.approx(corrected)
 
 
 def test_a_family_is_corrected_as_its_most_dependent_component_needs() -> None:
     rng = np.random.default_rng(43)
     columns = [normal_scores(autoregressive(rng, 407, 1, lag_one)) for lag_one in (0.8, 0.4)]
-    both = Components(scores=np.hstack(columns), trace=2.0, freedom=2.0)
+    both = Components(
+        scores=np.hstack(columns),
+        starts=np.zeros(1, np.intp),
+        trace=np.full(1, 2.0),
+        freedom=np.full(1, 2.0),
+    )
     high, low, found = (
-        float(dependence_of([part], reference=400, window=WEEK).inflation[0])
+        float(dependence_of(part, reference=400, window=WEEK).inflation[0])
         for part in (*(components_of(each, window=WEEK) for each in columns), both)
     )
     assert high > 1.5 * low > 1.5
@@ -171,7 +198,7 @@ def test_a_shift_of_the_window_does_not_look_like_dependence() -> None:
     values[150:] = 1.0
     values[75] = 0.5
     part = components_of(normal_scores(values), window=WEEK)
-    dependence = dependence_of([part], reference=150, window=WEEK)
+    dependence = dependence_of(part, reference=150, window=WEEK)
     assert (dependence.inflation.tolist(), dependence.freedom.tolist()) == ([1.0], [inf])
     assert dependence.effective == 150
 

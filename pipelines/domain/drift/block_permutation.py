@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipelines.domain.drift.block_arrangements import arrangements, season_residuals
@@ -204,28 +203,21 @@ def _sums(
     """
     import numpy as np
 
+    values = np.hstack([family.values for family in families])
+    scores = normal_scores(season_residuals(values, seasons))
     widths = [family.values.shape[1] for family in families]
-    starts = np.concatenate([[0], np.cumsum(widths)])
-    every = season_residuals(np.hstack([family.values for family in families]), seasons)
-    scores = normal_scores(every)
-    parts = [
-        components_of(scores[:, first:last], window=window)
-        for first, last in pairwise(starts.tolist())
-    ]
+    parts = components_of(scores, window=window, widths=widths)
     # What the mean difference of one component of variance 1 varies by over all arrangements.
     scale = 1 / (1 / window + 1 / reference)
-    shifts = weights @ np.hstack([part.scores for part in parts])
-    sums = np.add.reduceat(shifts**2, starts[:-1], axis=1) * scale
-    trace = np.asarray([part.trace for part in parts])
-    sums = np.divide(sums, trace, out=np.zeros_like(sums), where=trace > 0)
-    freedom = np.asarray([part.freedom for part in parts])
+    sums = np.add.reduceat((weights @ parts.scores) ** 2, parts.starts, axis=1) * scale
+    sums = np.divide(sums, parts.trace, out=np.zeros_like(sums), where=parts.trace > 0)
     # What never varied shows no dependence; the window's part in a season's mean must not either.
-    varied = [_varies(family.values[:reference]) for family in families]
+    varied = np.logical_or.reduceat(_varies(values[:reference]), parts.starts)
     dependence = dependence_of(parts, reference=reference, window=window, varied=varied)
     return (
         sums,
-        allowed_for(sums[0], freedom, dependence, blocks=len(scores)),
-        freedom,
+        allowed_for(sums[0], parts.freedom, dependence, blocks=len(scores)),
+        parts.freedom,
         dependence.effective,
     )
 
@@ -277,12 +269,13 @@ def _shift(family: "Family", reference: int, p_value: float) -> ColumnShift:
     )
 
 
-def _varies(values: "Floats") -> bool:
-    """Tell whether any statistic of a family is not the same in all blocks that know it."""
+def _varies(values: "Floats") -> "NDArray[np.bool]":
+    """Tell of every statistic whether it is not the same in all blocks that know it."""
     import numpy as np
 
     away = np.nan_to_num(values - _mean(values))
-    return bool(np.abs(away).max(initial=0.0) > ROUNDING)
+    differs: NDArray[np.bool] = np.abs(away).max(axis=0, initial=0.0) > ROUNDING
+    return differs
 
 
 def _mean(values: "Floats") -> "Floats":

@@ -35,15 +35,17 @@ LEAST_VARIANCE = 1e-18
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Components:
-    """One family's components: ``scores`` (blocks, components), uncorrelated over the blocks.
+    """Components of families: ``scores`` (blocks, components), uncorrelated over blocks in a family.
 
-    ``trace`` is the sum of their variances, and ``freedom`` the degrees of freedom of a chi-square
-    with the first two moments of their summed squares; both are 0 for a family that is constant.
+    ``starts`` (families,) is the place of each family's first one. ``trace`` (families,) is the sum of
+    their variances, and ``freedom`` (families,) the degrees of freedom of a chi-square with the first
+    two moments of their summed squares; both are 0 for a family that is constant.
     """
 
     scores: "Floats"
-    trace: float
-    freedom: float
+    starts: "NDArray[np.intp]"
+    trace: "Floats"
+    freedom: "Floats"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,19 +86,37 @@ def normal_scores(values: "Floats") -> "Floats":
     return alike
 
 
-def components_of(scores: "Floats", *, window: int) -> Components:
-    """Return the components of one family's normal scores, made alike up to the RIDGE."""
+def components_of(
+    scores: "Floats", *, window: int, widths: Sequence[int] | None = None
+) -> Components:
+    """Return the components of families' normal scores, made alike up to the RIDGE.
+
+    ``widths`` are the numbers of columns of each family, in order; without them all are one family's.
+    """
     import numpy as np
 
-    own = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE) if window > 1 else scores
-    variances, directions = np.linalg.eigh(own.T @ own / len(own))
-    variances = np.maximum(variances, 0.0)
-    if own.shape[1] > 1:
-        own = (own @ directions) / np.sqrt(variances + RIDGE)
-        variances /= variances + RIDGE
-    trace = float(variances.sum())
-    freedom = trace**2 / float((variances**2).sum()) if trace > LEAST_VARIANCE else 0.0
-    return Components(scores=own, trace=trace if freedom else 0.0, freedom=freedom)
+    wide = np.asarray([scores.shape[1]] if widths is None else widths)
+    starts = np.concatenate([[0], np.cumsum(wide)[:-1]])
+    cut = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE) if window > 1 else scores
+    own, trace, squares = cut.copy(), np.zeros(len(wide)), np.zeros(len(wide))
+    for width in np.unique(wide).tolist():
+        alike = np.flatnonzero(wide == width)  # families of as many columns, at once
+        places = starts[alike, None] + np.arange(width)
+        family = np.ascontiguousarray(cut[:, places].swapaxes(0, 1))
+        variances, directions = np.linalg.eigh(family.swapaxes(1, 2) @ family / len(cut))
+        variances = np.maximum(variances, 0.0)
+        if width > 1:
+            family = (family @ directions) / np.sqrt(variances + RIDGE)[:, None]
+            own[:, places] = family.swapaxes(0, 1)
+            variances /= variances + RIDGE
+        trace[alike], squares[alike] = variances.sum(axis=1), (variances**2).sum(axis=1)
+    varies = trace > LEAST_VARIANCE
+    return Components(
+        scores=own,
+        starts=starts,
+        trace=np.where(varies, trace, 0.0),
+        freedom=np.divide(trace**2, squares, out=np.zeros_like(trace), where=varies),
+    )
 
 
 def log_tails(sums: "Floats", freedom: "Floats") -> "Floats":
@@ -119,11 +139,11 @@ def log_tails(sums: "Floats", freedom: "Floats") -> "Floats":
 
 
 def dependence_of(
-    parts: "Sequence[Components]",
+    parts: Components,
     *,
     reference: int,
     window: int,
-    varied: Sequence[bool] | None = None,
+    varied: "NDArray[np.bool] | None" = None,
 ) -> Dependence:
     """Return what dependence between blocks does to the variance of each family's mean.
 
@@ -139,16 +159,14 @@ def dependence_of(
     """
     import numpy as np
 
-    number = len(parts)
+    number, freedom = len(parts.starts), parts.freedom
     none = Dependence(
         inflation=np.ones(number), freedom=np.full(number, np.inf), effective=float(reference)
     )
     if window == 1 or reference <= 2 * window or not number:
         return none
     weights = 2.0 * (1.0 - np.arange(1, window) / window)
-    found = [_extra(part, weights, reference) for part in parts]
-    pooled, worst = np.asarray(found).T
-    freedom = np.asarray([part.freedom for part in parts])
+    pooled, worst = _extra(parts, weights, reference)
     of_one = (weights**2).sum() / reference
     clear = pooled > CLEARLY_DEPENDENT * np.sqrt(of_one / np.maximum(freedom, LEAST_VARIANCE))
     every = freedom.sum()
@@ -156,7 +174,7 @@ def dependence_of(
     if every and of_all > CLEARLY_DEPENDENT * np.sqrt(of_one / every):
         clear = freedom > 0
     if varied is not None:
-        clear &= np.asarray(varied)
+        clear &= varied
     taken_away = min(MOST_TAKEN_AWAY, 2.0 * (window - 1) / reference)
     inflation = (1.0 + np.maximum(worst, 0.0)) / (1.0 - taken_away)
     worth = np.minimum(1.5 * reference / window, 0.5 * reference / inflation)
@@ -193,20 +211,24 @@ def allowed_for(
     return np.where(finite, as_known / (1.0 + of_mean * as_known / blocks), sums)
 
 
-def _extra(of: Components, weights: "Floats", reference: int) -> tuple[float, float]:
-    """Return what lagged products add to the variance, pooled and of the worst component."""
+def _extra(of: Components, weights: "Floats", reference: int) -> "tuple[Floats, Floats]":
+    """Return what lagged products add to each family's variance: pooled, and of the worst component."""
     import numpy as np
 
     # About the reference's own mean, or a shift of the window would look like dependence.
     own = of.scores[:reference] - of.scores[:reference].mean(axis=0)
     total = (own**2).sum(axis=0)
     varies = total > LEAST_VARIANCE * reference
-    if not of.freedom or not varies.any():
-        return 0.0, 0.0
-    own, total = own[:, varies], total[varies]
     lags = range(1, len(weights) + 1)
     extra = weights @ np.stack([(own[lag:] * own[:-lag]).sum(axis=0) for lag in lags])
-    return float(extra.sum() / total.sum()), float((extra / total).max())
+    of_one = np.divide(extra, total, out=np.full_like(total, -np.inf), where=varies)
+    extra, total = np.where(varies, extra, 0.0), np.where(varies, total, 0.0)
+    spread = np.add.reduceat(total, of.starts)
+    known = (of.freedom > 0) & (spread > 0)
+    pooled = np.divide(
+        np.add.reduceat(extra, of.starts), spread, out=np.zeros_like(spread), where=known
+    )
+    return pooled, np.where(known, np.maximum.reduceat(of_one, of.starts), 0.0)
 
 
 def _ranks(values: "Floats") -> "Floats":

@@ -93,8 +93,8 @@ class SegmentContrast:
             len(reference), self.window, seasons, draws=self.permutations, seed=self.seed
         )
         scores = normal_scores(season_residuals(series, seasons))
-        parts = [components_of(column[:, None], window=self.window) for column in scores.T]
-        shifts = weights @ np.hstack([part.scores for part in parts])
+        parts = components_of(scores, window=self.window, widths=[1] * len(names))
+        shifts = weights @ parts.scores
         shifts /= np.sqrt(1 / self.window + 1 / len(reference))
         dependence = dependence_of(parts, reference=len(reference), window=self.window)
         if dependence.effective < self.minimum_blocks:
@@ -104,9 +104,8 @@ class SegmentContrast:
             )
             return self._without(len(window), len(reference), "learning", told)
         surprise = self._surprise(shifts, segments=len(losses.segments))
-        freedom = np.asarray([part.freedom for part in parts])
         of_window = np.sign(shifts[0]) * np.sqrt(
-            allowed_for(shifts[0] ** 2, freedom, dependence, blocks=len(rows))
+            allowed_for(shifts[0] ** 2, parts.freedom, dependence, blocks=len(rows))
         )
         observed = self._surprise(of_window[None], segments=len(losses.segments))[0]
         greatest = surprise.max(axis=1)
