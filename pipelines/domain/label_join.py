@@ -94,8 +94,7 @@ def _matched(
     if not (list(key) == list(joined) and len(key) == 1 and _are_integers(tables, key[0])):
         return _joined(rows, entities, outcomes, key, joined)
     asked, *others = (table[key[0]].to_numpy() for table in tables)
-    places = [_places_of(asked, other) for other in others]
-    of_entity, of_outcome = places
+    of_entity, of_outcome = (_places_of(asked, other) for other in others)
     if of_entity is None or of_outcome is None:
         return None
     both = np.flatnonzero((of_entity >= 0) & (of_outcome >= 0))
@@ -121,9 +120,13 @@ def _places_of(asked: "Places", among: "Places") -> "Places | None":
     ordered = among if order is None else among[order]
     if order is not None and (ordered[1:] == ordered[:-1]).any():
         return None
-    found = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
-    there = ordered[found] == asked
-    return np.where(there, found if order is None else order[found], -1)
+    found = np.searchsorted(ordered, asked)
+    np.minimum(found, len(ordered) - 1, out=found)
+    absent = ordered[found] != asked
+    if order is not None:
+        found = order[found]
+    found[absent] = -1
+    return found
 
 
 def _joined(

@@ -88,8 +88,9 @@ def usual_values(rows: "pa.Table", columns: FeatureColumns) -> dict[str, float |
     found: dict[str, float | str | None] = {}
     for name in columns.numeric:
         numbers = rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)  # missing is NaN
-        numbers = numbers[np.isfinite(numbers)]
-        found[name] = float(np.median(numbers, overwrite_input=True)) if len(numbers) else None
+        finite = np.isfinite(numbers)
+        numbers = numbers if finite.all() else numbers[finite]
+        found[name] = float(np.median(numbers)) if len(numbers) else None
     for name in columns.categorical:
         counted = pc.value_counts(rows[name].drop_null()).to_pylist()
         ranked = sorted((-int(item["counts"]), str(item["values"])) for item in counted)

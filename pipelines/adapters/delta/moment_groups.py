@@ -33,8 +33,9 @@ def read(
 
     Rows of other moments may be among them. Groups are in the order of their first moments where
     each says what it holds, so that rows which were written in order, one moment to a group, come in
-    order, whatever file they are in. Types are the table's. Raises LakeError for a table that is
-    absent or whose files do not hold its rows as they are, VersionGone for one whose files are gone.
+    order, whatever file they are in, and lie in one piece. Types are the table's. Raises LakeError for a
+    table that is absent or whose files do not hold its rows as they are, VersionGone for one whose
+    files are gone.
     """
     import pyarrow as pa
 
@@ -49,7 +50,24 @@ def read(
             parts += _parts(opened, column, set(wanted), schema)
     if all(part.bounds for part in parts):
         parts.sort(key=lambda part: part.bounds or between)
-    return pa.concat_tables([schema.empty_table(), *(part.rows for part in parts)])
+    taken_apart = [part.rows.columns for part in parts]
+    parts.clear()
+    return _in_one_piece(taken_apart, schema)
+
+
+def _in_one_piece(parts: "list[list[pa.ChunkedArray]]", schema: "pa.Schema") -> "pa.Table":
+    """Return the rows of parts (their columns), which it takes apart: a column is let go of once copied.
+
+    So the memory of one is that of the next copy, and rows do not lie in memory twice.
+    """
+    import pyarrow as pa
+
+    whole = []
+    for field in reversed(schema):
+        chunks = [chunk for columns in parts for chunk in columns.pop().chunks]
+        column = pa.table([pa.chunked_array(chunks, field.type)], schema=pa.schema([field]))
+        whole.append(column.combine_chunks().column(0))
+    return pa.table(whole[::-1], schema=schema)
 
 
 def bounds(opened: "pq.ParquetFile", number: int, column: str) -> tuple[datetime, datetime] | None:
