@@ -21,6 +21,10 @@ MISSING = 0x6D697373696E6721
 """Stands for a missing value, whatever lies in memory below it."""
 
 
+MARKED_ROWS = 32_768
+"""Rows that are marked at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChanges:
     """How many rows differ from those recorded, and where.
@@ -89,6 +93,14 @@ def _keys(marks: "pa.Table") -> "np.ndarray":
 
 
 def _marks(rows: "pa.Table") -> "np.ndarray":
+    """Return the marks, of some rows at once: what they are mixed in stays in the processor's cache."""
+    import numpy as np
+
+    firsts = range(0, max(1, rows.num_rows), MARKED_ROWS)
+    return np.concatenate([_marks_of(rows.slice(first, MARKED_ROWS)) for first in firsts])
+
+
+def _marks_of(rows: "pa.Table") -> "np.ndarray":
     import numpy as np
 
     mixed = np.full(rows.num_rows, len(rows.column_names), dtype=np.uint64)
