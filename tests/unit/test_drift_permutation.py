@@ -147,9 +147,7 @@ def test_dependence_that_is_weak_in_each_family_is_clear_in_all() -> None:
     values = autoregressive(np.random.default_rng(38), 157, 30, 0.15)
     scores = normal_scores(values)
     parts = [components_of(scores[:, [at]], window=WEEK) for at in range(30)]
-    alone = [
-        float(dependence_of(part, reference=150, window=WEEK).inflation[0]) for part in parts
-    ]
+    alone = [float(dependence_of(part, reference=150, window=WEEK).inflation[0]) for part in parts]
     every = components_of(scores, window=WEEK, widths=[1] * 30)
     together = dependence_of(every, reference=150, window=WEEK).inflation.tolist()
     assert alone.count(1.0) >= 15

@@ -133,8 +133,9 @@ def opened(
     with delta_handles.answers(table):
         try:
             source = str(table / path) if isinstance(table, Path) else _remote(table, path)
+            # Of a file on disk each column is read for itself: its bytes need not all be in memory.
             with pq.ParquetFile(
-                source, read_dictionary=list(dictionaries), pre_buffer=True
+                source, read_dictionary=list(dictionaries), pre_buffer=not isinstance(source, str)
             ) as found:
                 yield found
         except FileNotFoundError as error:
