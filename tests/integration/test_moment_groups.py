@@ -51,6 +51,14 @@ def test_groups_come_in_the_order_of_their_moments(table: Path) -> None:
     assert rows.schema == delta_tables.schema(table)
 
 
+def test_what_is_read_lies_in_one_piece(table: Path) -> None:
+    write(table, [5])
+    rows = moment_groups.read(table, "as_of", DAYS)
+    assert {column.num_chunks for column in rows.columns} == {1}
+    assert rows["key"].to_pylist() == [1, 2, 3] * 6
+    assert moment_groups.read(table, "as_of", DAYS[:1])["text"].num_chunks == 1
+
+
 def test_some_columns_come_in_the_order_asked_for(table: Path) -> None:
     rows = moment_groups.read(table, "as_of", [DAYS[0], DAYS[4]], columns=["text", "as_of"])
     assert rows.column_names == ["text", "as_of"]

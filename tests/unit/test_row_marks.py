@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.domain.row_marks import changes, column_digests, marked
+from pipelines.domain.row_marks import MARKED_ROWS, changes, column_digests, marked
 
 FIRST, SECOND = datetime(2026, 1, 5, 4, tzinfo=UTC), datetime(2026, 1, 6, 4, tzinfo=UTC)
 
@@ -74,6 +74,14 @@ def test_marks_and_digests_are_of_values_not_of_memory() -> None:
     assert marked(chunked).equals(marked(whole))
     assert column_digests(chunked) == column_digests(whole)
     assert marked(whole.slice(2))["mark"].to_pylist() == marked(whole)["mark"].to_pylist()[2:]
+
+
+def test_marks_do_not_depend_on_how_many_rows_are_marked_at_once() -> None:
+    rows = pa.concat_tables([table(*ROWS)] * (MARKED_ROWS // 2))
+    found = marked(rows)["mark"].to_pylist()
+    assert len(found) > MARKED_ROWS
+    assert found == marked(table(*ROWS))["mark"].to_pylist() * (MARKED_ROWS // 2)
+    assert marked(rows.slice(0, 0)).num_rows == 0
 
 
 def test_marks_are_the_same_in_every_release() -> None:

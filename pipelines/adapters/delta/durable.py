@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from pipelines.adapters.settings import Settings
+from pipelines.adapters.settings import current_settings
 
 
 def settle(paths: Iterable[Path]) -> None:
@@ -14,7 +14,7 @@ def settle(paths: Iterable[Path]) -> None:
 
     Does nothing when HEADFRAME_FSYNC is off.
     """
-    if not Settings().fsync:
+    if not current_settings().fsync:
         return
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)

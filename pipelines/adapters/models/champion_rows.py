@@ -149,7 +149,7 @@ class ChampionRows:
         if columns:
             # A late rescore's rows are those of its own time.
             features = self._features(said[AS_OF].unique().to_pylist(), columns)
-            said = said.join(features, [*self.key, AS_OF], join_type="inner")
+            said = with_features(said, features, [*self.key, AS_OF])
         return self._sorted(said)
 
     def _features(self, times: Sequence[datetime], columns: Sequence[str]) -> "pa.Table":
@@ -175,6 +175,19 @@ class ChampionRows:
                 (self.prediction, pa.float64()),
             ]
         ).empty_table()
+
+
+def with_features(said: "pa.Table", features: "pa.Table", identity: Sequence[str]) -> "pa.Table":
+    """Return what was said with the features of each row, known by ``identity``.
+
+    Both were written in the same order, and mostly are of the same rows: then nothing is looked up.
+    """
+    if not all(said[name].equals(features[name]) for name in identity):
+        return said.join(features, list(identity), join_type="inner")
+    for name in features.column_names:
+        if name not in identity:
+            said = said.append_column(features.schema.field(name), features[name])
+    return said
 
 
 def by_block(rows: "pa.Table") -> Mapping[datetime, "pa.Table"]:
