@@ -41,7 +41,11 @@ FEATURES = pa.table(
     ],
 )
 def test_each_row_gets_its_own_features(said: list[int], features: list[int]) -> None:
-    found = with_features(SAID.take(pa.array(list(said), "i8")), FEATURES.take(pa.array(list(features), "i8")), IDENTITY)
+    found = with_features(
+        SAID.take(pa.array(list(said), "i8")),
+        FEATURES.take(pa.array(list(features), "i8")),
+        IDENTITY,
+    )
     assert found.column_names == ["carrier", "flight", "as_of", "p_late", "wind", "origin"]
     assert found.sort_by("p_late").to_pylist() == [
         SAID.slice(row, 1).to_pylist()[0] | FEATURES.slice(row, 1).to_pylist()[0]
