@@ -34,6 +34,7 @@ FEATURES = pa.table(
     [
         (range(4), range(4)),
         (range(4), (3, 1, 0, 2)),
+        (range(4), (1, 0, 3, 2)),
         ((2, 0), range(4)),
         (range(4), (0, 1)),
         ((0, 1), (2, 3)),

@@ -33,9 +33,9 @@ def read(
 
     Rows of other moments may be among them. Groups are in the order of their first moments where
     each says what it holds, so that rows which were written in order, one moment to a group, come in
-    order, whatever file they are in, and lie in one piece. Types are the table's. Raises LakeError for a
-    table that is absent or whose files do not hold its rows as they are, VersionGone for one whose
-    files are gone.
+    order, whatever file they are in. A column lies in one piece, but for texts of more than 2 GiB. Types
+    are the table's. Raises LakeError for a table that is absent or whose files do not hold its rows as
+    they are, VersionGone for one whose files are gone.
     """
     import pyarrow as pa
 
