@@ -42,6 +42,11 @@ def performance(settings: Settings, use_case: str) -> Folder:
     return settings.lake / "gold" / "performance" / use_case
 
 
+def losses(settings: Settings, use_case: str) -> Folder:
+    """Folder of the losses of closed blocks, one row per model version and block."""
+    return settings.lake / "gold" / "performance" / f"{use_case}__losses"
+
+
 def profiles(settings: Settings, use_case: str) -> Folder:
     """Folder of the profiles of blocks, one row per model version and block."""
     return settings.lake / "gold" / "profiles" / use_case

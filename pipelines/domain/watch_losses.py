@@ -10,7 +10,7 @@ from pipelines.domain.block_length import BlockLength
 from pipelines.domain.change_point import changed_since
 from pipelines.domain.drift.drift_result import DriftEvidence, DriftResult
 from pipelines.domain.drift.harm import Harm
-from pipelines.domain.drift.losses import BlockLosses
+from pipelines.domain.drift.losses import BlockLosses, joined
 from pipelines.domain.drift.segment_contrast import SegmentContrast
 from pipelines.domain.drift.severity import LARGEST_DELTA, AlarmBudget
 from pipelines.domain.model_reference import ModelReference
@@ -61,7 +61,7 @@ def judge_losses(
     if not len(measured):
         return []
     newest = int(measured[-1])
-    losses = _joined(reference.losses, current)
+    losses = joined(reference.losses, current)
     held_out = len(reference.losses.blocks)
     known = [held_out + int(row) for row in measured]
     every = [
@@ -126,19 +126,6 @@ def judge_losses(
             )
         )
     return found
-
-
-def _joined(before: BlockLosses, after: BlockLosses) -> BlockLosses:
-    import numpy as np
-
-    return BlockLosses(
-        blocks=(*before.blocks, *after.blocks),
-        rows=np.concatenate([before.rows, after.rows]),
-        loss=np.concatenate([before.loss, after.loss]),
-        residual=np.concatenate([before.residual, after.residual]),
-        segments=before.segments,
-        contrast=np.concatenate([before.contrast, after.contrast]),
-    )
 
 
 def _series(result: DriftResult, losses: BlockLosses) -> "np.ndarray":

@@ -1,5 +1,6 @@
 """Monitor: settle labels, measure performance on final ones, watch inputs, losses, feeds and volume."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.adapters.landing.feed_watch import watch
 from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import (
+    champion_losses,
     champion_profiles,
     known,
     label_ledger,
@@ -16,6 +18,7 @@ from pipelines.adapters.models import (
     prediction_store,
 )
 from pipelines.adapters.models.champion import Champion
+from pipelines.adapters.models.performance_store import Closing
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.digest import digest_of
@@ -93,9 +96,17 @@ def monitor(
     entity = parts.features.entity
     states = tables.label_states(entity, as_of)
     settled = label_ledger.settle(settings, use_case.name, states, as_of=as_of, run=run)
-    blocks = _measured(use_case, settings, tables, states, as_of=as_of, run=run)
+    blocks, closings = _measured(use_case, settings, tables, states, as_of=as_of, run=run)
     watched = _watch(
-        use_case, settings, tables, states, blocks, as_of=as_of, run=run, filled_in=filled_in
+        use_case,
+        settings,
+        tables,
+        states,
+        blocks,
+        closings=closings,
+        as_of=as_of,
+        run=run,
+        filled_in=filled_in,
     )
     feed = _feed(use_case, settings, as_of)
     return Monitored(
@@ -120,6 +131,7 @@ def _watch(
     states: "pa.Table",
     blocks: list[BlockPerformance],
     *,
+    closings: Mapping[str, Closing],
     as_of: datetime,
     run: str,
     filled_in: bool,
@@ -147,6 +159,7 @@ def _watch(
             tables=tables,
             states=states,
             blocks=blocks,
+            closings=closings,
             as_of=as_of,
             run=run,
         )
@@ -165,6 +178,7 @@ def _judged(
     tables: KnownTables,
     states: "pa.Table",
     blocks: list[BlockPerformance],
+    closings: Mapping[str, Closing],
     as_of: datetime,
     run: str,
 ) -> Watched:
@@ -183,7 +197,9 @@ def _judged(
     profiled = profiled[: served[-1] + 1]
     times = [profiled[place].scored_for for place in served]
     first = losses_from(len(times), monitoring)
-    losses = champion_profiles.losses_since(watching, reference, times[first:], states)
+    losses = champion_losses.losses_since(
+        watching, reference, times[first:], states, closings=closings, run=run
+    )
     version = reference.model_version
     known = monitoring_ledger.by_model(settings, name)
     before = known.get(version, [])
@@ -209,8 +225,11 @@ def _measured(
     *,
     as_of: datetime,
     run: str,
-) -> list[BlockPerformance]:
-    """Measure the blocks that were not measured for good, and keep how all did, sorted by block."""
+) -> tuple[list[BlockPerformance], dict[str, Closing]]:
+    """Measure the blocks that were not measured for good, and keep how all did.
+
+    Returns them sorted by block, and how those are closed whose labels are all settled.
+    """
     parts, minimum = TrainedUseCase.of(use_case), use_case.monitoring.minimum_labels
     times, kind = parts.scoring.times, parts.label.kind
     listed, key = ranked_list(parts.scoring.outputs), tuple(parts.features.entity.key)
@@ -242,18 +261,11 @@ def _measured(
             listed=listed,
         )
     blocks = sorted([*(one.block for one in done.values()), *fresh], key=lambda one: one.block)
-    performance_store.keep(
-        settings,
-        parts.name,
-        blocks,
-        as_of=as_of,
-        run=run,
-        sources=sources,
-        done=done,
-        edition=tables.edition,
-        kind=kind,
+    closings = performance_store.closings(
+        blocks, as_of=as_of, sources=sources, done=done, edition=tables.edition
     )
-    return blocks
+    performance_store.keep(settings, parts.name, blocks, closings, as_of=as_of, run=run, kind=kind)
+    return blocks, closings
 
 
 def _feed(use_case: UseCase, settings: Settings, as_of: datetime) -> tuple[FeedFinding, ...]:

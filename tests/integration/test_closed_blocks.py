@@ -184,16 +184,14 @@ def test_what_an_overtaken_monitoring_wrote_last_is_not_taken_for_what_stands(cl
     old = monitor(use_case, settings, as_of=at(60), run="test").blocks
     rescored(closed)
     new = measured(closed, at(60))
-    performance_store.keep(
-        settings,
-        machines.NAME,
+    closings = performance_store.closings(
         old,
         as_of=at(60),
-        run="overtaken",
         sources={block.block: "of the first generation" for block in old},
         done={},
         edition=lambda _: 1,
     )
+    performance_store.keep(settings, machines.NAME, old, closings, as_of=at(60), run="overtaken")
     assert measured(closed, at(60)) == new == measured_anew(closed, at(60))
 
 

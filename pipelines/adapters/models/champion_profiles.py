@@ -147,17 +147,33 @@ def up_to_date(
     return [known[start] for start in sources if start in known and known[start].profile.rows]
 
 
-def losses_since(
+def measured_losses(
     watching: Watching,
-    reference: ModelReference,
+    said: "pa.Table",
     times: Sequence[datetime],
     states: "pa.Table",
+    levels: Sequence[tuple[str, str]],
 ) -> BlockLosses:
-    """Return the losses of blocks that the champion published, on final labels alone."""
+    """Return the losses of what a model ``said`` of blocks, on final labels alone.
+
+    ``said`` has ``scored_for``, the key, what the model said and the columns of ``levels``, the segments.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     rows = watching.rows
-    segments = reference.edges.segments
-    said = rows.published(times, segments)
-    return _losses(watching, said, times, states, reference.edges.segment_names)
+    final = labelled(said, states, tuple(rows.key))
+    wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
+    return losses_of(
+        watching.kind.loss,
+        label=final["label"].to_numpy(zero_copy_only=False),
+        probability=final[rows.prediction].to_numpy(),
+        blocks=[rows.block(start) for start in times],
+        of_row=pc.index_in(final[SCORED_FOR], wanted).to_numpy(),
+        segments={column: final[column].to_pylist() for column in dict(levels)},
+        levels=levels,
+        minimum_rows=watching.monitoring.minimum_labels,
+    )
 
 
 def _reference(watching: Watching, tables: KnownTables) -> ModelReference:
@@ -195,7 +211,7 @@ def _reference(watching: Watching, tables: KnownTables) -> ModelReference:
         edges=with_margin(edges),
         importance=importance,
         training_window=(first, last),
-        losses=_losses(watching, judged, held_out, states, edges.segment_names),
+        losses=measured_losses(watching, judged, held_out, states, edges.segment_names),
         calibration=(
             _calibration(label, final[rows.prediction].to_numpy())
             if kind.answer == "probability"
@@ -211,31 +227,6 @@ def _calibration(label: "object", score: "object") -> Calibration | None:
         return calibrated(label, score)  # type: ignore[arg-type]  # arrays
     except NotEnoughData:
         return None  # held-out labels of one kind say nothing of scores
-
-
-def _losses(
-    watching: Watching,
-    said: "pa.Table",
-    times: Sequence[datetime],
-    states: "pa.Table",
-    levels: Sequence[tuple[str, str]],
-) -> BlockLosses:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    rows = watching.rows
-    final = labelled(said, states, tuple(rows.key))
-    wanted = pa.array(list(times), pa.timestamp("us", tz="UTC"))
-    return losses_of(
-        watching.kind.loss,
-        label=final["label"].to_numpy(zero_copy_only=False),
-        probability=final[rows.prediction].to_numpy(),
-        blocks=[rows.block(start) for start in times],
-        of_row=pc.index_in(final[SCORED_FOR], wanted).to_numpy(),
-        segments={column: final[column].to_pylist() for column in dict(levels)},
-        levels=levels,
-        minimum_rows=watching.monitoring.minimum_labels,
-    )
 
 
 def _profiled(

@@ -13,6 +13,7 @@ from pipelines.adapters.models import champion as champions
 from pipelines.adapters.models import feature_store, prediction_store, probe
 from pipelines.adapters.models.champion import Champion
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.silver import made_marks
 from pipelines.adapters.stores.object_store import Folder
 from pipelines.adapters.threads import one_thread
 from pipelines.domain.features import AS_OF, FeatureView, KnownTables
@@ -92,6 +93,23 @@ class ChampionRows:
             start: f"{keys.get(window_name(SLOT, start), '')}/{described[start]}"
             for start in times
             if start in described
+        }
+
+    def feature_editions(
+        self, times: Sequence[datetime]
+    ) -> dict[datetime, list[tuple[datetime, int]]]:
+        """Return by scoring time which rows of features its predictions are of: their times and editions.
+
+        An edition rises when the rows are made again. From the logs of the two tables.
+        """
+        made = made_marks.segments(self.settings, self.use_case)
+        editions = feature_store.editions(self.folder)
+        return {
+            start: [
+                (as_of, editions.get(as_of, 0))
+                for as_of in sorted({start, *(segment.as_of for segment in made.get(start, ()))})
+            ]
+            for start in times
         }
 
     def scorer(self) -> Scorer:

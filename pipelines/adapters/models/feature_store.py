@@ -24,6 +24,9 @@ from pipelines.errors import CommitLost, NotEnoughData, Problem
 if TYPE_CHECKING:
     import pyarrow as pa
 
+DESCRIBED = "features:"
+"""Start of the transactions of described times; the version is the edition of their rows."""
+
 GROUP_ROWS = 1 << 18
 """Most rows of one row group: what one batch of a reader is cut from."""
 
@@ -178,6 +181,15 @@ def digests(table: Folder, view: FeatureView, starts: Sequence[datetime]) -> dic
     return found
 
 
+def editions(table: Folder) -> dict[datetime, int]:
+    """Return the edition (``KnownTables.edition``) of each described time, by its rows.
+
+    It rises when the rows of a time are made again.
+    """
+    told = delta_tables.transactions_of(table, DESCRIBED)
+    return {datetime.fromisoformat(name.removeprefix(DESCRIBED)): told[name] for name in told}
+
+
 def written_rows_at(
     table: Folder, view: FeatureView, blocks: Sequence[tuple[datetime, datetime]]
 ) -> "pa.Table":
@@ -308,4 +320,4 @@ def _short(rows: "pa.Table") -> str:
 
 
 def _application(start: datetime) -> str:
-    return f"features:{start.isoformat()}"
+    return f"{DESCRIBED}{start.isoformat()}"

@@ -46,22 +46,51 @@ class Closed:
     measured: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """As of when a block was measured for good, and a number of all that it was measured of.
+
+    Whatever else was measured of the block's predictions and labels is as good while this is the same.
+    """
+
+    measured: datetime
+    stands: int
+
+
+def closings(
+    blocks: Sequence[BlockPerformance],
+    *,
+    as_of: datetime,
+    sources: Mapping[str, str],
+    done: Mapping[str, Closed],
+    edition: Callable[[datetime], int],
+) -> dict[str, Closing]:
+    """Return how each block was closed whose labels are all settled at ``as_of``, by block.
+
+    ``sources`` names what each block is measured of; those of ``done`` were ``closed`` before.
+    """
+    found = {}
+    for one in blocks:
+        if not one.pending:
+            measured = done[one.block].measured if one.block in done else as_of
+            stands = _stands(sources[one.block], measured, edition)
+            found[one.block] = Closing(measured, stands)
+    return found
+
+
 def keep(
     settings: Settings,
     use_case: str,
     blocks: Sequence[BlockPerformance],
+    closings: Mapping[str, Closing],
     *,
     as_of: datetime,
     run: str,
-    sources: Mapping[str, str],
-    done: Mapping[str, Closed],
-    edition: Callable[[datetime], int],
     kind: Kind = BINARY,
 ) -> None:
     """Replace the performance table by these blocks unless it says the same already.
 
-    ``sources`` names what each block is measured of; those of ``done`` were ``closed`` before. A commit
-    tells for each of its rows whether it is closed, so that no mark is of another row.
+    A commit tells for each of its rows whether it is closed, so that no mark is of another row.
     """
     if not blocks:
         return
@@ -72,10 +101,9 @@ def keep(
     rows = pa.Table.from_pylist([block.as_row(kind) for block in blocks], schema=schema)
     marks: dict[str, int] = {}
     for one in blocks:
-        measured = done[one.block].measured if one.block in done else as_of
-        source = sources[one.block]
-        marks[CLOSED + one.block] = 0 if one.pending else _number(measured)
-        marks[STANDS + one.block] = 0 if one.pending else _stands(source, measured, edition)
+        closing = closings.get(one.block)
+        marks[CLOSED + one.block] = _number(closing.measured) if closing else 0
+        marks[STANDS + one.block] = closing.stands if closing else 0
 
     def make(number: int) -> delta_tables.Change | None:
         current: list[dict[str, Any]] = delta_tables.read(table).to_pylist() if number else []

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
+MEASURE_OF_LOSSES = 1
+"""Raised when ``losses_of`` says something else of the same rows: losses that were kept of blocks are
+measured again then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BlockLosses:
     """Means over the rows of a block that have a final label; NaN where they are too few.
@@ -84,4 +89,40 @@ def losses_of(
         residual=means(sums(happened - predicted), rows),
         segments=tuple(levels),
         contrast=contrast,
+    )
+
+
+def joined(first: BlockLosses, second: BlockLosses) -> BlockLosses:
+    """Return the blocks of both, the second's after the first's; they are of the same segments."""
+    import numpy as np
+
+    return BlockLosses(
+        blocks=(*first.blocks, *second.blocks),
+        rows=np.concatenate([first.rows, second.rows]),
+        loss=np.concatenate([first.loss, second.loss]),
+        residual=np.concatenate([first.residual, second.residual]),
+        segments=first.segments,
+        contrast=np.concatenate([first.contrast, second.contrast]),
+    )
+
+
+def taken(losses: BlockLosses, places: Sequence[int]) -> BlockLosses:
+    """Return the blocks at these places, in this order.
+
+    >>> losses = losses_of("brier", label=[1, 0], probability=[0.5, 1.0], blocks=["a", "b"],
+    ...                    of_row=[0, 1], minimum_rows=1)
+    >>> found = taken(losses, [1, 0])
+    >>> found.blocks, found.loss.tolist()
+    (('b', 'a'), [1.0, 0.25])
+    """
+    import numpy as np
+
+    chosen = np.asarray(places, dtype=np.intp)
+    return BlockLosses(
+        blocks=tuple(losses.blocks[place] for place in places),
+        rows=losses.rows[chosen],
+        loss=losses.loss[chosen],
+        residual=losses.residual[chosen],
+        segments=losses.segments,
+        contrast=losses.contrast[chosen],
     )
