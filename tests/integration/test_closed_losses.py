@@ -78,6 +78,14 @@ class Plant:
     def declare(self, variant: Variant) -> None:
         self.use_case = machines.declare(self.settings, variant)
 
+    def rewrite(self, old: str, new: str) -> None:
+        """Change the declaration in one place."""
+        path = self.settings.dags / f"{machines.NAME}.py"
+        text = path.read_text("utf-8")
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new), "utf-8")
+        self.use_case = load(path)
+
     def score(self, first: int = FIRST, last: int = LAST) -> None:
         """Score days with the champion, each as of its own time."""
         since, until = at(first, 0), at(last + 1, 0)
@@ -231,9 +239,12 @@ def declared_with_too_few_labels(plant: Plant) -> None:
 
 def with_another_label(plant: Plant) -> None:
     """Call it a stop after a minute."""
-    path = plant.settings.dags / f"{machines.NAME}.py"
-    path.write_text(path.read_text().replace("stop_minutes > 10", "stop_minutes > 1"))
-    plant.use_case = load(path)
+    plant.rewrite("stop_minutes > 10", "stop_minutes > 1")
+
+
+def named_otherwise(plant: Plant) -> None:
+    """Score at the same moments by a clock by which it is the day before."""
+    plant.rewrite('time(5), timezone="Europe/Berlin"', 'time(17), timezone="Pacific/Pago_Pago"')
 
 
 def without_segments(plant: Plant) -> None:
@@ -301,6 +312,7 @@ CHANGES = [
     declared_otherwise,
     declared_with_too_few_labels,
     with_another_label,
+    named_otherwise,
     without_segments,
     scored_by_another,
     scored_there_and_back,

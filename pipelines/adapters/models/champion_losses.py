@@ -55,14 +55,14 @@ def _sources(
     """Return a digest of all that the losses of each closed block are measured of, by scoring time.
 
     Predictions, labels and how many of these are enough are what its closing is of; beside them are
-    the loss, the segments, and of which features these are.
+    the loss, the block's name, the segments, and of which features these are.
     """
     rows, edges = watching.rows, reference.edges
     segments = [edges.segments, edges.segment_names]
     how = [MEASURE_OF_LOSSES, watching.kind.loss, rows.prediction, segments]
-    closed = [start for start in times if rows.block(start) in closings]
-    made = rows.feature_editions(closed) if edges.segments else {}
+    closed = {start: block for start in times if (block := rows.block(start)) in closings}
+    made = rows.feature_editions(list(closed)) if edges.segments else {}
     return {
-        start: digest_of([how, closings[rows.block(start)].stands, made.get(start)])
-        for start in closed
+        start: digest_of([how, block, closings[block].stands, made.get(start)])
+        for start, block in closed.items()
     }
