@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PROBE_ROWS = 1_900
 """Rows taken evenly from training and held-out rows; the made-up ones come on top."""
 
+USUAL_ROWS = 100_000
+"""Rows that tell what is usual at most: of half as many the median is within 0.6 % of the ranks, 99 times in 100."""
+
 UNSEEN = "\U0001f6eb never seen in training"
 """A category that no training row has."""
 
@@ -79,12 +82,15 @@ def prove(
 def usual_values(rows: "pa.Table", columns: FeatureColumns) -> dict[str, float | str | None]:
     """Return the median of each numeric feature and the most frequent text of each categorical one.
 
-    None where all are missing. A tie goes to the text that sorts first.
+    Of more than USUAL_ROWS rows so many are looked at, taken evenly. None where all are missing. A tie
+    goes to the text that sorts first.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if (step := -(-rows.num_rows // USUAL_ROWS)) > 1:
+        rows = rows.select(columns.all).take(pa.array(np.arange(0, rows.num_rows, step)))
     found: dict[str, float | str | None] = {}
     for name in columns.numeric:
         numbers = rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)  # missing is NaN
