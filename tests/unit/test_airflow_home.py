@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -243,28 +241,6 @@ def test_only_the_scheduler_imports_what_its_tasks_will_need(settings: Settings)
     exec(code, imported)  # noqa: S102 - the file this project wrote a moment ago
     assert "pandas" not in imported
     assert imported["__all__"] == []
-
-
-def test_the_dag_processor_has_what_every_file_needs_and_no_thread(settings: Settings) -> None:
-    airflow_home.prepare(settings)
-    asked = f"""if True:
-        import runpy, sys, threading
-        sys.argv = ["airflow", "dag-processor"]
-        import airflow  # which imports the file of the home before anything else
-        heavy = {{"pandas", "mlflow", "duckdb", "pyarrow", "sklearn"}} & set(sys.modules)
-        print(sorted(heavy), threading.active_count())
-        from pipelines.adapters.settings import _settings_of
-        before, read = set(sys.modules), _settings_of.cache_info().misses
-        runpy.run_path({str(REPOSITORY / "dags" / "flight_delays.py")!r})
-        print(sorted(name for name in set(sys.modules) - before if name.startswith("pipelines")))
-        print(read, _settings_of.cache_info().misses)
-    """
-    variables = airflow_home.environment(settings, PORTS)
-    variables["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), variables["PYTHONPATH"]])
-    said = subprocess.run(
-        [sys.executable, "-c", asked], env=variables, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.splitlines()[-3:] == ["[] 1", "[]", "1 1"]
 
 
 def test_a_team_may_have_roles_of_its_own(tmp_path: Path) -> None:
