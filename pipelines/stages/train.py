@@ -88,11 +88,13 @@ def train(
 
     The same time, rows, declaration and code again return the candidate already registered, and a
     search that was cut off goes on. Raises NotEnoughData when too few blocks have final labels, or
-    all labels are the same, or no trial finished; DeclarationError for what cannot be asked.
+    all labels are the same, or no trial finished; DeclarationError for what cannot be asked;
+    PromotionRefused for a candidate whose model cannot be registered, before any trial.
     """
     work = _Work(use_case, settings, as_of, asked)
     found = work.registered
     if found is None and work.plan is not None:
+        challengers.refuse_unregistrable(use_case.name, work.chosen, work.training)
         _tune(work, tuner=0, only=True, told=told)
     return _finish(work, found, run=run, requester=requester, told=told)
 
@@ -105,6 +107,7 @@ def plan(use_case: UseCase, settings: Settings, *, as_of: datetime, asked: Asked
     work = _Work(use_case, settings, as_of, asked)
     if work.plan is None or work.registered is not None:
         return Planned(study=None, tuners=0, says=work.describe())
+    challengers.refuse_unregistrable(use_case.name, work.chosen, work.training)
     if not asked.dry_run:
         studies.opened(settings, use_case.name, work.plan)
     return Planned(study=work.plan.key, tuners=work.training.tuning_tasks, says=work.describe())
@@ -148,10 +151,7 @@ def finish(
     asked: Asked = AS_DECLARED,
     told: Told = logger.info,
 ) -> Trained:
-    """Make the trials that dead tuners left, fit the best of all, and register it.
-
-    No tuner may be running. Raises as ``train`` does.
-    """
+    """Make the trials that dead tuners left (none may be running), fit the best and register it, as ``train``."""
     work = _Work(use_case, settings, as_of, asked)
     return _finish(work, work.registered, run=run, requester=requester, told=told)
 

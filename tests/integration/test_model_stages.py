@@ -158,7 +158,7 @@ def test_a_model_of_a_class_from_the_dag_file_is_refused(machines_settings: Sett
         "    class Mine(LogisticRegression):\n        pass\n\n    return make_pipeline(",
     )
     path.write_text(text)
-    with pytest.raises(PromotionRefused, match="an estimator built of library classes only"):
+    with pytest.raises(PromotionRefused, match="an estimator made of library types"):
         trained(load(path), machines_settings)
     assert candidates(machines_settings) == []
 

@@ -19,7 +19,13 @@ from pipelines.adapters.settings import Settings
 from pipelines.cli import app
 from pipelines.domain.search import Trial
 from pipelines.domain.training import AS_DECLARED, Asked
-from pipelines.errors import DeclarationError, NotEnoughData, PlanOvertaken, SettingsError
+from pipelines.errors import (
+    DeclarationError,
+    NotEnoughData,
+    PlanOvertaken,
+    PromotionRefused,
+    SettingsError,
+)
 from pipelines.stages import train as stage
 from pipelines.stages.train import Trained, finish, plan, train, tune
 from pipelines.use_case import UseCase
@@ -226,6 +232,42 @@ def test_a_search_without_any_finished_trial_makes_no_model(machines_settings: S
         trained(use_case, machines_settings, asked=Asked(candidates=("moody",)))
     text = re.sub(r"[0-9.]+ of 60 CPU s", "S of 60 CPU s", str(caught.value))
     assert_golden("stages/train_no_trial", text)
+
+
+OWN = """
+def halved(rows):
+    return rows / 2
+
+
+def own(columns, seed, strength=1.0):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    model = logistic(columns, seed, strength)
+    model.steps.insert(1, ("own", FunctionTransformer(halved)))
+    return model
+"""
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_candidate_whose_model_no_file_can_hold_is_refused_before_the_first_trial(
+    machines_settings: Settings,
+    dry_run: bool,  # noqa: FBT001 - both ways
+) -> None:
+    use_case = searches.declare(
+        machines_settings,
+        more_candidates='Candidate("own", own, {"strength": LogUniform(0.1, 1.0)}),',
+        more_code=OWN,
+    )
+    told: list[str] = []
+    asked = Asked(dry_run=dry_run)
+    with pytest.raises(PromotionRefused, match=r"machines, candidate 'own'.*halved"):
+        plan(use_case, machines_settings, as_of=AS_OF, asked=asked)
+    with pytest.raises(PromotionRefused, match=r"machines, candidate 'own'.*halved"):
+        trained(use_case, machines_settings, told=told)
+    assert told == []
+    asked = Asked(candidates=("logistic",))
+    assert trained(use_case, machines_settings, asked=asked).version == "1"
 
 
 def test_what_a_person_asks_for_is_trained_and_recorded(machines_settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Challengers: the chosen candidate fitted on the whole window, proven, and registered once."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from pipelines.adapters.models import (
     search_record,
 )
 from pipelines.adapters.models.training_rows import TrainingRows
+from pipelines.adapters.models.trusted_types import refuse_untrusted
 from pipelines.adapters.settings import Settings
+from pipelines.adapters.threads import one_thread
 from pipelines.domain.labels import Label
 from pipelines.domain.probe import probe_rows
 from pipelines.domain.scoring_times import ScoringTimes
@@ -28,6 +31,11 @@ from pipelines.errors import CodeChanged, Problem
 if TYPE_CHECKING:
     from pipelines.adapters.models.mlflow_registry import ModelVersion
 
+logger = logging.getLogger(__name__)
+
+REHEARSED_ROWS = 500
+"""Rows that a candidate is fitted to at most before its trials: what it is made of does not depend on them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -36,6 +44,29 @@ class Choice:
     candidate: Candidate
     parameters: Parameters
     searched: Searched | None
+
+
+def refuse_unregistrable(use_case: str, chosen: TrainingRows, training: Training) -> None:
+    """Raise PromotionRefused where a candidate's model could not be registered, before trials are paid for.
+
+    Each is fitted to a few rows with its own parameters. One that cannot be fitted so is left to its
+    trials: that they fail is an answer.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    places = np.arange(0, len(chosen.label), -(-len(chosen.label) // REHEARSED_ROWS))
+    rows, label = chosen.rows.take(pa.array(places)), chosen.label[places]
+    for candidate in training.candidates:
+        try:
+            with one_thread():
+                model = fit(
+                    candidate, rows, label, chosen.columns, training.seed, weights=training.weights
+                )
+        except Exception:
+            logger.debug("%s was not fitted to a few rows", candidate.name, exc_info=True)
+            continue
+        refuse_untrusted(model, use_case, candidate.name)
 
 
 def register(

@@ -90,6 +90,7 @@ def log_candidate(
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import infer_signature
+    from skops.io.exceptions import UnsupportedTypeException
 
     client = mlflow_client.client(settings)
     if (done := find_candidate(settings, use_case, train_key)) is not None:
@@ -113,7 +114,7 @@ def log_candidate(
                 pip_requirements=requirements(model),
                 signature=infer_signature(example, frame_answers(model, example, answer)),
             )
-        except MlflowException:
+        except (MlflowException, UnsupportedTypeException):
             refuse_untrusted(model, use_case)
             raise
     failpoint("train.between_log_and_register")
