@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from difflib import get_close_matches
 from errno import EEXIST, EISDIR
 from pathlib import Path
@@ -22,10 +23,11 @@ from pipelines.adapters.stores import whole_files
 from pipelines.cli import replay_tables
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.replay_run import replayed
-from pipelines.cli.stage_runs import moment
+from pipelines.cli.stage_runs import moment, refuse_to_come
 from pipelines.cli.terminal import INTERRUPTED, console, errors, fail_on
 from pipelines.domain.replay_steps import POLICIES, Every, RetrainPolicy
 from pipelines.errors import HeadframeError, Problem, SettingsError
+from pipelines.use_case import UseCase
 
 From = Annotated[str, typer.Option("--from", help="When history begins (ISO date or time).")]
 Until = Annotated[str, typer.Option(help="Up to when, exclusive (ISO date or time).")]
@@ -75,9 +77,7 @@ def replay(
         if page is not None:
             _refuse_page(page)
         declared = declared_use_case(settings, use_case)
-        since, end = moment(from_, declared), moment(until, declared)
-        if since >= end:
-            raise _empty(from_, until)
+        since, end = history_asked(from_, until, declared)
         asked = asked_of(
             settings, use_case, declared.digest(), since=since, until=end, every=every, fixed=fixed
         )
@@ -152,6 +152,20 @@ def _progress(*, shown: bool) -> Progress:
         transient=True,
         disable=not shown or not errors.is_terminal,
     )
+
+
+def history_asked(since: str, until: str, use_case: UseCase | None) -> tuple[datetime, datetime]:
+    """Return beginning and end (UTC) of the history that the options name, read as by ``moment``.
+
+    Raises SettingsError for an end that is not after the beginning, or has not come: each block up
+    to it would be described before that is seen.
+    """
+    begins, ends = moment(since, use_case), moment(until, use_case)
+    if begins >= ends:
+        raise _empty(since, until)
+    fix = "Correct the year or the day: a replay is of what is over."
+    refuse_to_come(ends, where="headframe replay, --until", fix=fix)
+    return begins, ends
 
 
 def policies_asked(asked: list[str]) -> list[RetrainPolicy]:

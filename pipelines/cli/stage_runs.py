@@ -191,21 +191,29 @@ def period(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
     return start, moment((day + timedelta(days=1)).isoformat(), use_case)
 
 
+def refuse_to_come(asked: datetime, *, where: str, fix: str) -> None:
+    """Raise SettingsError for a moment that has not come: nothing is known of it yet."""
+    now = datetime.now(UTC)
+    if asked > now:
+        raise SettingsError(
+            Problem(
+                where=where,
+                expected=f"a moment that has come; now is {now:%Y-%m-%d %H:%M} UTC",
+                found=f"{asked:%Y-%m-%d %H:%M} UTC",
+                fix=fix,
+            )
+        )
+
+
 def _moment_of(stage: Stage, as_of: str, use_case: UseCase) -> datetime:
     """Return the moment asked for. Raises SettingsError for one to come, as of which nothing can be said.
 
     What monitor settles as of next year, it has said of every time until then.
     """
-    asked, now = moment(as_of, use_case), datetime.now(UTC)
-    if stage in ("train", "monitor") and asked > now:
-        raise SettingsError(
-            Problem(
-                where="headframe run, --as-of",
-                expected=f"a moment that has come; now is {now:%Y-%m-%d %H:%M} UTC",
-                found=f"{asked:%Y-%m-%d %H:%M} UTC",
-                fix="Correct the year or the day, or leave --as-of out.",
-            )
-        )
+    asked = moment(as_of, use_case)
+    if stage in ("train", "monitor"):
+        fix = "Correct the year or the day, or leave --as-of out."
+        refuse_to_come(asked, where="headframe run, --as-of", fix=fix)
     return asked
 
 

@@ -1,4 +1,4 @@
-"""Options of a replay: a page that cannot be written is refused at once; whose policy is the first."""
+"""Options of a replay: what is refused before anything is replayed; whose policy is the first."""
 
 import os
 import stat
@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from pipelines.adapters.stores import whole_files
 from pipelines.cli import app
-from pipelines.cli.replay_commands import policies_asked
+from pipelines.cli.replay_commands import history_asked, policies_asked
+from pipelines.errors import SettingsError
+from tests import machines
 
 COMMAND = ["replay", "nothing", "--from", "2026-01-01", "--until", "2026-02-01", "--page"]
 
@@ -66,3 +68,26 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> Non
 
 def test_the_first_policy_is_the_first_that_was_asked_for() -> None:
     assert policies_asked(["monthly", "never", "monthly"]) == ["monthly", "never"]
+
+
+def test_an_end_that_has_not_come_is_refused_before_a_block_of_it_is_looked_at() -> None:
+    with pytest.raises(SettingsError) as caught:
+        history_asked("2026-02-01", "2826-02-20", None)
+    (problem,) = caught.value.problems
+    assert problem.where == "headframe replay, --until"
+    assert problem.expected.startswith("a moment that has come; now is 2")
+    assert problem.found == "2826-02-20 00:00 UTC"
+    assert problem.fix == "Correct the year or the day: a replay is of what is over."
+    begins, ends = history_asked("2026-02-01", "2026-02-20", None)
+    assert (f"{begins:%m-%d}", f"{ends:%m-%d}") == ("02-01", "02-20")
+
+
+def test_the_command_refuses_an_end_that_has_not_come(tmp_path: Path) -> None:
+    settings = machines.settings_in(tmp_path)
+    machines.declare(settings)
+    environment = {"HEADFRAME_HOME": str(settings.home), "HEADFRAME_DAGS": str(settings.dags)}
+    asked = ["replay", machines.NAME, "--from", "2026-02-01", "--until", "2826-02-20"]
+    told = CliRunner(env=environment).invoke(app, asked)
+    assert told.exit_code == 1
+    assert "--until: expected a moment that has come" in " ".join(told.output.split())
+    assert not settings.root.exists()
