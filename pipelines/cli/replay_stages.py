@@ -60,7 +60,7 @@ class StepStages:
                 Problem(
                     where=f"replay of {self.use_case.name}",
                     expected=f"a first champion, trained as of {times.block_name(step.at)}",
-                    found=", ".join(stopped) or found["failure"],
+                    found=", ".join(stopped) or found["failure"].removesuffix("."),
                     fix="Begin later (--from), when there are more final labels to learn from.",
                 )
             )

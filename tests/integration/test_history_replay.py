@@ -161,6 +161,9 @@ def test_without_a_first_champion_nothing_is_replayed(
     home = home_of(machines_settings, strict, begins=48, ends=50)
     with pytest.raises(NotEnoughData, match="BeatsBaseline failed"):
         replayed(strict, home, ["never"], Progress(disable=True))
+    early = home_of(machines_settings, strict, begins=43, ends=45)
+    with pytest.raises(NotEnoughData, match=r"found 40 blocks with final labels\.\n  Begin later"):
+        replayed(strict, early, ["never"], Progress(disable=True))
     beyond = home_of(machines_settings, strict, begins=55, ends=60)
     with pytest.raises(NotEnoughData, match="nothing newer than 2026-02-20 06:00 UTC"):
         replayed(strict, beyond, ["never"], Progress(disable=True))

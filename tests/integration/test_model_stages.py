@@ -135,7 +135,10 @@ def test_too_short_a_past_is_an_answer_of_its_own(machines_settings: Settings) -
     with pytest.raises(NotEnoughData) as caught:
         trained(use_case, machines_settings, at(40))
     assert_golden("stages/train_too_few", str(caught.value))
-    with pytest.raises(NotEnoughData):
+    # Without the gap's two, 41 blocks look like enough for 20 and 20.
+    with pytest.raises(NotEnoughData, match="2 in the gap and 20 held-out ones; found 41 blocks"):
+        trained(use_case, machines_settings, at(43))
+    with pytest.raises(NotEnoughData, match="2 in the gap and 20 held-out ones; found 0 blocks"):
         trained(use_case, machines_settings, at(-10))
     assert candidates(machines_settings) == []
 

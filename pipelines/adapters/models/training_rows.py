@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.adapters import lake
@@ -108,7 +108,7 @@ def choose(
         tables = known.load(settings, use_case, view, label, at=versions)
         version, rows = feature_store.versioned_rows_at(folder, view, tables, blocks)
     if rows is None:
-        raise _too_few(use_case, 0, training, times)
+        raise _too_few(use_case, 0, training, times, gap=_gap(as_of, label, times))
     columns = feature_columns(rows, feature_names(rows, view.entity))
     _refuse_other_kind(use_case, label, rows, columns)
     refuse_other_answers(training, columns, label.kind)
@@ -125,7 +125,8 @@ def choose(
     found = [(start, times.after(start)) for start in sorted(pc.unique(final[AS_OF]).to_pylist())]
     split = forward_split(found, training.split, gap=label.final_after)
     if len(split.training) < MINIMUM_BLOCKS:
-        raise _too_few(use_case, len(found), training, times)
+        gap = _gap(split.held_out[0] if split.held_out else as_of, label, times)
+        raise _too_few(use_case, len(found), training, times, gap=gap)
     folds: tuple[Fold, ...] = ()
     if training.searches:
         learnable = [block for block in found if block[0] in set(split.training)]
@@ -189,12 +190,22 @@ def _final_blocks(
     return [block for block in times.blocks(training.start, last) if block[1] <= last]
 
 
-def _too_few(use_case: str, found: int, training: Training, times: ScoringTimes) -> NotEnoughData:
-    held_out = training.split.test_days
+def _gap(opened: datetime, label: Label, times: ScoringTimes) -> int:
+    """Return how many blocks were over when a block ``opened``, with labels that were not final yet."""
+    # A block ends as the next one opens: what counts the ends counts the blocks.
+    instant = timedelta(microseconds=1)
+    return len(times.between(opened - label.final_after + instant, opened + instant))
+
+
+def _too_few(
+    use_case: str, found: int, training: Training, times: ScoringTimes, *, gap: int
+) -> NotEnoughData:
+    in_the_gap = f", {gap} in the gap" if gap else ""
     return NotEnoughData(
         Problem(
             where=f"training of {use_case}",
-            expected=f"at least {MINIMUM_BLOCKS} training blocks before {held_out} held-out ones",
+            expected=f"at least {MINIMUM_BLOCKS} training blocks{in_the_gap} and "
+            f"{training.split.test_days} held-out ones",
             found=f"{found} blocks with final labels",
             fix="Ingest more history, wait for labels to become final, or hold out fewer "
             f"{times.block}s.",
