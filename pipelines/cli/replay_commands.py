@@ -23,7 +23,7 @@ from pipelines.adapters.stores import whole_files
 from pipelines.cli import replay_tables
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.replay_run import replayed
-from pipelines.cli.stage_runs import moment, refuse_to_come
+from pipelines.cli.stage_runs import moment, refuse_backwards, refuse_to_come
 from pipelines.cli.terminal import INTERRUPTED, console, errors, fail_on
 from pipelines.domain.replay_steps import POLICIES, Every, RetrainPolicy
 from pipelines.errors import HeadframeError, Problem, SettingsError
@@ -161,8 +161,7 @@ def history_asked(since: str, until: str, use_case: UseCase | None) -> tuple[dat
     to it would be described before that is seen.
     """
     begins, ends = moment(since, use_case), moment(until, use_case)
-    if begins >= ends:
-        raise _empty(since, until)
+    refuse_backwards(begins, ends, where="headframe replay, --from and --until")
     fix = "Correct the year or the day: a replay is of what is over."
     refuse_to_come(ends, where="headframe replay, --until", fix=fix)
     return begins, ends
@@ -185,14 +184,3 @@ def policies_asked(asked: list[str]) -> list[RetrainPolicy]:
             )
         )
     return cast("list[RetrainPolicy]", list(dict.fromkeys(asked)))
-
-
-def _empty(since: str, until: str) -> SettingsError:
-    return SettingsError(
-        Problem(
-            where="headframe replay, --from and --until",
-            expected="a beginning before the end",
-            found=f"--from {since} --until {until}",
-            fix="Correct the options: --until is exclusive.",
-        )
-    )

@@ -105,6 +105,11 @@ def no_time(use_case: UseCase, expected: str, since: datetime, until: datetime) 
     return _wrong(use_case, expected, found, "Widen the range.")
 
 
+def where(use_case: UseCase) -> str:
+    """Name the options that give a range, as an error's place."""
+    return f"headframe run, --from and --until of {use_case.name}"
+
+
 def _range(times: Sequence[datetime]) -> str:
     return f"{len(times)} times, {times[0]:%Y-%m-%d %H:%M} to {_told(times[-1])}"
 
@@ -114,5 +119,4 @@ def _told(time: datetime) -> str:
 
 
 def _wrong(use_case: UseCase, expected: str, found: str, fix: str) -> SettingsError:
-    where = f"headframe run, --from and --until of {use_case.name}"
-    return SettingsError(Problem(where=where, expected=expected, found=found, fix=fix))
+    return SettingsError(Problem(where=where(use_case), expected=expected, found=found, fix=fix))

@@ -137,6 +137,7 @@ def _backfill(
         work = partial(stage_work.RUNS[stage], replace(run, as_of=time, filled_in=True))
         return measured_run(run.settings, run.use_case.name, stage, work).text
 
+    refuse_backwards(since, until, where=stage_backfill.where(run.use_case))
     backfill = stage_backfill.planned(
         stage, run.use_case, run.settings, since=since, until=until, now=datetime.now(UTC)
     )
@@ -191,6 +192,19 @@ def period(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
     return start, moment((day + timedelta(days=1)).isoformat(), use_case)
 
 
+def refuse_backwards(since: datetime, until: datetime, *, where: str) -> None:
+    """Raise SettingsError for a range that ends where it begins, or before: it holds no time."""
+    if since >= until:
+        raise SettingsError(
+            Problem(
+                where=where,
+                expected="a beginning before the end",
+                found=f"{since:%Y-%m-%d %H:%M} UTC until {until:%Y-%m-%d %H:%M} UTC",
+                fix="Correct the options: --until is exclusive.",
+            )
+        )
+
+
 def refuse_to_come(asked: datetime, *, where: str, fix: str) -> None:
     """Raise SettingsError for a moment that has not come: nothing is known of it yet."""
     now = datetime.now(UTC)
@@ -239,13 +253,14 @@ def _window(use_case: UseCase, since: str, until: str, now: datetime) -> tuple[d
     """Return the scoring times asked for, [since, until): a whole day where only a date is given.
 
     Without any it is the last scoring time up to ``now``. Raises SettingsError for a range
-    that holds no scoring time.
+    that ends before it begins, or holds no scoring time.
     """
     if not since:
         last = TrainedUseCase.of(use_case).scoring.times.last(now)
         return last, last + timedelta(minutes=1)
     start, end = period(since, use_case)
     window = start, moment(until, use_case) if until else end
+    refuse_backwards(*window, where=stage_backfill.where(use_case))
     if not TrainedUseCase.of(use_case).scoring.times.between(*window):
         raise stage_backfill.no_time(use_case, "a time at which is scored", *window)
     return window

@@ -282,13 +282,24 @@ def test_a_backfill_without_a_schedule_or_a_time_says_so(machines_settings: Sett
         "expected a time at which monitor runs"
         in headframe("run", "monitor", "machines", *empty, status=1).stderr
     )
-    backwards = ("--from", at(49, 0).isoformat(), "--until", at(48, 0).isoformat())
     for stage in ("score", "deliver"):
-        for range_ in (empty, backwards):
-            said = headframe("run", stage, "machines", *range_, status=1).stderr
-            assert (
-                "of machines: expected a time at which is scored; found none from 2026-02-" in said
-            )
+        said = headframe("run", stage, "machines", *empty, status=1).stderr
+        assert "of machines: expected a time at which is scored; found none from 2026-02-" in said
+
+
+@pytest.mark.parametrize("stage", ["train", "score", "deliver", "monitor"])
+@pytest.mark.parametrize("until", ["2026-02-18", "2026-02-19"])
+def test_a_range_that_does_not_end_after_it_begins_is_no_narrow_one(
+    settings: Settings, stage: str, until: str
+) -> None:
+    machines.declare(settings)
+    range_ = ("--from", "2026-02-19", "--until", until)
+    said = headframe_in(settings)("run", stage, "machines", *range_, status=1).stderr
+    assert (
+        "headframe run, --from and --until of machines: expected a beginning before the end; found "
+        f"2026-02-18 23:00 UTC until 2026-02-{int(until[-2:]) - 1} 23:00 UTC.\n"
+        "  Correct the options: --until is exclusive.\n"
+    ) in said
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,14 @@ def test_an_end_that_has_not_come_is_refused_before_a_block_of_it_is_looked_at()
     assert (f"{begins:%m-%d}", f"{ends:%m-%d}") == ("02-01", "02-20")
 
 
+@pytest.mark.parametrize("until", ["2026-02-01", "2026-01-01"])
+def test_an_end_that_is_not_after_the_beginning_is_refused(until: str) -> None:
+    with pytest.raises(SettingsError, match="expected a beginning before the end") as caught:
+        history_asked("2026-02-01", until, None)
+    (problem,) = caught.value.problems
+    assert problem.found == f"2026-02-01 00:00 UTC until {until} 00:00 UTC"
+
+
 def test_the_command_refuses_an_end_that_has_not_come(tmp_path: Path) -> None:
     settings = machines.settings_in(tmp_path)
     machines.declare(settings)
