@@ -107,7 +107,23 @@ def test_the_command_line_tells_verdict_page_and_differences(
     plain = json.loads(headframe("compare", "machines", "1", "2", "--json").stdout)
     assert [one["metric"] for one in plain["paired"]] == ["log_loss", "brier"]
     assert plain["paired"][0]["improvement"]["low"] > 0
-    assert "none in MLflow" in headframe("compare", "machines", "1", "9", status=1).stderr
+
+
+def test_an_unknown_version_is_answered_with_those_there_are(
+    promoted: Home, headframe: Headframe
+) -> None:
+    for version in ("9", "0", "nine", "2147483648", "99999999999999999999", "9" * 5000):
+        for command in (
+            ("compare", "machines", "1", version),
+            ("card", "machines", "--version", version),
+            ("run", "evaluate", "machines", "--version", version),
+        ):
+            told = headframe(*command, status=1).stderr
+            assert told.replace("\n", "").endswith(
+                f"machines-candidates version {version}: expected a registered model version; found "
+                "none in MLflow.  Name another (newest first: 2, 1), or train again; a version "
+                "that was deleted by hand cannot be used."
+            ), command
 
 
 def test_a_version_that_may_not_be_promoted_is_a_no(machines_settings: Settings) -> None:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 TRAIN_KEY = "headframe.train_key"
 EVIDENCE_FILE = "evidence/evidence.json"
+MOST_DIGITS = 9
+"""Of a version: all numbers of so many are below 2^31, the most that MLflow's databases hold."""
+
+NEWEST_NAMED = 5
+"""Versions named to whoever asks for one that there is not."""
+
 NOT_PART_OF_THE_MODEL = {"registered_model_meta"}
 """Files MLflow writes into a download itself; they differ by the name a model is fetched under."""
 
@@ -131,24 +137,36 @@ def log_candidate(
 
 
 def candidate(settings: Settings, use_case: str, version: str) -> ModelVersion:
-    """Return one candidate version. Raises ChampionUnresolved when MLflow no longer has it."""
+    """Return one candidate version. Raises ChampionUnresolved when MLflow does not have it."""
     from mlflow.exceptions import MlflowException
 
+    client, name = mlflow_client.client(settings), candidates_name(use_case)
+    # Its database fails on a number that is no 32-bit one, as if it were out of order.
+    if version.isdecimal() and len(version) > MOST_DIGITS:
+        raise _no_such(client, name, version)
     try:
-        return _version(
-            mlflow_client.client(settings).get_model_version(candidates_name(use_case), version)
-        )
+        return _version(client.get_model_version(name, version))
     except MlflowException as error:
         if not mlflow_client.missing(error):
             raise mlflow_client.unavailable(error) from error
-        raise ChampionUnresolved(
-            Problem(
-                where=f"{candidates_name(use_case)} version {version}",
-                expected="a registered model version",
-                found="none in MLflow",
-                fix="Train again; a version that was deleted by hand cannot be used.",
-            )
-        ) from error
+        raise _no_such(client, name, version) from error
+
+
+def _no_such(client: "MlflowClient", name: str, version: str) -> ChampionUnresolved:
+    """Return the error about a version that is not there, with the newest of those that are."""
+    newest = client.search_model_versions(
+        f"name = '{name}'", max_results=NEWEST_NAMED, order_by=["version_number DESC"]
+    )
+    others = ", ".join(str(one.version) for one in newest)
+    again = f"Name another (newest first: {others}), or train again" if others else "Train again"
+    return ChampionUnresolved(
+        Problem(
+            where=f"{name} version {version}",
+            expected="a registered model version",
+            found="none in MLflow",
+            fix=f"{again}; a version that was deleted by hand cannot be used.",
+        )
+    )
 
 
 def load(settings: Settings, use_case: str, wanted: ModelVersion) -> Any:  # noqa: ANN401 - any estimator
