@@ -143,12 +143,13 @@ def _backfill(
     )
     refused = stage_backfill.each(backfill, at, told=_told)
     if refused:
+        others = "" if len(refused) == len(backfill.times) else "The other times are done. "
         raise NotEnoughData(
             Problem(
                 where=f"headframe run {stage} {run.use_case.name}",
                 expected="enough data at each time",
                 found=f"too little at {len(refused)} of {len(backfill.times)}: {refused[0]}",
-                fix="The other times are done. Begin the range later, or take in older data.",
+                fix=f"{others}Begin the range later, or take in older data.",
             )
         )
     return backfill.describe()

@@ -263,10 +263,22 @@ def test_trainings_are_made_at_each_scheduled_time_and_found_again(
 def test_a_time_with_too_little_data_is_told_and_keeps_none_after_it_from_being_trained(
     scheduled: Headframe,
 ) -> None:
-    range_ = ("--from", at(3, 0).isoformat(), "--until", at(4, 0).isoformat())
+    range_ = ("--from", at(43, 0).isoformat(), "--until", at(45, 0).isoformat())
     failed = scheduled("run", "train", "machines", *range_, status=1)
-    assert "1/1, as of 2026-01-04 12:00 UTC: " in failed.stdout
-    assert "found too little at 1 of 1" in failed.stderr
+    assert "1/2, as of 2026-02-13 12:00 UTC: training of machines: expected" in failed.stdout
+    assert "2/2, as of 2026-02-14 12:00 UTC: candidate 1: " in failed.stdout
+    assert "found too little at 1 of 2: 2026-02-13 12:00 UTC" in failed.stderr
+    assert "  The other times are done. Begin the range later" in failed.stderr
+
+
+def test_where_all_times_have_too_little_data_no_other_is_said_to_be_done(
+    scheduled: Headframe,
+) -> None:
+    range_ = ("--from", at(3, 0).isoformat(), "--until", at(5, 0).isoformat())
+    failed = scheduled("run", "train", "machines", *range_, status=1)
+    assert "1/2, as of 2026-01-04 12:00 UTC: " in failed.stdout
+    assert "found too little at 2 of 2: 2026-01-04 12:00 UTC" in failed.stderr
+    assert "\n  Begin the range later, or take in older data.\n" in failed.stderr
 
 
 def test_a_backfill_without_a_schedule_or_a_time_says_so(machines_settings: Settings) -> None:
