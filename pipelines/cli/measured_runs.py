@@ -23,10 +23,14 @@ PURPOSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a stage says, and how many rows it was about, where it tells them."""
+    """What a stage says, and how many rows it was about, where it tells them.
+
+    ``is_no`` is the answer of a stage that was asked whether, such as evaluate: no failure, and no yes.
+    """
 
     text: str
     rows: int | None = None
+    is_no: bool = False
 
 
 def measured_run(settings: Settings, use_case: str, stage: str, work: Callable[[], Done]) -> Done:

@@ -81,7 +81,7 @@ def run(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Run one stage of a use case here and now, without Airflow."""
+    """Run one stage here and now, without Airflow; evaluate: status 1 where the answer is no."""
     settings = Settings()
     started = clock.perf_counter()
     with fail_on(HeadframeError):
@@ -104,16 +104,19 @@ def run(
             raise _only_train(stage)
         if stage in ("train", "monitor") and from_:
             end = moment(until, declared) if until else chosen.as_of
-            text = _backfill(stage, chosen, moment(from_, declared), end)
+            done = Done(text=_backfill(stage, chosen, moment(from_, declared), end))
         else:
             # A moment of its own is about the last scoring time up to it, as a run in Airflow is.
             window = (from_ or (as_of if until or _day(as_of) else ""), until)
             work = partial(_once, stage, chosen, late=late, window=window, ranged=bool(from_))
-            text = measured_run(settings, use_case, stage, work).text
+            done = measured_run(settings, use_case, stage, work)
         seconds = clock.perf_counter() - started
         console.print(
-            f"[bold]{stage}[/bold] {escape(text)} [dim]({seconds:.1f} s)[/dim]", highlight=False
+            f"[bold]{stage}[/bold] {escape(done.text)} [dim]({seconds:.1f} s)[/dim]",
+            highlight=False,
         )
+    if done.is_no:
+        raise typer.Exit(1)
 
 
 def _once(stage: Stage, run: Run, *, late: bool, window: tuple[str, str], ranged: bool) -> Done:

@@ -90,7 +90,7 @@ def _evaluate(run: Run) -> Done:
     judged = evaluate(run.use_case, run.settings, version=run.candidate())
     paged = evidence(run.use_case, run.settings, version=judged.version, attach=True)
     card(run.use_case, run.settings, version=judged.version, attach=True)
-    return Done(text=f"{judged.describe()}\npage: {paged.page}")
+    return Done(text=f"{judged.describe()}\npage: {paged.page}", is_no=not judged.promotable)
 
 
 def _promote(run: Run) -> Done:

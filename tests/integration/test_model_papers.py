@@ -130,7 +130,13 @@ def test_a_version_that_may_not_be_promoted_is_a_no(machines_settings: Settings)
     machines.declare(machines_settings, Variant(margin=0.6))
     headframe = headframe_in(machines_settings)
     headframe("run", "train", "machines", "--as-of", "2026-02-20T12:00:00Z")
-    headframe("run", "evaluate", "machines", "--version", "1")
+    for _ in ("judged", "read back"):
+        told = headframe("run", "evaluate", "machines", "--version", "1", status=1).stdout
+        assert told.startswith("evaluate candidate 1: may not be promoted\n")
+        assert "\npage: " in told
+    (report,) = json.loads(headframe("costs", "machines", "--json").stdout)["reports"]
+    failed = {one["stage"]: one["failed"] for one in report["stages"]}
+    assert failed == {"train": 0, "train.evaluate": 0}, "an answer is no failure"
     told = headframe("evidence", "machines", "--version", "1", status=1).stdout
     assert told.startswith("Version 1 may not be promoted: BeatsBaseline failed.")
     assert "no version that was promoted" in headframe("card", "machines", status=1).stderr
