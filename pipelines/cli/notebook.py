@@ -1,6 +1,5 @@
 """Notebook: what a data scientist calls from Python, on the same stages as Airflow's."""
 
-import getpass
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters.settings import Settings
 from pipelines.cli.declared import declared_use_case
+from pipelines.cli.hand_training import train_by_hand
+from pipelines.cli.stage_options import refuse_to_come
 from pipelines.cli.stage_runs import moment
 from pipelines.domain.contract_problems import near
 from pipelines.domain.training import Asked
@@ -45,7 +46,7 @@ def training_rows(
     """Return the feature rows, with their label, that a training at ``as_of`` learns from.
 
     Held-out rows are not among them: what was looked at cannot judge any more. Raises NotEnoughData
-    as the training would.
+    as the training would, and SettingsError for an ``as_of`` that has not come.
     """
     from pipelines.stages.train import rows
 
@@ -54,7 +55,7 @@ def training_rows(
     found = rows(
         declared,
         settings,
-        as_of=_moment(as_of, declared),
+        as_of=_past(as_of, declared, "training_rows"),
         asked=Asked(window_days=window_days),
     )
     frame: pd.DataFrame = found.to_pandas()
@@ -73,23 +74,22 @@ def train(
     """Search, fit and register a challenger here and now; a line a trial is printed.
 
     It is the training that Airflow runs: the same time, rows and code return the same candidate,
-    whoever trained it first. Raises HeadframeError with what stands in the way.
+    whoever trained it first. What a run on schedule would stop for is printed first, and stops
+    nothing. Raises HeadframeError with what stands in the way: a month's budget that is spent, too.
     """
-    from pipelines.stages.train import train as stage
-
     settings = Settings()
     declared = declared_use_case(settings, use_case)
-    time = _moment(as_of, declared)
-    return stage(
+    time = _past(as_of, declared, "train")
+    return train_by_hand(
         declared,
         settings,
         as_of=time,
         run=f"notebook__{time.isoformat()}",
-        requester=getpass.getuser(),
         asked=Asked(
             candidates=tuple(candidates), window_days=window_days, trials=trials, reason=reason
         ),
-        told=lambda line: sys.stdout.write(f"{line}\n"),
+        told=_write,
+        warned=_write,
     )
 
 
@@ -124,3 +124,15 @@ def _moment(as_of: datetime | str, use_case: UseCase) -> datetime:
     if not as_of:
         return datetime.now(UTC)
     return moment(as_of if isinstance(as_of, str) else as_of.isoformat(), use_case)
+
+
+def _past(as_of: datetime | str, use_case: UseCase, name: str) -> datetime:
+    """Return the moment asked for. Raises SettingsError for one that has not come."""
+    asked = _moment(as_of, use_case)
+    fix = "Correct the year or the day, or leave it out."
+    refuse_to_come(asked, where=f"headframe.{name}, as_of", fix=fix)
+    return asked
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

@@ -23,7 +23,8 @@ from pipelines.adapters.stores import whole_files
 from pipelines.cli import replay_tables
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.replay_run import replayed
-from pipelines.cli.stage_runs import moment, refuse_backwards, refuse_to_come
+from pipelines.cli.stage_options import refuse_backwards, refuse_to_come
+from pipelines.cli.stage_runs import moment
 from pipelines.cli.terminal import INTERRUPTED, console, errors, fail_on
 from pipelines.domain.replay_steps import POLICIES, Every, RetrainPolicy
 from pipelines.errors import HeadframeError, Problem, SettingsError

@@ -15,7 +15,7 @@ from pipelines.adapters.silver import first_look
 from pipelines.cli import stage_backfill, stage_work
 from pipelines.cli.declared import declared_use_case
 from pipelines.cli.measured_runs import Done, measured_run
-from pipelines.cli.stage_options import refuse_idle
+from pipelines.cli.stage_options import refuse_backwards, refuse_idle, refuse_to_come
 from pipelines.cli.stage_work import Run
 from pipelines.cli.terminal import console, fail_on
 from pipelines.domain.training import AS_DECLARED, Asked
@@ -85,7 +85,7 @@ def run(
     settings = Settings()
     started = clock.perf_counter()
     with fail_on(HeadframeError):
-        refuse_idle(stage, as_of=as_of, from_=from_, until=until, late=late)
+        refuse_idle(stage, as_of=as_of, from_=from_, until=until, late=late, version=version)
         declared = declared_use_case(settings, use_case)
         chosen = Run(
             use_case=declared,
@@ -194,33 +194,6 @@ def period(text: str, use_case: UseCase) -> tuple[datetime, datetime]:
         return start, start + timedelta(minutes=1)
     # Where the clock is changed a day has another length.
     return start, moment((day + timedelta(days=1)).isoformat(), use_case)
-
-
-def refuse_backwards(since: datetime, until: datetime, *, where: str) -> None:
-    """Raise SettingsError for a range that ends where it begins, or before: it holds no time."""
-    if since >= until:
-        raise SettingsError(
-            Problem(
-                where=where,
-                expected="a beginning before the end",
-                found=f"{since:%Y-%m-%d %H:%M} UTC until {until:%Y-%m-%d %H:%M} UTC",
-                fix="Correct the options: --until is exclusive.",
-            )
-        )
-
-
-def refuse_to_come(asked: datetime, *, where: str, fix: str) -> None:
-    """Raise SettingsError for a moment that has not come: nothing is known of it yet."""
-    now = datetime.now(UTC)
-    if asked > now:
-        raise SettingsError(
-            Problem(
-                where=where,
-                expected=f"a moment that has come; now is {now:%Y-%m-%d %H:%M} UTC",
-                found=f"{asked:%Y-%m-%d %H:%M} UTC",
-                fix=fix,
-            )
-        )
 
 
 def _moment_of(stage: Stage, as_of: str, use_case: UseCase) -> datetime:

@@ -1,6 +1,5 @@
 """Stage work: what `headframe run` does for each stage, and what it then says."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters.databases.connections import resolver
 from pipelines.adapters.settings import Settings
+from pipelines.cli.hand_training import train_by_hand
 from pipelines.cli.measured_runs import Done
 from pipelines.cli.terminal import console
 from pipelines.domain.training import Asked
@@ -59,25 +59,19 @@ def _ingest(run: Run) -> Done:
 
 
 def _train(run: Run) -> Done:
-    from pipelines.stages.afford import afford
-    from pipelines.stages.train import plan, train
-
     if run.asked.dry_run:
+        from pipelines.stages.train import plan
+
         planned = plan(run.use_case, run.settings, as_of=run.as_of, asked=run.asked)
         return Done(text=f"would learn from {planned.says}")
-    affordable = afford(
-        run.use_case, run.settings, now=datetime.now(UTC), run=run.id, asked=run.asked
-    )
-    if affordable is not None and affordable.level == "warn":
-        console.print(affordable.describe(), style="yellow", markup=False, highlight=False)
-    trained = train(
+    trained = train_by_hand(
         run.use_case,
         run.settings,
         as_of=run.as_of,
         run=run.id,
-        requester=getpass.getuser(),
         asked=run.asked,
         told=lambda line: console.print(line, markup=False, highlight=False),
+        warned=lambda line: console.print(line, style="yellow", markup=False, highlight=False),
     )
     return Done(text=trained.describe(), rows=trained.rows)
 

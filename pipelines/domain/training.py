@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pipelines.domain.contract_problems import near
 from pipelines.domain.prediction_kinds import Answer, Kind
 from pipelines.domain.retraining import CauseKind
 from pipelines.domain.search_space import Parameters, Space
@@ -113,13 +114,13 @@ class Asked:
 
     def of(self, declared: Training) -> Training:
         """Return the training that was asked for. Raises DeclarationError for unknown candidates."""
-        names = [one.name for one in declared.candidates]
+        names = tuple(one.name for one in declared.candidates)
         if unknown := sorted(set(self.candidates) - set(names)):
             raise DeclarationError(
                 Problem(
                     where="the training that was asked for, candidates",
                     expected=f"some of {', '.join(names)}",
-                    found=", ".join(unknown),
+                    found=", ".join(f"{name}{near(name, names)}" for name in unknown),
                     fix="Name declared candidates, or none for all of them.",
                 )
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipelines.domain.contract_problems import NAME, choice_problems, problem
 from pipelines.domain.metrics import MINIMUM_BLOCKS
 from pipelines.domain.search_space import unknown_parameters
-from pipelines.domain.training import Candidate, Training
+from pipelines.domain.training import Asked, Candidate, Training
 from pipelines.domain.weights import Weights
 from pipelines.domain.windows import Sliding
 from pipelines.errors import Problem
@@ -37,6 +37,23 @@ def training_problems(training: Training, where: str) -> Iterator[Problem]:
     yield from _window(training, where)
     yield from _candidates(training, where)
     yield from _search(training, where)
+
+
+def asked_problems(asked: Asked, declared: Training, where: str) -> Iterator[Problem]:
+    """Yield every problem of the training that is asked for in place of what is declared.
+
+    Raises DeclarationError for unknown candidates.
+    """
+    training = asked.of(declared)
+    yield from training_problems(training, where)
+    # As many as are declared is nothing that was asked for.
+    if training.trials > 0 and training.trials != declared.trials and not training.searches:
+        yield problem(
+            f"{where}, trials",
+            "0, since no candidate that is tried has a space to search",
+            str(training.trials),
+            "Leave trials out, or declare what to vary: Candidate(..., {'depth': IntUniform(2, 8)}).",
+        )
 
 
 def _window(training: Training, where: str) -> Iterator[Problem]:

@@ -53,15 +53,7 @@ def begin_training(
     or the cooldown is over. ``begins_at`` (UTC) is when the run gets to it on the clock of ``as_of``;
     None is ``as_of``.
     """
-    obstacles = training_obstacles.obstacles(
-        settings,
-        use_case.name,
-        tables=use_case.tables,
-        owner=use_case.owner,
-        times=TrainedUseCase.of(use_case).scoring.times,
-        as_of=as_of,
-        ends_before=use_case.ends_before,
-    )
+    stands_against = obstacles(use_case, settings, as_of=as_of)
     start = Entry(
         use_case=use_case.name,
         kind="begun",
@@ -79,12 +71,25 @@ def begin_training(
         if asked is not None:
             at, cooldown = begins_at or as_of, use_case.retraining.cooldown
             outdated = _outdated(asked, so_far, run=run, at=at, cooldown=cooldown)
-        begun, entry = _begun(start, asked, so_far, outdated, obstacles)
+        begun, entry = _begun(start, asked, so_far, outdated, stands_against)
         found[:] = [begun]
         return entry
 
     retraining_ledger.append(settings, use_case.name, choose)
     return found[0]
+
+
+def obstacles(use_case: UseCase, settings: Settings, *, as_of: datetime) -> tuple[str, ...]:
+    """Return what a run that nobody started stops for at ``as_of``, a sentence each."""
+    return training_obstacles.obstacles(
+        settings,
+        use_case.name,
+        tables=use_case.tables,
+        owner=use_case.owner,
+        times=TrainedUseCase.of(use_case).scoring.times,
+        as_of=as_of,
+        ends_before=use_case.ends_before,
+    )
 
 
 def _asks(entry: Entry, decision: int) -> bool:

@@ -27,7 +27,7 @@ from pipelines.domain.row_marks import column_digests
 from pipelines.domain.search import FoldRows, Searched, SearchPlan, baseline_loss
 from pipelines.domain.search_space import Parameters
 from pipelines.domain.training import AS_DECLARED, Asked, Candidate
-from pipelines.domain.training_problems import training_problems
+from pipelines.domain.training_problems import asked_problems
 from pipelines.errors import DeclarationError, NotEnoughData, PlanOvertaken, Problem
 from pipelines.use_case import TrainedUseCase, UseCase
 
@@ -173,7 +173,7 @@ class _Work:
         self.parts = TrainedUseCase.of(use_case)
         self.training = asked.of(self.parts.training)
         where = f"training of {use_case.name} that was asked for"
-        if problems := list(training_problems(self.training, where)):
+        if problems := list(asked_problems(asked, self.parts.training, where)):
             raise DeclarationError(*problems)
         self.code = code_archive.code_digest(settings, use_case.name)
 

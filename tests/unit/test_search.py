@@ -46,7 +46,7 @@ from pipelines.domain.training import (
     fit,
     frame_probability,
 )
-from pipelines.domain.training_problems import training_problems
+from pipelines.domain.training_problems import asked_problems, training_problems
 from pipelines.domain.weights import ByColumn, Recent
 from pipelines.domain.windows import (
     ForwardTime,
@@ -315,8 +315,31 @@ def test_what_is_asked_for_takes_the_place_of_what_is_declared() -> None:
     assert [candidate.name for candidate in asked.candidates] == ["fixed"]
     assert (asked.window, asked.trials, asked.searches) == (Sliding(30), 3, False)
     assert Asked().of(two) == two
-    with pytest.raises(DeclarationError, match="expected some of trees, fixed; found tree"):
-        Asked(candidates=("tree",)).of(two)
+    near = r"expected some of trees, fixed; found tree \(did you mean 'trees'\?\), x\."
+    with pytest.raises(DeclarationError, match=near):
+        Asked(candidates=("tree", "x")).of(two)
+
+
+def test_trials_are_asked_for_only_where_there_is_something_to_search() -> None:
+    two = replace(TRAINING, candidates=[*TRAINING.candidates, Candidate("fixed", fixed)])
+    plain = replace(TRAINING, candidates=[Candidate("fixed", fixed)])
+
+    def said(asked: Asked, declared: Training) -> list[str]:
+        return [str(problem) for problem in asked_problems(asked, declared, "t")]
+
+    idle = [
+        "t, trials: expected 0, since no candidate that is tried has a space to search; found 3.\n"
+        "  Leave trials out, or declare what to vary: Candidate(..., {'depth': IntUniform(2, 8)})."
+    ]
+    assert said(Asked(trials=3), plain) == idle
+    assert said(Asked(candidates=("fixed",), trials=3), two) == idle
+    for fine in (Asked(), Asked(trials=0), Asked(trials=plain.trials), Asked(window_days=30)):
+        assert said(fine, plain) == []
+    assert said(Asked(candidates=("trees",), trials=3), two) == []
+    assert said(Asked(candidates=("fixed",)), two) == []
+    assert said(Asked(trials=-1), plain) == list(
+        map(str, training_problems(replace(plain, trials=-1), "t"))
+    )
 
 
 def test_nothing_to_choose_from_or_no_trial_is_no_search() -> None:
