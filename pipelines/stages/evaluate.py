@@ -69,7 +69,7 @@ def evaluate(
     again, the frozen evidence is returned. ``spare`` leaves out what changes no decision: what no
     gate asks for, and where another gate stops the challenger what only refits can tell. Raises
     CodeChanged when the code is not the challenger's any more, NotEnoughData when champion and
-    challenger cannot be compared.
+    challenger cannot be compared, ChampionUnresolved when it does not predict what it was registered with.
     """
     parts = TrainedUseCase.of(use_case)
     challenger = mlflow_registry.candidate(settings, use_case.name, version)
@@ -112,6 +112,7 @@ class _Judged:
         held_out = rows.lesson(rows.held_out(challenger))
         _refuse_unknown_segments(use_case, held_out.rows)
         model = mlflow_registry.load(settings, use_case.name, challenger)
+        probe.refuse_other_answers(settings, use_case.name, challenger, model)
         predictions = {
             "challenger": _predict(model, challenger, held_out.rows),
             "baseline": answer_tags.baseline(challenger).predict(len(held_out.label)),

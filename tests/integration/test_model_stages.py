@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
@@ -15,6 +17,7 @@ from pipelines.adapters.models import code_archive, decisions
 from pipelines.adapters.settings import Settings
 from pipelines.adapters.stores.object_store import local
 from pipelines.domain.gates.beats_champion import BeatsChampion
+from pipelines.domain.probe import PREDICTION
 from pipelines.errors import (
     ChampionUnresolved,
     CodeChanged,
@@ -164,6 +167,22 @@ def test_a_model_of_a_class_from_the_dag_file_is_refused(machines_settings: Sett
     with pytest.raises(PromotionRefused, match="an estimator made of library types"):
         trained(load(path), machines_settings)
     assert candidates(machines_settings) == []
+
+
+def test_a_model_that_a_file_gives_back_otherwise_is_refused_before_it_is_judged(
+    machines_settings: Settings,
+) -> None:
+    use_case = machines.declare(machines_settings)
+    made = trained(use_case, machines_settings)
+    (file,) = (machines_settings.root / "mlflow").rglob("probe.parquet")
+    rows = pq.read_table(file)
+    # Of one row the last bit, as some estimators come back from a file.
+    said = rows[PREDICTION].to_numpy().copy()
+    said[3] = np.nextafter(said[3], 1.0)
+    pq.write_table(rows.drop_columns([PREDICTION]).append_column(PREDICTION, pa.array(said)), file)
+    with pytest.raises(ChampionUnresolved, match=r"1 of [0-9,]+ that differ") as refused:
+        evaluate(use_case, machines_settings, version=made.version)
+    assert "a file gives back with other last bits" in str(refused.value)
 
 
 def test_an_explore_use_case_has_nothing_to_train(machines_settings: Settings) -> None:

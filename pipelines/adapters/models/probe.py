@@ -128,6 +128,29 @@ def scorer(settings: Settings, use_case: str, version: ModelVersion, model: Any)
     return plain
 
 
+def refuse_other_answers(
+    settings: Settings,
+    use_case: str,
+    version: ModelVersion,
+    model: Any,  # noqa: ANN401 - any estimator
+) -> None:
+    """Raise ChampionUnresolved where a model that was read from its files predicts its probe set otherwise.
+
+    Every bit counts, as when it is to score: of a few estimators a file gives other last bits back.
+    """
+    import pyarrow as pa
+
+    found = kept(settings, version)
+    if found is None:
+        return
+    rows, said = found
+    says = answers(model, rows, feature_columns(version), answer_tags.answer(version))
+    if digest_of(says) != digest_of(said):
+        raise _other_predictions(
+            use_case, version, rows.append_column(PREDICTION, pa.array(said)), says
+        )
+
+
 def _other_predictions(
     use_case: str, version: ModelVersion, rows: "pa.Table", found: "np.ndarray"
 ) -> ChampionUnresolved:
@@ -138,11 +161,12 @@ def _other_predictions(
     most = float(np.nanmax(np.abs(found - expected), initial=0.0))
     return ChampionUnresolved(
         Problem(
-            where=f"champion of {use_case}, version {version.version}",
+            where=f"model of {use_case}, version {version.version}",
             expected=f"the predictions of its probe set that it was registered with "
             f"({version.tags[DIGEST][:12]})",
             found=f"{differing:,} of {len(found):,} that differ, by up to {most:.3g}",
             fix="Libraries or processor differ from those it was registered with: put them back as "
-            "they were, or train and promote a model here.",
+            "they were, or train and promote a model here. Where they do not, its estimator is one that "
+            "a file gives back with other last bits (docs/training.md): use another.",
         )
     )
